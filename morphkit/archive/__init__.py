@@ -1,0 +1,1 @@
+"""Morphable models to files and back."""

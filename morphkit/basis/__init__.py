@@ -1,0 +1,1 @@
+"""Registered meshes to statistics."""

@@ -1,0 +1,1 @@
+"""Scans to model: the stages tied together, resumable."""

@@ -1,0 +1,1 @@
+"""Results to files that other programs and people open."""

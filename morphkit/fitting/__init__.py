@@ -1,0 +1,1 @@
+"""A photo to a face: pose, identity, expression, albedo and light."""

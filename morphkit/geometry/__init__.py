@@ -1,0 +1,1 @@
+"""Normals, topology, closest points, procrustes, rasterization: numpy and numba, no torch."""

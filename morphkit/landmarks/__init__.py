@@ -1,0 +1,1 @@
+"""Landmarks in photos, and on scans through rendered views."""

@@ -1,0 +1,1 @@
+"""The morphable model in torch."""

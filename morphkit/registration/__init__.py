@@ -1,0 +1,1 @@
+"""Deforming the template to a scan."""

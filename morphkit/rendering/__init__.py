@@ -1,0 +1,1 @@
+"""Differentiable rendering: one contract, several backends."""
