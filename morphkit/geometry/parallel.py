@@ -1,0 +1,46 @@
+"""Run GIL-free numba kernels side by side in plain threads.
+
+numba's own `parallel=True` costs seconds of compilation per kernel, is unsafe to call from several Python
+threads on some of its threading layers, and breaks after `fork`; kernels compiled with `nogil=True` and called
+from a small pool have none of these troubles.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from typing import Any
+
+import numba
+
+
+def thread_count() -> int:
+    """Return how many threads kernels may use; the environment variable NUMBA_NUM_THREADS sets it."""
+    return max(1, int(numba.config.NUMBA_NUM_THREADS))
+
+
+def split_range(count: int, parts: int) -> list[tuple[int, int]]:
+    """Return at most `parts` half-open ranges of nearly equal length that cover ``range(count)``."""
+    parts = max(1, min(parts, count))
+    edges = [count * i // parts for i in range(parts + 1)]
+    return list(zip(edges[:-1], edges[1:], strict=True))
+
+
+def run_all(function: Callable[..., Any], argument_lists: Sequence[tuple[Any, ...]]) -> list[Any]:
+    """Call `function` once per argument tuple, side by side, and return the results in order.
+
+    `function` must release the GIL to gain anything and must not itself call `run_all`.
+    """
+    if len(argument_lists) < 2 or thread_count() < 2:
+        return [function(*arguments) for arguments in argument_lists]
+    futures = [
+        _pool(os.getpid(), thread_count()).submit(function, *arguments) for arguments in argument_lists
+    ]
+    return [future.result() for future in futures]
+
+
+@cache
+def _pool(process: int, threads: int) -> ThreadPoolExecutor:  # noqa: ARG001 - keyed by process: a forked child needs its own
+    return ThreadPoolExecutor(threads, thread_name_prefix="morphkit")
