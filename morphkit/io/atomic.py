@@ -1,0 +1,104 @@
+"""Files appear whole or not at all: write beside the target, then rename."""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+import json
+import math
+import os
+import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from morphkit.errors import MorphkitError
+
+_REMEDIES = {
+    errno.ENOSPC: "the disk is full; free some space or choose another folder",
+    errno.EDQUOT: "your disk quota is used up; free some space or choose another folder",
+    errno.EACCES: "permission denied; choose a folder that you may write to",
+    errno.EPERM: "permission denied; choose a folder that you may write to",
+    errno.EROFS: "the file system is read-only; choose another folder",
+    errno.EISDIR: "a folder has that name; choose another file name",
+    errno.ENOTDIR: "a file stands where a folder is needed; choose another folder",
+    errno.EEXIST: "a file stands where a folder is needed; choose another folder",
+}
+
+
+@contextmanager
+def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; it becomes `path` on success and is removed on any failure.
+
+    The temporary name keeps the suffix, since many writers choose the format by it. Missing parent folders
+    are made. An interrupted writer (Ctrl-C included) leaves the previous file untouched.
+
+    Raises
+    ------
+    MorphkitError
+        When the folder cannot be written to, or the disk is full.
+    """
+    target = Path(os.path.realpath(path))
+    temporary = target.with_name(f".{target.stem}.{os.getpid()}-{secrets.token_hex(4)}{target.suffix}")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        _flush_to_disk(temporary)
+        os.replace(temporary, target)
+    except OSError as error:
+        if target.parent.is_dir():
+            temporary.unlink(missing_ok=True)
+        raise _explained(error, target, temporary) from error
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def write_json(path: str | os.PathLike[str], value: object) -> None:
+    """Write `value` as indented UTF-8 JSON, atomically.
+
+    Takes what `json` takes, and numpy arrays and scalars, paths, sets (sorted) and dataclasses. JSON has no
+    NaN or infinity: they are written as null.
+    """
+    text = json.dumps(_plain(value), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def _flush_to_disk(path: Path) -> None:
+    # Without this a power cut soon after the rename can leave an empty file under the final name.
+    descriptor = os.open(path, os.O_RDWR)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _explained(error: OSError, target: Path, temporary: Path) -> Exception:
+    """Return the error to raise: one sentence if `error` is about writing here, else `error` itself."""
+    number = error.errno
+    if number is None and f"errno = {errno.ENOSPC}" in str(error):  # how HDF5 reports a full disk
+        number = errno.ENOSPC
+    ours = error.filename is None or Path(error.filename) in {target, temporary, *target.parents}
+    if number not in _REMEDIES or not ours:
+        return error
+    return MorphkitError(f"Could not write {target}: {_REMEDIES[number]}.")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.ndarray | np.generic):
+        value = value.tolist()
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, set | frozenset):
+        return [_plain(item) for item in sorted(value)]
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return str(value) if isinstance(value, os.PathLike) else value
