@@ -1,0 +1,17 @@
+from .archive import load_default_model, load_model, save_model
+from .building import build_basis, register
+from .commands.demonstration import demo
+from .commands.diagnosis import doctor
+from .commands.models import info, sample
+from .commands.photos import fit
+from .commands.points import detect_landmarks
+from .errors import BadInputError, MorphkitError, NoFaceError
+from .fitting import FitResult, FitSettings, fit_image
+from .io.images import read_image, write_image
+from .io.landmarks import read_landmarks, write_landmarks
+from .io.meshes import read_mesh, write_mesh
+from .mesh import Landmarks, Mesh, Template
+from .model import FaceModel
+from .morphable import LinearModel, MorphableModel
+
+__version__: str

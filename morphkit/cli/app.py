@@ -1,0 +1,61 @@
+"""The `morphkit` command: its subcommands, and how an error reaches a person."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import click
+
+import morphkit
+from morphkit.cli.build import build_basis, register
+from morphkit.cli.first_steps import demo, doctor
+from morphkit.cli.model import info, sample
+from morphkit.cli.photo import fit, landmarks
+from morphkit.errors import MorphkitError
+
+_INTERRUPTED = 130
+
+
+class _Commands(click.Group):
+    """A group that turns errors into one sentence and an exit code."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        debug = ctx.params["debug"] or bool(os.environ.get("MORPHKIT_DEBUG"))
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            click.echo("Interrupted.", err=True)
+            ctx.exit(_INTERRUPTED)
+        except (MorphkitError, OSError, MemoryError) as error:
+            if debug:
+                raise
+            click.echo(f"Error: {_sentence(error)}", err=True)
+            ctx.exit(getattr(error, "exit_code", 1))
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise
+        except Exception as error:
+            if debug:
+                raise
+            message = f"{type(error).__name__}: {_sentence(error)}"
+            click.echo(f"Internal error: {message} Please report it, with what --debug prints.", err=True)
+            ctx.exit(1)
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)  # in the order in which a person needs them
+
+
+def _sentence(error: BaseException) -> str:
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if text.endswith((".", "!", "?")) else f"{text}."
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(morphkit.__version__, prog_name="morphkit")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error (also: MORPHKIT_DEBUG=1).")
+def main(debug: bool) -> None:  # noqa: ARG001 - read by the group when an error comes
+    """From raw 3D face scans to a morphable model, and from a model to a face in any photo."""
+
+
+for _command in (demo, build_basis, register, fit, landmarks, sample, info, doctor):
+    main.add_command(_command)

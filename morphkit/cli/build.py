@@ -1,0 +1,116 @@
+"""`morphkit build-basis` and `morphkit register`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from morphkit.cli import options
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from morphkit.building import ScanOutcome
+
+
+@click.command("build-basis")
+@click.argument("scans_dir", type=options.FILE)
+@click.option("-o", "--output", type=options.FILE, required=True, metavar="MODEL.H5", help="The model's file.")
+@options.template
+@options.template_landmarks
+@click.option("--components", type=click.IntRange(min=1), help="Modes to keep.  [default: all, at most 199]")
+@click.option("--texture/--no-texture", default=True, help="Build an albedo model where the scans have colours.")
+@click.option("--work", type=options.FILE, metavar="DIR", help="Keep registered meshes here; a later run resumes.")
+@options.jobs
+def build_basis(
+    scans_dir: Path,
+    output: Path,
+    template: Path | None,
+    template_landmarks: Path | None,
+    components: int | None,
+    texture: bool,
+    work: Path | None,
+    jobs: int,
+) -> None:
+    """Build a morphable model from a folder of raw face scans.
+
+    Every scan is cleaned, placed by landmarks (a sidecar <stem>.landmarks.json, else found on rendered views),
+    and the template is deformed to it. A report with pictures of every scan is written beside the model.
+    """
+    from morphkit.building import build_basis as run
+    from morphkit.cli.progress import StageProgress
+
+    with StageProgress() as progress:
+        result = run(
+            scans_dir,
+            output,
+            template=template,
+            template_landmarks=template_landmarks,
+            components=components,
+            texture=texture,
+            work_dir=work,
+            jobs=jobs,
+            progress=progress,
+        )
+    _show(result.scans)
+    model = result.model
+    albedo = "" if model.albedo is None else f", {model.albedo.basis.shape[1]} of albedo"
+    used = sum(scan.usable for scan in result.scans)
+    click.echo(f"{used} of {len(result.scans)} scans, {model.identity.basis.shape[1]} modes of shape{albedo}.")
+    click.echo(f"Model:  {output}\nReport: {result.report}")
+
+
+@click.command()
+@click.argument("scans", type=options.FILE, nargs=-1, required=True, metavar="SCAN...")
+@click.option("-o", "--output", type=options.FILE, required=True, metavar="OUT_DIR", help="Where meshes go.")
+@options.template
+@options.template_landmarks
+@options.jobs
+@click.pass_context
+def register(
+    ctx: click.Context,
+    scans: tuple[Path, ...],
+    output: Path,
+    template: Path | None,
+    template_landmarks: Path | None,
+    jobs: int,
+) -> None:
+    """Deform the template to raw scans: OUT_DIR/<stem>.ply, in the scan's own frame and units.
+
+    Beside it, <stem>.npz holds validity, distances and colours, and <stem>.png shows scan and result.
+    """
+    from morphkit.building import register as run
+    from morphkit.cli.progress import StageProgress
+
+    with StageProgress() as progress:
+        outcomes = run(
+            scans,
+            output,
+            template=template,
+            template_landmarks=template_landmarks,
+            jobs=jobs,
+            progress=progress,
+        )
+    _show(outcomes)
+    failed = [outcome for outcome in outcomes if not outcome.usable]
+    if failed:
+        names = ", ".join(outcome.name for outcome in failed)
+        click.echo(f"Error: {len(failed)} of {len(outcomes)} scans were not registered: {names}.", err=True)
+        ctx.exit(max(outcome.exit_code for outcome in failed))
+
+
+def _show(outcomes: Sequence[ScanOutcome]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table("scan", "verdict", "to scan, mm", "s", "", box=None, pad_edge=False)
+    styles = {"good": "green", "doubtful": "yellow", "failed": "red"}
+    for outcome in outcomes:
+        distance = "" if outcome.mean_distance is None else f"{outcome.mean_distance:.2f}"
+        seconds = "reused" if outcome.reused else f"{outcome.seconds:.1f}"
+        verdict = Text(outcome.verdict, styles[outcome.verdict])
+        table.add_row(outcome.name, verdict, distance, seconds, Text("; ".join(outcome.reasons)))
+    Console().print(table)

@@ -1,0 +1,25 @@
+"""Parameters that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+FILE = click.Path(path_type=Path)  # existence is checked by the readers, whose sentences say more
+
+template = click.option(
+    "--template",
+    type=FILE,
+    metavar="MESH|MODEL.H5",
+    help="The mesh that is deformed to every scan, or a model whose mean is it.  [default: the embedded head]",
+)
+template_landmarks = click.option(
+    "--template-landmarks",
+    type=FILE,
+    metavar="FILE",
+    help='The template\'s landmarks: {"landmarks68": [vertex indices]}, or a landmark file with 3D points.',
+)
+jobs = click.option(
+    "--jobs", type=click.IntRange(min=1), default=1, show_default=True, help="Scans registered at once."
+)

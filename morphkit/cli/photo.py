@@ -1,0 +1,76 @@
+"""`morphkit fit` and `morphkit landmarks`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import click
+
+from morphkit.cli import options
+from morphkit.errors import MorphkitError
+
+
+@click.command()
+@click.argument("photos", type=options.FILE, nargs=-1, required=True, metavar="PHOTO...")
+@click.option("-o", "--output", type=options.FILE, required=True, metavar="OUT_DIR", help="Gets a folder a photo.")
+@click.option("--model", type=options.FILE, metavar="MODEL.H5", help="[default: the embedded head]")
+@click.option("--landmarks", type=options.FILE, metavar="FILE", help="68 points in the photo's pixels, instead of detection.")
+@click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
+@click.option("--photometric/--no-photometric", default=True, help="Refine on the pixels after the landmarks.")
+@click.pass_context
+def fit(
+    ctx: click.Context,
+    photos: tuple[Path, ...],
+    output: Path,
+    model: Path | None,
+    landmarks: Path | None,
+    device: str,
+    photometric: bool,
+) -> None:
+    """Fit a face to each photo: OUT_DIR/<stem>/ gets mesh, camera, coefficients, overlay and report."""
+    from morphkit.commands.photos import fit as run
+
+    if landmarks is not None and len(photos) > 1:
+        raise click.UsageError("--landmarks belongs to one photo; give one photo at a time.")
+
+    def one(photo: Path) -> None:
+        folder = output / photo.stem
+        run(photo, folder, model=model, landmarks=landmarks, device=device, photometric=photometric)
+        click.echo(f"{photo}: {folder / 'report.html'}")
+
+    _each(ctx, photos, one)
+
+
+@click.command()
+@click.argument("files", type=options.FILE, nargs=-1, required=True, metavar="PHOTO|SCAN...")
+@click.option("-o", "--output", type=options.FILE, required=True, metavar="OUT_DIR", help="Where points go.")
+@click.pass_context
+def landmarks(ctx: click.Context, files: tuple[Path, ...], output: Path) -> None:
+    """Find landmarks in photos or on scans.
+
+    Writes OUT_DIR/<stem>.landmarks.json (of a photo: 478 and 68 points of every face, in pixels; of a scan: the
+    68 points, in its own frame, ready to be its sidecar) and OUT_DIR/<stem>.landmarks.png, where they are drawn.
+    """
+    from morphkit.commands.points import detect_landmarks as run
+
+    def one(file: Path) -> None:
+        click.echo(f"{file}: {run(file, output)}")
+
+    _each(ctx, files, one)
+
+
+def _each(ctx: click.Context, files: Sequence[Path], work: Callable[[Path], None]) -> None:
+    """Go on past a file that fails; name the failures at the end. A single file's error is raised as it is."""
+    failed: dict[Path, MorphkitError] = {}
+    for file in files:
+        try:
+            work(file)
+        except MorphkitError as error:
+            if len(files) == 1:
+                raise
+            click.echo(f"Error: {error}", err=True)
+            failed[file] = error
+    if failed:
+        click.echo(f"{len(failed)} of {len(files)} failed: {', '.join(map(str, failed))}.", err=True)
+        ctx.exit(max(error.exit_code for error in failed.values()))
