@@ -1,8 +1,8 @@
 """The inner loops of the z-buffer: homogeneous rasterization without clipping (Olano & Greer 1997).
 
 For a pixel centre P = (X, Y, 1) and triangle corners p_i = (x_i, y_i, w_i), the edge values
-E_0 = det[P, p_1, p_2], E_1 = det[p_0, P, p_2], E_2 = det[p_0, p_1, P] are the perspective-correct barycentrics
-up to a factor. P is covered when all three have the sign of det[p_0, p_1, p_2]; that is right for triangles
+E_0 = det[P, p_1, p_2], E_1 = det[p_0, P, p_2], E_2 = det[p_0, p_1, P] are the perspective-correct
+barycentrics up to a factor. P is covered when all three have the sign of det[p_0, p_1, p_2]; that is right for triangles
 that cross w = 0 too, so no polygon is ever clipped: near and far planes are tested per pixel, exactly.
 
 E of a shared edge is computed from products and one difference that only change sign when the edge is
@@ -22,7 +22,7 @@ EDGE_TOLERANCE = 1e-6  # pixels; widens bounding boxes against rounding, never c
 @numba.njit(cache=True, nogil=True)
 @no_type_check
 def project_vertices(vertices, height, width, pixels):
-    """Write pixel coordinates (column, row; centres at integers) of (v, 4) clip vertices; NaN where w <= 0."""
+    """Write (column, row), pixel centres at integers, of (v, 4) clip vertices; NaN where w <= 0."""
     for i in range(vertices.shape[0]):
         w = vertices[i, 3]
         if w > 0.0:
@@ -85,14 +85,14 @@ def bound_faces(vertices, pixels, faces, height, width, begin, end, bounds):
 @numba.njit(cache=True, nogil=True)
 @no_type_check
 def edge_line(p, q):
-    """Return (A, B, C) with A X + B Y + C = det[p, q, (X, Y, 1)] of clip points p, q; antisymmetric, bit for bit."""
+    """Return A, B, C of A X + B Y + C = det[p, q, (X, Y, 1)]; swapping p and q flips signs, bit for bit."""
     return p[1] * q[3] - p[3] * q[1], p[3] * q[0] - p[0] * q[3], p[0] * q[1] - p[1] * q[0]
 
 
 @numba.njit(cache=True, nogil=True)
 @no_type_check
 def _owns_its_line(a, b, c):
-    """Return whether a pixel centre exactly on the edge belongs to this side of it (exactly one side says yes)."""
+    """Return whether a pixel centre exactly on the edge is this side's: exactly one side says yes."""
     return a > 0.0 or (a == 0.0 and (b > 0.0 or (b == 0.0 and c > 0.0)))
 
 
@@ -148,7 +148,7 @@ def draw_rows(vertices, faces, bounds, first_row, last_row, face_index, rast):
 @numba.njit(cache=True, nogil=True)
 @no_type_check
 def _resolve(vertices, faces, depth, first_row, last_row, face_index, rast):
-    """Write (u, v, z/w, face index + 1) of every pixel of a band from its ids; zeros where nothing was drawn."""
+    """Write (u, v, z/w, face index + 1) of every pixel of a band from its ids; zeros where empty."""
     height, width = face_index.shape
     for row in range(first_row, last_row):
         y = (2 * row + 1) / height - 1.0

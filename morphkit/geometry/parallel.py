@@ -1,8 +1,8 @@
 """Run GIL-free numba kernels side by side in plain threads.
 
 numba's own `parallel=True` costs seconds of compilation per kernel, is unsafe to call from several Python
-threads on some of its threading layers, and breaks after `fork`; kernels compiled with `nogil=True` and called
-from a small pool have none of these troubles.
+threads on some of its threading layers, and breaks after `fork`; kernels compiled with `nogil=True` and
+called from a small pool have none of these troubles.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
+from itertools import pairwise
 from typing import Any
 
 import numba
@@ -25,7 +26,7 @@ def split_range(count: int, parts: int) -> list[tuple[int, int]]:
     """Return at most `parts` half-open ranges of nearly equal length that cover ``range(count)``."""
     parts = max(1, min(parts, count))
     edges = [count * i // parts for i in range(parts + 1)]
-    return list(zip(edges[:-1], edges[1:], strict=True))
+    return list(pairwise(edges))
 
 
 def run_all(function: Callable[..., Any], argument_lists: Sequence[tuple[Any, ...]]) -> list[Any]:

@@ -1,7 +1,8 @@
 """A z-buffer in numpy: which triangle each pixel sees, where on it, and how far away.
 
-The layout is nvdiffrast's: **row 0 is the bottom** of the picture, the centre of pixel (row j, column i) lies at
-NDC (2 (i + 0.5) / width - 1, 2 (j + 0.5) / height - 1), a larger z/w is farther, and nothing is culled by facing.
+The layout is nvdiffrast's: **row 0 is the bottom** of the picture, the centre of pixel (row j, column i)
+lies at NDC (2 (i + 0.5) / width - 1, 2 (j + 0.5) / height - 1), a larger z/w is farther, and nothing is
+culled by facing.
 `morphkit.geometry.views` turns it the right way up for eyes.
 """
 
@@ -40,8 +41,8 @@ def rasterize(
 ) -> RasterBuffer:
     """Rasterize triangles given in clip space.
 
-    The result does not depend on the number of threads, bit for bit. A pixel centre exactly on an edge that two
-    triangles share belongs to exactly one of them; equal depths go to the lower face index. Triangles that
+    The result does not depend on the number of threads, bit for bit. A pixel centre exactly on an edge that
+    two triangles share belongs to exactly one of them; equal depths go to the lower face index. Triangles that
     cross w = 0 or the near or far plane are cut there, per pixel. Degenerate and non-finite ones are skipped.
 
     Parameters
@@ -74,8 +75,8 @@ def rasterize_batch(
 
     Returns
     -------
-    rast : (b, h, w, 4) of `dtype`: (u, v, z/w, face index + 1), zero where empty; u and v are the weights of a face's
-        first and second corner.
+    rast : (b, h, w, 4) of `dtype`: (u, v, z/w, face index + 1), zero where empty; u and v are the weights of
+        a face's first and second corner.
     face_index : (b, h, w) int32, -1 where empty.
 
     Raises
