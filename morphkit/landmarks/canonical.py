@@ -25,7 +25,7 @@ def canonical_face() -> Mesh:
     """Return the mean face that the first 468 of the 478 landmarks belong to.
 
     468 vertices in millimetres, x = the subject's left, y up, z out of the face; 898 triangles, a disc: eyes
-    and mouth are closed. UVs as in MediaPipe's face atlas, v up. The ten iris points (468..477) have no vertex.
+    and mouth are closed. UVs as in MediaPipe's face atlas, v up. The ten iris points (468..477) have none.
     """
     data = (files("morphkit") / "data" / _METADATA).read_bytes()
     mesh = next(value for number, value in _fields(data) if number == _CANONICAL_MESH)
