@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from morphkit.mesh import LandmarkEmbedding
+from morphkit.mesh import LandmarkEmbedding, Mesh, Template
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,8 +20,8 @@ class LinearModel:
     Attributes
     ----------
     mean : (v, 3) float32.
-    basis : (3v, k) float32, orthonormal columns, xyz interleaved; kept Fortran-ordered, so that a
-        component is contiguous in memory.
+    basis : (3v, k) float32, orthonormal columns (but see `marginal`), xyz interleaved; kept
+        Fortran-ordered, so that a component is contiguous in memory.
     standard_deviations : (k,) float64, descending.
     noise_variance : variance per coordinate outside the basis (PPCA's sigma squared).
     """
@@ -29,6 +30,129 @@ class LinearModel:
     basis: Float[np.ndarray, "d k"]
     standard_deviations: Float[np.ndarray, "k"]
     noise_variance: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.basis.shape != (self.mean.size, len(self.standard_deviations)):
+            raise ValueError(
+                f"basis has shape {self.basis.shape}; a mean of shape {self.mean.shape} and "
+                f"{len(self.standard_deviations)} standard deviations need "
+                f"{(self.mean.size, len(self.standard_deviations))}"
+            )
+
+    @property
+    def n_components(self) -> int:
+        """The number of components k."""
+        return len(self.standard_deviations)
+
+    @cached_property
+    def gram(self) -> Float[np.ndarray, "k k"]:
+        """The (k, k) float64 matrix of inner products of the basis columns; the identity up to rounding."""
+        gram = np.zeros((self.n_components, self.n_components))
+        for start in range(0, len(self.basis), 1 << 14):  # float64 accumulation without a float64 copy
+            rows = self.basis[start : start + (1 << 14)].astype(np.float64)
+            gram += rows.T @ rows
+        return gram
+
+    @property
+    def is_orthonormal(self) -> bool:
+        """Whether the columns are orthonormal to 1e-3; false for a marginal."""
+        return bool(np.abs(self.gram - np.eye(self.n_components)).max(initial=0.0) < 1e-3)
+
+    def offset(self, coefficients: Float[np.ndarray, "c"]) -> Float[np.ndarray, "v 3"]:
+        """Return the displacement from the mean, (v, 3) float64.
+
+        Parameters
+        ----------
+        coefficients : (c,) in standard deviations, c <= k; components beyond c are zero.
+
+        Raises
+        ------
+        ValueError
+            If more coefficients are given than there are components.
+        """
+        c = len(coefficients)
+        if c > self.n_components:
+            raise ValueError(f"coefficients has {c} entries; the model has {self.n_components} components")
+        scaled = (self.standard_deviations[:c] * coefficients).astype(self.basis.dtype)
+        return (self.basis[:, :c] @ scaled).astype(np.float64).reshape(-1, 3)
+
+    def instance(self, coefficients: Float[np.ndarray, "c"]) -> Float[np.ndarray, "v 3"]:
+        """Return mean + basis · (σ ⊙ coefficients), (v, 3) float64; see `offset`."""
+        return self.mean + self.offset(coefficients)
+
+    def sample(self, rng: np.random.Generator) -> Float[np.ndarray, "v 3"]:
+        """Draw an instance with standard normal coefficients, (v, 3) float64, without the noise term."""
+        return self.instance(rng.standard_normal(self.n_components))
+
+    def project(
+        self, values: Float[np.ndarray, "v 3"], noise_variance: float = 0.0
+    ) -> Float[np.ndarray, "k"]:
+        """Return the coefficients whose instance is nearest to `values`.
+
+        Parameters
+        ----------
+        values : (v, 3), in the model's frame.
+        noise_variance : variance per coordinate of the noise in `values`. Zero gives least squares; more
+            gives the most probable coefficients under the model (Tipping & Bishop 1999, eq. 28 in
+            coefficients of unit variance), drawn towards zero.
+
+        Returns
+        -------
+        (k,) float64 coefficients, in standard deviations.
+        """
+        moments = _moments(self.basis, values - self.mean)
+        return _solve(self.gram, moments, self.standard_deviations, noise_variance)
+
+    def truncate(self, n_components: int) -> LinearModel:
+        """Keep the first components; the variance of the others is spread into the noise.
+
+        Parameters
+        ----------
+        n_components : 0 <= n_components <= k.
+
+        Notes
+        -----
+        PPCA's noise is the mean variance of the left-out directions, so with d coordinates and k kept
+        before, the new noise is (Σ dropped λ + (d − k) old noise) / (d − n_components).
+        """
+        if not 0 <= n_components <= self.n_components:
+            raise ValueError(f"n_components is {n_components}; the model has {self.n_components}")
+        dropped = float(np.sum(self.standard_deviations[n_components:] ** 2))
+        rest = self.mean.size - n_components
+        noise = dropped + (self.mean.size - self.n_components) * self.noise_variance
+        return LinearModel(
+            self.mean,
+            self.basis[:, :n_components],
+            self.standard_deviations[:n_components],
+            noise / rest if rest else 0.0,
+        )
+
+    def marginal(self, vertex_indices: Int[np.ndarray, "n"]) -> LinearModel:
+        """Return the statistics of some vertices only, with the *same* coefficients.
+
+        ``marginal(i).instance(c) == instance(c)[i]``, hence the columns are no longer orthonormal;
+        `orthonormalized` makes them so again, at the price of other coefficients.
+        """
+        rows = (3 * vertex_indices[:, None] + np.arange(3)).ravel()
+        basis = np.asfortranarray(self.basis[rows])
+        return replace(self, mean=self.mean[vertex_indices], basis=basis)
+
+    def orthonormalized(self) -> tuple[LinearModel, Float[np.ndarray, "r k"]]:
+        """Return the same distribution on an orthonormal basis, and the map between coefficients.
+
+        Returns
+        -------
+        model : r <= k components, those of (numerically) zero variance left out.
+        rotation : (r, k); ``model.instance(rotation @ c)`` equals ``self.instance(c)``.
+        """
+        covariance = self.standard_deviations[:, None] * self.gram * self.standard_deviations
+        variances, vectors = np.linalg.eigh(covariance)
+        order = np.argsort(-variances, kind="stable")
+        order = order[variances[order] > 1e-10 * max(variances.max(initial=0.0), 1e-300)]
+        deviations, vectors = np.sqrt(variances[order]), vectors[:, order]
+        mix = (self.standard_deviations[:, None] * vectors / deviations).astype(self.basis.dtype)
+        basis = np.asfortranarray(self.basis @ mix)
+        return LinearModel(self.mean, basis, deviations, self.noise_variance), vectors.T.copy()
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +167,26 @@ class NamedDirections:
 
     names: tuple[str, ...]
     coefficients: Float[np.ndarray, "n k"]
+
+    def __post_init__(self) -> None:
+        if len(self.names) != len(self.coefficients):
+            raise ValueError(f"{len(self.names)} names for {len(self.coefficients)} rows of coefficients")
+
+    def combine(self, strengths: Mapping[str, float]) -> Float[np.ndarray, "k"]:
+        """Return the group's coefficients for units at these strengths; KeyError names an unknown unit."""
+        rows = dict(zip(self.names, self.coefficients, strict=True))
+        total = np.zeros(self.coefficients.shape[1])
+        for name, strength in strengths.items():
+            total += strength * rows[name]
+        return total
+
+
+@dataclass(frozen=True, eq=False)
+class ShapeCoefficients:
+    """A shape's coefficients, in standard deviations, (k,) float64; expression is None without that group."""
+
+    identity: Float[np.ndarray, "i"]
+    expression: Float[np.ndarray, "e"] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,3 +217,225 @@ class MorphableModel:
     masks: Mapping[str, Bool[np.ndarray, "v"]] = field(default_factory=dict)
     mirror: Int[np.ndarray, "v"] | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        v = self.n_vertices
+        for name in ("expression", "albedo"):
+            group: LinearModel | None = getattr(self, name)
+            if group is not None and len(group.mean) != v:
+                raise ValueError(f"{name} has {len(group.mean)} vertices; identity has {v}")
+        if len(self.faces) and not 0 <= self.faces.min() <= self.faces.max() < v:
+            raise ValueError(f"faces index vertices {self.faces.min()}..{self.faces.max()} of {v}")
+        for name, mask in self.masks.items():
+            if mask.shape != (v,):
+                raise ValueError(f"mask {name!r} has shape {mask.shape}, not {(v,)}")
+
+    @property
+    def n_vertices(self) -> int:
+        """The number of vertices v."""
+        return len(self.identity.mean)
+
+    def instance(
+        self,
+        identity: Float[np.ndarray, "i"] | None = None,
+        expression: Float[np.ndarray, "e"] | None = None,
+    ) -> Float[np.ndarray, "v 3"]:
+        """Return the vertices for these coefficients (None: the mean), (v, 3) float64, millimetres.
+
+        Raises
+        ------
+        ValueError
+            If there are more coefficients than components, or expression ones without that group.
+        """
+        vertices = self.identity.instance(np.zeros(0) if identity is None else identity)
+        if self.expression is not None:
+            vertices = vertices + self.expression.instance(np.zeros(0) if expression is None else expression)
+        elif expression is not None:
+            raise ValueError("expression coefficients were given, but the model has no expression group")
+        return vertices
+
+    def albedo_instance(self, albedo: Float[np.ndarray, "a"] | None = None) -> Float[np.ndarray, "v 3"]:
+        """Return linear RGB for these coefficients (None: the mean), (v, 3) float64, clipped to 0..1.
+
+        Raises
+        ------
+        ValueError
+            If the model has no albedo group, or fewer components.
+        """
+        if self.albedo is None:
+            raise ValueError("the model has no albedo group")
+        return np.clip(self.albedo.instance(np.zeros(0) if albedo is None else albedo), 0.0, 1.0)
+
+    def mesh(
+        self,
+        identity: Float[np.ndarray, "i"] | None = None,
+        expression: Float[np.ndarray, "e"] | None = None,
+        albedo: Float[np.ndarray, "a"] | None = None,
+    ) -> Mesh:
+        """Return the instance as a mesh, coloured where the model has an albedo group."""
+        colors = None
+        if self.albedo is not None or albedo is not None:
+            colors = self.albedo_instance(albedo).astype(np.float32)
+        return Mesh(self.instance(identity, expression), self.faces, colors=colors, uv=self.uv)
+
+    def sample(self, rng: np.random.Generator) -> Mesh:
+        """Draw a neutral face, its identity and albedo coefficients standard normal."""
+        identity = rng.standard_normal(self.identity.n_components)
+        albedo = None if self.albedo is None else rng.standard_normal(self.albedo.n_components)
+        return self.mesh(identity, albedo=albedo)
+
+    def project(self, vertices: Float[np.ndarray, "v 3"], noise_variance: float = 0.0) -> ShapeCoefficients:
+        """Return the identity and expression coefficients whose instance is nearest to `vertices`.
+
+        Parameters
+        ----------
+        vertices : (v, 3) millimetres, in the model's frame.
+        noise_variance : as for `LinearModel.project`, mm². The two groups overlap, so with zero their
+            split is ill-determined even where their sum is not; give some noise to get a sensible split.
+        """
+        if self.expression is None:
+            return ShapeCoefficients(self.identity.project(vertices, noise_variance))
+        groups = (self.identity, self.expression)
+        residual = vertices - self.identity.mean - self.expression.mean
+        moments = np.concatenate([_moments(group.basis, residual) for group in groups])
+        cross = _cross_gram(self.identity.basis, self.expression.basis)
+        gram = np.block([[self.identity.gram, cross], [cross.T, self.expression.gram]])
+        deviations = np.concatenate([group.standard_deviations for group in groups])
+        both = _solve(gram, moments, deviations, noise_variance)
+        k = self.identity.n_components
+        return ShapeCoefficients(both[:k], both[k:])
+
+    def truncate(
+        self, identity: int | None = None, expression: int | None = None, albedo: int | None = None
+    ) -> MorphableModel:
+        """Keep the first components of each group (None: all of them); see `LinearModel.truncate`."""
+        units = self.expression_units
+        if expression is not None and units is not None:
+            units = replace(units, coefficients=units.coefficients[:, :expression])
+        return replace(
+            self,
+            identity=_truncated(self.identity, identity, "identity"),
+            expression=None
+            if self.expression is None
+            else _truncated(self.expression, expression, "expression"),
+            albedo=None if self.albedo is None else _truncated(self.albedo, albedo, "albedo"),
+            expression_units=units,
+        )
+
+    def marginal(self, vertex_indices: Int[np.ndarray, "n"]) -> MorphableModel:
+        """Return the model of some vertices only, with the same coefficients (`LinearModel.marginal`).
+
+        Faces, uv, landmarks, masks and the mirror map are kept where all they refer to survives.
+
+        Parameters
+        ----------
+        vertex_indices : (n,) distinct vertices, in the order that the new model shall have them.
+
+        Raises
+        ------
+        ValueError
+            If an index is out of range or given twice.
+        """
+        position = _positions(vertex_indices, self.n_vertices)
+        kept = (position[self.faces] >= 0).all(axis=1)
+        return replace(
+            self,
+            faces=position[self.faces[kept]].astype(np.int32),
+            identity=self.identity.marginal(vertex_indices),
+            expression=None if self.expression is None else self.expression.marginal(vertex_indices),
+            albedo=None if self.albedo is None else self.albedo.marginal(vertex_indices),
+            uv=None if self.uv is None else self.uv[kept],
+            landmarks=_surviving_landmarks(self.landmarks, kept),
+            masks={name: mask[vertex_indices] for name, mask in self.masks.items()},
+            mirror=_surviving_mirror(self.mirror, vertex_indices, position),
+        )
+
+    def orthonormalized(self) -> MorphableModel:
+        """Return the same distributions with orthonormal bases, as files need; coefficients change."""
+        identity, _ = self.identity.orthonormalized()
+        albedo = None if self.albedo is None else self.albedo.orthonormalized()[0]
+        if self.expression is None:
+            return replace(self, identity=identity, albedo=albedo)
+        expression, rotation = self.expression.orthonormalized()
+        units = self.expression_units
+        if units is not None:
+            units = replace(units, coefficients=units.coefficients @ rotation.T)
+        return replace(self, identity=identity, albedo=albedo, expression=expression, expression_units=units)
+
+    def template(self) -> Template:
+        """Return the mean face with its landmarks and masks, to register scans with."""
+        return Template(self.mesh(), self.landmarks, self.masks)
+
+
+def _moments(basis: np.ndarray, residual: np.ndarray) -> np.ndarray:
+    """Return basisᵀ residual, in float64; summed in blocks so that float32 loses nothing over 10^5 terms."""
+    flat = residual.reshape(-1)
+    total = np.zeros(basis.shape[1])
+    for start in range(0, len(flat), 1 << 14):
+        block = slice(start, start + (1 << 14))
+        total += flat[block].astype(np.float64) @ basis[block].astype(np.float64)
+    return total
+
+
+def _cross_gram(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    total = np.zeros((a.shape[1], b.shape[1]))
+    for start in range(0, len(a), 1 << 14):
+        block = slice(start, start + (1 << 14))
+        total += a[block].T.astype(np.float64) @ b[block].astype(np.float64)
+    return total
+
+
+def _solve(
+    gram: np.ndarray, moments: np.ndarray, deviations: np.ndarray, noise_variance: float
+) -> np.ndarray:
+    """Minimise |r − B σ c|² + noise_variance |c|² over c, given BᵀB and Bᵀr; the least-norm minimum."""
+    normal = deviations[:, None] * gram * deviations + noise_variance * np.eye(len(deviations))
+    solution: np.ndarray = np.linalg.lstsq(normal, deviations * moments, rcond=None)[0]
+    return solution
+
+
+def _truncated(group: LinearModel, n_components: int | None, name: str) -> LinearModel:
+    if n_components is None:
+        return group
+    try:
+        return group.truncate(n_components)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from None
+
+
+def _positions(vertex_indices: np.ndarray, n_vertices: int) -> np.ndarray:
+    """Return, for each vertex, its place among `vertex_indices`, or -1."""
+    if len(vertex_indices) and not 0 <= vertex_indices.min() <= vertex_indices.max() < n_vertices:
+        raise ValueError(f"vertex_indices go beyond the model's {n_vertices} vertices")
+    if len(np.unique(vertex_indices)) != len(vertex_indices):
+        raise ValueError("vertex_indices has duplicates")
+    position = np.full(n_vertices, -1, np.int64)
+    position[vertex_indices] = np.arange(len(vertex_indices))
+    return position
+
+
+def _surviving_landmarks(
+    landmarks: Mapping[str, LandmarkEmbedding], kept_faces: np.ndarray
+) -> dict[str, LandmarkEmbedding]:
+    """Keep the landmarks whose triangle is kept, and the sets that have any left."""
+    new_face = np.cumsum(kept_faces) - 1
+    survivors = {}
+    for set_name, embedding in landmarks.items():
+        alive = kept_faces[embedding.face_indices]
+        if alive.any():
+            survivors[set_name] = LandmarkEmbedding(
+                tuple(name for name, ok in zip(embedding.names, alive, strict=True) if ok),
+                new_face[embedding.face_indices[alive]].astype(np.int32),
+                embedding.barycentrics[alive],
+            )
+    return survivors
+
+
+def _surviving_mirror(
+    mirror: np.ndarray | None, vertex_indices: np.ndarray, position: np.ndarray
+) -> np.ndarray | None:
+    """Re-index the mirror map; None when some vertex lost its partner."""
+    if mirror is None:
+        return None
+    new = position[mirror[vertex_indices]]
+    return None if (new < 0).any() else new.astype(np.int32)

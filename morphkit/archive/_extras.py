@@ -1,0 +1,137 @@
+"""What the Basel layout has no place for, under ``/morphkit`` of the same file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import h5py
+import numpy as np
+
+from morphkit.archive._hdf5 import Reader, store, store_text
+from morphkit.mesh import LandmarkEmbedding
+from morphkit.morphable import MorphableModel, NamedDirections
+
+_ROOT = "morphkit"
+FORMAT_VERSION = 1
+
+
+def write(file: h5py.File, model: MorphableModel) -> None:
+    """Write uv, mirror, masks, landmarks, expression units and provenance."""
+    root = file.create_group(_ROOT)
+    root.attrs["format_version"] = FORMAT_VERSION
+    root.attrs["albedo_color_space"] = model.provenance.get("albedo_color_space", "linear")
+    root.attrs["unit"] = "mm"
+    store_text(root, "provenance", json.dumps(dict(model.provenance), ensure_ascii=False))
+    if model.uv is not None:
+        coordinates, indices = np.unique(model.uv.reshape(-1, 2), axis=0, return_inverse=True)
+        store(root, "uv/coordinates", coordinates.astype(np.float32))
+        store(root, "uv/indices", indices.reshape(-1, 3).astype(np.int32))
+    if model.mirror is not None:
+        store(root, "mirror", model.mirror.astype(np.int32))
+    for name, mask in model.masks.items():
+        store(root, f"masks/{name}", mask.astype(np.uint8))
+    for name, embedding in model.landmarks.items():
+        group = root.create_group(f"landmarks/{name}")
+        _store_names(group, embedding.names)
+        store(group, "face_indices", embedding.face_indices.astype(np.int32))
+        store(group, "barycentrics", embedding.barycentrics.astype(np.float64))
+    if model.expression_units is not None:
+        group = root.create_group("expression_units")
+        _store_names(group, model.expression_units.names)
+        store(group, "coefficients", model.expression_units.coefficients.astype(np.float64))
+
+
+def read(
+    reader: Reader, model: MorphableModel, expression_rotation: np.ndarray | None, notes: Sequence[str]
+) -> MorphableModel:
+    """Return `model` with what ``/morphkit`` adds; for others' files, with notes on what is not known."""
+    if not reader.has(_ROOT):
+        provenance: dict[str, Any] = {
+            "source": reader.source.name,
+            "albedo_color_space": "not stated; Basel models usually hold sRGB. Used as if it were linear.",
+        }
+        return replace(model, provenance=_with_notes(provenance, notes))
+    root = reader.file[_ROOT]
+    version = int(root.attrs.get("format_version", 1))
+    if version > FORMAT_VERSION:
+        raise reader.bad(
+            f"written by a newer morphkit (format {version} > {FORMAT_VERSION}): upgrade morphkit"
+        )
+    provenance = dict(json.loads(reader.text(f"{_ROOT}/provenance")))
+    vertex_count, face_count = model.n_vertices, len(model.faces)
+    return replace(
+        model,
+        uv=_read_uv(reader, face_count),
+        mirror=_read_mirror(reader, vertex_count),
+        masks={name: _read_mask(reader, name, vertex_count) for name in _members(root, "masks")},
+        landmarks={name: _read_landmarks(reader, name, face_count) for name in _members(root, "landmarks")},
+        expression_units=_read_units(reader, model, expression_rotation),
+        provenance=_with_notes(provenance, notes),
+    )
+
+
+def _with_notes(provenance: dict[str, Any], notes: Sequence[str]) -> dict[str, Any]:
+    return {**provenance, "read_notes": list(notes)} if notes else provenance
+
+
+def _members(root: h5py.Group, name: str) -> list[str]:
+    return list(root[name]) if name in root else []
+
+
+def _read_uv(reader: Reader, face_count: int) -> np.ndarray | None:
+    if not reader.has(f"{_ROOT}/uv"):
+        return None
+    coordinates = reader.array(f"{_ROOT}/uv/coordinates").astype(np.float32)
+    indices = reader.array(f"{_ROOT}/uv/indices")
+    if indices.shape != (face_count, 3) or not 0 <= indices.min() <= indices.max() < len(coordinates):
+        raise reader.bad(f"/{_ROOT}/uv does not fit the {face_count} faces")
+    uv: np.ndarray = coordinates[indices]
+    return uv
+
+
+def _read_mirror(reader: Reader, vertex_count: int) -> np.ndarray | None:
+    if not reader.has(f"{_ROOT}/mirror"):
+        return None
+    mirror = reader.array(f"{_ROOT}/mirror").astype(np.int32)
+    if mirror.shape != (vertex_count,) or not 0 <= mirror.min() <= mirror.max() < vertex_count:
+        raise reader.bad(f"/{_ROOT}/mirror does not fit the {vertex_count} vertices")
+    return mirror
+
+
+def _read_mask(reader: Reader, name: str, vertex_count: int) -> np.ndarray:
+    mask = reader.array(f"{_ROOT}/masks/{name}").astype(bool)
+    if mask.shape != (vertex_count,):
+        raise reader.bad(f"the mask {name!r} has the shape {mask.shape}, not {(vertex_count,)}")
+    return mask
+
+
+def _read_landmarks(reader: Reader, name: str, face_count: int) -> LandmarkEmbedding:
+    path = f"{_ROOT}/landmarks/{name}"
+    names = reader.texts(f"{path}/names")
+    face_indices = reader.array(f"{path}/face_indices").astype(np.int32)
+    barycentrics = reader.array(f"{path}/barycentrics").astype(np.float64)
+    if face_indices.shape != (len(names),) or barycentrics.shape != (len(names), 3):
+        raise reader.bad(f"/{path}: names, face_indices and barycentrics differ in length")
+    if len(names) and not 0 <= face_indices.min() <= face_indices.max() < face_count:
+        raise reader.bad(f"/{path} refers to faces beyond the {face_count} there are")
+    return LandmarkEmbedding(names, face_indices, barycentrics)
+
+
+def _read_units(reader: Reader, model: MorphableModel, rotation: np.ndarray | None) -> NamedDirections | None:
+    path = f"{_ROOT}/expression_units"
+    if not reader.has(path) or model.expression is None:
+        return None
+    coefficients = reader.array(f"{path}/coefficients").astype(np.float64)
+    if rotation is not None and coefficients.shape[1] == rotation.shape[1]:
+        coefficients = coefficients @ rotation.T
+    names = reader.texts(f"{path}/names")
+    if coefficients.shape != (len(names), model.expression.n_components):
+        raise reader.bad(f"/{path}/coefficients has the shape {coefficients.shape}, which does not fit")
+    return NamedDirections(names, coefficients)
+
+
+def _store_names(group: h5py.Group, names: Sequence[str]) -> None:
+    group.create_dataset("names", data=list(names), dtype=h5py.string_dtype(), track_times=False)
