@@ -2,8 +2,8 @@
 
 For a pixel centre P = (X, Y, 1) and triangle corners p_i = (x_i, y_i, w_i), the edge values
 E_0 = det[P, p_1, p_2], E_1 = det[p_0, P, p_2], E_2 = det[p_0, p_1, P] are the perspective-correct
-barycentrics up to a factor. P is covered when all three have the sign of det[p_0, p_1, p_2]; that is right for triangles
-that cross w = 0 too, so no polygon is ever clipped: near and far planes are tested per pixel, exactly.
+barycentrics up to a factor. P is covered when all three have the sign of det[p_0, p_1, p_2]; that is right
+for triangles that cross w = 0 too, so no polygon is ever clipped: near and far planes are tested per pixel.
 
 E of a shared edge is computed from products and one difference that only change sign when the edge is
 walked the other way, so both neighbours see the same number and no pixel is lost or claimed twice.

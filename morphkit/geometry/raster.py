@@ -42,8 +42,9 @@ def rasterize(
     """Rasterize triangles given in clip space.
 
     The result does not depend on the number of threads, bit for bit. A pixel centre exactly on an edge that
-    two triangles share belongs to exactly one of them; equal depths go to the lower face index. Triangles that
-    cross w = 0 or the near or far plane are cut there, per pixel. Degenerate and non-finite ones are skipped.
+    two triangles share belongs to exactly one of them; equal depths go to the lower face index. Triangles
+    that cross w = 0 or the near or far plane are cut there, per pixel. Degenerate and non-finite ones are
+    skipped.
 
     Parameters
     ----------

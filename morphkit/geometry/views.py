@@ -21,7 +21,7 @@ Shading = Literal["shaded", "colored", "lit"]
 
 _GREY = np.array([0.52, 0.40, 0.34], np.float32)  # linear RGB of the clay that has no colour of its own
 _LIGHT = np.array([-0.25, -0.45, -0.86])  # towards the lamp, in camera coordinates: above, left and in front
-_AMBIENT = 0.3
+_AMBIENT = 0.2
 _MARGIN = 1.04  # the fitted sphere leaves this much room
 
 
