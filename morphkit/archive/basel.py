@@ -75,7 +75,7 @@ def _read_group(reader: Reader, path: str) -> _ReadGroup:
     order = order[variances[order] > 1e-12 * variances.max(initial=0.0)]
     if len(order) < len(variances):
         notes.append(f"{len(variances) - len(order)} components without variance were left out")
-    columns = np.asfortranarray(basis[:, order], dtype=np.float32)
+    columns: np.ndarray = np.asfortranarray(basis[:, order], dtype=np.float32)
     deviations = np.sqrt(variances[order])
     lengths = _column_lengths(reader, path, columns, deviations)
     if lengths is not None:
