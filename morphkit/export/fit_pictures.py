@@ -1,0 +1,76 @@
+"""Pictures of a fit for eyes: crops of the photo, its overlay, and the mesh turned."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Bool, Float, UInt8
+from PIL import Image
+
+from morphkit.export.camera import PhotoCamera
+from morphkit.geometry.views import Shading, render_view, turn
+from morphkit.mesh import Mesh
+
+BACKGROUND = (0.93, 0.92, 0.90)  # sRGB
+_PAPER = (237, 235, 230)
+
+
+def turned_view(
+    mesh: Mesh,
+    yaw: float,
+    *,
+    shown: Bool[np.ndarray, "v"] | None = None,
+    shading: Shading = "colored",
+    size: int = 512,
+) -> UInt8[np.ndarray, "h w 3"]:
+    """Render a mesh in the head frame, turned by `yaw` radians to its left.
+
+    `shown` marks the vertices that the view is framed around, such as the face of a whole head.
+    """
+    framed = mesh.vertices if shown is None else mesh.vertices[shown]
+    centre = 0.5 * (framed.min(axis=0) + framed.max(axis=0))
+    radius = float(np.linalg.norm(framed - centre, axis=1).max())
+    view = render_view(
+        mesh,
+        turn(yaw),
+        size=size,
+        shading=shading,
+        centre=centre,
+        radius=radius,
+        supersampling=2,
+        background=BACKGROUND,
+    )
+    return view.image
+
+
+def face_window(
+    camera: PhotoCamera, vertices: Float[np.ndarray, "v 3"], margin: float = 0.35
+) -> tuple[int, int, int, int]:
+    """Return left, top, right, bottom of a square around vertices; it may reach beyond the photo."""
+    pixels = camera.project(vertices)
+    low, high = pixels.min(axis=0), pixels.max(axis=0)
+    centre, half = 0.5 * (low + high), (0.5 + 0.5 * margin) * float((high - low).max())
+    left, top = np.floor(centre - half).astype(int)
+    side = max(2, int(np.ceil(2.0 * half)))
+    return int(left), int(top), int(left) + side, int(top) + side
+
+
+def crop(
+    image: UInt8[np.ndarray, "h w 3"], window: tuple[int, int, int, int], size: int
+) -> UInt8[np.ndarray, "s s 3"]:
+    """Return a square window of a picture at `size` pixels; grey beyond the picture's edge."""
+    left, top, right, bottom = window
+    cut = Image.fromarray(image).crop((left, top, right, bottom))
+    inside = Image.new("L", (image.shape[1], image.shape[0]), 255).crop((left, top, right, bottom))
+    paper = Image.new("RGB", cut.size, _PAPER)
+    paper.paste(cut, mask=inside)
+    return np.asarray(paper.resize((size, size), Image.Resampling.LANCZOS))
+
+
+def side_by_side(pictures: Sequence[UInt8[np.ndarray, "s s 3"]], columns: int) -> UInt8[np.ndarray, "h w 3"]:
+    """Return equally large pictures in rows of `columns`."""
+    blank = np.full_like(pictures[0], 255)
+    padded = [*pictures, *[blank] * (-len(pictures) % columns)]
+    rows = [np.hstack(padded[i : i + columns]) for i in range(0, len(padded), columns)]
+    return np.vstack(rows)

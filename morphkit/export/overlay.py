@@ -1,0 +1,95 @@
+"""Draw a fitted face over its photo, in the photo's own pixels and in linear light."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float, Int, UInt8
+
+from morphkit.export.camera import PhotoCamera
+from morphkit.geometry.raster import RasterBuffer, rasterize
+from morphkit.io.color import linear_to_srgb_uint8, srgb_to_linear
+
+_FINE_SIDE = 1600  # windows up to this size are drawn at twice their resolution
+
+
+@dataclass(frozen=True, eq=False)
+class Layer:
+    """A drawn face in a window of the photo.
+
+    Attributes
+    ----------
+    left, top : the window's corner, pixels of the photo.
+    color : (h, w, 3) linear RGB, already multiplied by `coverage`.
+    coverage : (h, w) share of each pixel that the face covers.
+    """
+
+    left: int
+    top: int
+    color: Float[np.ndarray, "h w 3"]
+    coverage: Float[np.ndarray, "h w"]
+
+
+def rasterize_upright(
+    camera: PhotoCamera, vertices: Float[np.ndarray, "v 3"], faces: Int[np.ndarray, "f 3"]
+) -> RasterBuffer:
+    """Rasterize through a photo's camera, row 0 at the top."""
+    buffer = rasterize(camera.to_clip(vertices), faces, camera.height, camera.width)
+    return RasterBuffer(buffer.face_index[::-1], buffer.barycentrics[::-1], buffer.depth[::-1])
+
+
+def draw_face(
+    camera: PhotoCamera,
+    vertices: Float[np.ndarray, "v 3"],
+    faces: Int[np.ndarray, "f 3"],
+    colors: Float[np.ndarray, "v 3"],
+    shown: Bool[np.ndarray, "f"] | None = None,
+) -> Layer:
+    """Draw vertex colours through a photo's camera.
+
+    Parameters
+    ----------
+    camera : the photo's.
+    vertices, faces : the mesh, head frame.
+    colors : (v, 3) linear RGB as the photo would show them (albedo times light).
+    shown : which triangles are drawn; the others still hide what lies behind them. None draws all.
+    """
+    shown = np.ones(len(faces), dtype=bool) if shown is None else shown
+    left, top, width, height = _window(camera, vertices[np.unique(faces[shown])])
+    fine = 2 if max(width, height) <= _FINE_SIDE else 1
+    window = camera.cropped(left, top, fine * width, fine * height, fine)
+    seen = rasterize_upright(window, vertices, faces)
+    drawn = (seen.face_index >= 0) & shown[np.maximum(seen.face_index, 0)]
+    image = np.zeros((*drawn.shape, 4), dtype=np.float32)
+    corners = colors[faces[seen.face_index[drawn]]]
+    image[drawn, :3] = np.einsum("nk,nkc->nc", seen.barycentrics[drawn], corners)
+    image[drawn, 3] = 1.0
+    image = image.reshape(height, fine, width, fine, 4).mean(axis=(1, 3))
+    return Layer(left, top, image[..., :3], image[..., 3])
+
+
+def composite(
+    photo: UInt8[np.ndarray, "h w 3"], layer: Layer, opacity: float = 1.0
+) -> UInt8[np.ndarray, "h w 3"]:
+    """Return the photo with a layer over it."""
+    result = photo.copy()
+    height, width = layer.coverage.shape
+    window = (slice(layer.top, layer.top + height), slice(layer.left, layer.left + width))
+    behind = srgb_to_linear(photo[window])
+    mixed = behind * (1.0 - opacity * layer.coverage[..., None]) + opacity * layer.color
+    covered = layer.coverage > 0
+    result[window][covered] = linear_to_srgb_uint8(mixed)[covered]
+    return result
+
+
+def _window(camera: PhotoCamera, vertices: Float[np.ndarray, "v 3"]) -> tuple[int, int, int, int]:
+    """Return left, top, width and height of the part of the photo that may see the vertices, never empty."""
+    pixels = camera.project(vertices)
+    left, top = np.clip(
+        np.floor(pixels.min(axis=0)).astype(int) - 1, 0, [camera.width - 1, camera.height - 1]
+    )
+    right, bottom = np.ceil(pixels.max(axis=0)).astype(int) + 1
+    width = max(1, min(int(right), camera.width) - int(left))
+    height = max(1, min(int(bottom), camera.height) - int(top))
+    return int(left), int(top), width, height

@@ -1,0 +1,180 @@
+"""The landmark fit: Levenberg–Marquardt on camera, identity and expression."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+from jaxtyping import Float
+
+from morphkit.fitting.points import PointModel
+from morphkit.fitting.pose import Pose
+from morphkit.fitting.settings import LandmarkSettings
+
+_POSE = 7  # rotation vector, offset, log scale, log focal
+
+
+@dataclass(frozen=True, eq=False)
+class Face:
+    """What a sparse fit solves for.
+
+    Attributes
+    ----------
+    pose : the camera.
+    identity, expression : coefficients in standard deviations.
+    """
+
+    pose: Pose
+    identity: Float[np.ndarray, "i"]
+    expression: Float[np.ndarray, "e"]
+
+    def moved(self, step: Float[np.ndarray, "p"]) -> Face:
+        """Return the face after a step in (pose, identity, expression)."""
+        identity, expression = np.split(step[_POSE:], [len(self.identity)])
+        return Face(self.pose.moved(step[:_POSE]), self.identity + identity, self.expression + expression)
+
+
+@dataclass(frozen=True, eq=False)
+class Observations:
+    """Points of the model and where the photo shows them.
+
+    Attributes
+    ----------
+    points : the model's n points.
+    pixels : (n, 2) where they were seen.
+    whitening : (n, 2, 2), times a pixel error gives standard deviations: ``I / σ`` for a point,
+        ``normal normalᵀ / σ`` for a point that may slide along a contour.
+    """
+
+    points: PointModel
+    pixels: Float[np.ndarray, "n 2"]
+    whitening: Float[np.ndarray, "n 2 2"]
+
+
+@dataclass(frozen=True)
+class FocalPrior:
+    """What is known of the focal length: its logarithm is normal about log `focal` (pixels)."""
+
+    focal: float
+    deviation: float
+
+
+@dataclass(frozen=True, eq=False)
+class LandmarkFit:
+    """Result of `fit_landmarks`.
+
+    Attributes
+    ----------
+    face : the solution.
+    energies : after each accepted step; a renewed correspondence may raise it between rounds.
+    converged : whether the last round ended by its tolerance rather than by its number of steps.
+    """
+
+    face: Face
+    energies: tuple[float, ...]
+    converged: bool
+
+
+def fit_landmarks(
+    start: Face,
+    observe: Callable[[Face], Observations],
+    focal_prior: FocalPrior,
+    settings: LandmarkSettings,
+) -> LandmarkFit:
+    """Fit camera, identity and expression to seen landmarks.
+
+    Minimises ``Σ huber(‖whitening · (projection − pixel)‖) + w_α‖α‖² + w_β‖β‖² + (log f − log f₀)² / σ_f²``
+    by Levenberg–Marquardt with analytic derivatives, starting with the pose alone.
+
+    Parameters
+    ----------
+    start : where to start.
+    observe : gives the observations for a face; called once a round, so that contour points can slide.
+    focal_prior : what is known of the focal length.
+    settings : weights, rounds and tolerances.
+    """
+    face, energies, converged = start, [], False
+    for round_number in range(settings.rounds):
+        problem = _Problem(observe(face), focal_prior, settings, pose_only=round_number == 0)
+        face, trace, converged = _descend(face, problem)
+        energies += trace
+    return LandmarkFit(face, tuple(energies), converged)
+
+
+@dataclass(frozen=True, eq=False)
+class _Problem:
+    seen: Observations
+    focal_prior: FocalPrior
+    settings: LandmarkSettings
+    pose_only: bool
+
+    def energy(self, face: Face) -> float:
+        lengths = np.linalg.norm(self._errors(face), axis=1)
+        k = self.settings.huber
+        data = np.where(lengths <= k, lengths**2, 2.0 * k * lengths - k**2).sum()
+        priors = self._prior_residuals(face)
+        return float(data + priors @ priors)
+
+    def normal_equations(self, face: Face) -> tuple[Float[np.ndarray, "p p"], Float[np.ndarray, "p"]]:
+        """Return JᵀJ and Jᵀr, the outliers weighted down (iteratively reweighted least squares)."""
+        errors = self._errors(face)
+        lengths = np.linalg.norm(errors, axis=1)
+        weights = np.sqrt(np.minimum(1.0, self.settings.huber / np.maximum(lengths, 1e-12)))
+        jacobian = (self._jacobian(face) * weights[:, None, None]).reshape(2 * len(lengths), -1)
+        residuals = (errors * weights[:, None]).ravel()
+        diagonal = self._prior_jacobian(face)
+        hessian = jacobian.T @ jacobian + np.diag(diagonal**2)
+        gradient = jacobian.T @ residuals + diagonal * self._prior_residuals(face)
+        return hessian, gradient
+
+    def _errors(self, face: Face) -> Float[np.ndarray, "n 2"]:
+        points = self.seen.points.at(face.identity, face.expression)
+        return np.einsum("nij,nj->ni", self.seen.whitening, face.pose.project(points) - self.seen.pixels)
+
+    def _jacobian(self, face: Face) -> Float[np.ndarray, "n 2 p"]:
+        points = self.seen.points
+        by_point, by_pose = face.pose.jacobian(points.at(face.identity, face.expression))
+        columns = [by_pose, by_point @ points.identity, by_point @ points.expression]
+        return self.seen.whitening @ np.concatenate(columns, axis=2)
+
+    def _prior_residuals(self, face: Face) -> Float[np.ndarray, "p"]:
+        log_focal = np.log(face.pose.focal / self.focal_prior.focal)
+        values = np.concatenate([np.zeros(_POSE - 1), [log_focal], face.identity, face.expression])
+        return self._prior_jacobian(face) * values
+
+    def _prior_jacobian(self, face: Face) -> Float[np.ndarray, "p"]:
+        identity = np.full(len(face.identity), np.sqrt(self.settings.identity_weight))
+        expression = np.full(len(face.expression), np.sqrt(self.settings.expression_weight))
+        return np.concatenate([np.zeros(_POSE - 1), [1.0 / self.focal_prior.deviation], identity, expression])
+
+
+def _descend(face: Face, problem: _Problem) -> tuple[Face, list[float], bool]:
+    """Run Levenberg–Marquardt until the energy settles; steps that raise it are refused."""
+    energy, damping = problem.energy(face), 1e-3
+    trace: list[float] = []
+    for _ in range(problem.settings.iterations):
+        hessian, gradient = problem.normal_equations(face)
+        if problem.pose_only:
+            gradient[_POSE:] = 0.0
+            hessian[_POSE:, :_POSE] = hessian[:_POSE, _POSE:] = 0.0
+        while damping < 1e8:
+            step = -np.linalg.solve(hessian + damping * np.diag(np.diag(hessian)), gradient)
+            candidate = face.moved(step)
+            lower = problem.energy(candidate)
+            if lower <= energy:
+                break
+            damping *= 6.0
+        else:
+            return face, trace, True
+        decrease, face, energy = energy - lower, candidate, lower
+        damping = max(damping / 6.0, 1e-9)
+        trace.append(energy)
+        if decrease <= problem.settings.tolerance * energy:
+            return face, trace, True
+    return face, trace, False
+
+
+def with_focal(face: Face, focal: float) -> Face:
+    """Return the face under another focal length, its picture nearly unchanged."""
+    return replace(face, pose=replace(face.pose, focal=focal))

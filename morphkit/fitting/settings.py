@@ -1,0 +1,64 @@
+"""Every number that steers a fit, in one frozen place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class LandmarkSettings:
+    """How the landmark fit weighs what it sees against what it believes.
+
+    Attributes
+    ----------
+    focal_length : the focal length expected when nothing is known, in units of the photo's longer side;
+        1.4 is what a 50 mm lens gives on 35 mm film.
+    focal_deviation : how far it may be off, as the standard deviation of its logarithm.
+    exif_focal_deviation : the same when the photo's EXIF names the focal length.
+    feature_deviation : standard deviation of a landmark on eyes, brows, nose or lips, millimetres.
+    dense_deviation : of MediaPipe's points on cheeks and forehead, which follow no visible feature.
+    contour_deviation : of the jaw line's points, across the silhouette.
+    iris_deviation : of the irises' points.
+    given_deviation : of points that the user gave.
+    detector_points : how many independent points a detector's 478 are worth: their errors go together.
+    huber : residuals beyond this many standard deviations count linearly.
+    identity_weight, expression_weight : of the squared coefficients.
+    rounds : how often the silhouette's correspondence is renewed.
+    iterations : Levenberg–Marquardt steps in each round.
+    tolerance : a round ends when the energy's relative decrease falls below this.
+    """
+
+    focal_length: float = 1.4
+    focal_deviation: float = 0.25
+    exif_focal_deviation: float = 0.08
+    feature_deviation: float = 1.5
+    dense_deviation: float = 4.0
+    contour_deviation: float = 3.0
+    iris_deviation: float = 2.0
+    given_deviation: float = 1.2
+    detector_points: float = 100.0
+    huber: float = 2.0
+    identity_weight: float = 1.0
+    expression_weight: float = 1.0
+    rounds: int = 5
+    iterations: int = 12
+    tolerance: float = 1e-4
+
+
+@dataclass(frozen=True)
+class PhotometricSettings:
+    """How the photo's colours refine the landmark fit."""
+
+
+@dataclass(frozen=True)
+class FitSettings:
+    """Settings of `morphkit.fitting.fit_image`.
+
+    Attributes
+    ----------
+    landmark : the landmark fit.
+    photometric : the refinement by colour, or None to leave it out.
+    """
+
+    landmark: LandmarkSettings = field(default_factory=LandmarkSettings)
+    photometric: PhotometricSettings | None = field(default_factory=PhotometricSettings)
