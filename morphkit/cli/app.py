@@ -50,10 +50,12 @@ def _sentence(error: BaseException) -> str:
     return text if text.endswith((".", "!", "?")) else f"{text}."
 
 
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
 @click.version_option(morphkit.__version__, prog_name="morphkit")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error (also: MORPHKIT_DEBUG=1).")
-def main(debug: bool) -> None:  # noqa: ARG001 - read by the group when an error comes
+def main(debug: bool) -> None:
     """From raw 3D face scans to a morphable model, and from a model to a face in any photo."""
 
 

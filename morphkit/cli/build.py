@@ -17,12 +17,18 @@ if TYPE_CHECKING:
 
 @click.command("build-basis")
 @click.argument("scans_dir", type=options.FILE)
-@click.option("-o", "--output", type=options.FILE, required=True, metavar="MODEL.H5", help="The model's file.")
+@click.option(
+    "-o", "--output", type=options.FILE, required=True, metavar="MODEL.H5", help="The model's file."
+)
 @options.template
 @options.template_landmarks
 @click.option("--components", type=click.IntRange(min=1), help="Modes to keep.  [default: all, at most 199]")
-@click.option("--texture/--no-texture", default=True, help="Build an albedo model where the scans have colours.")
-@click.option("--work", type=options.FILE, metavar="DIR", help="Keep registered meshes here; a later run resumes.")
+@click.option(
+    "--texture/--no-texture", default=True, help="Build an albedo model where the scans have colours."
+)
+@click.option(
+    "--work", type=options.FILE, metavar="DIR", help="Keep registered meshes here; a later run resumes."
+)
 @options.jobs
 def build_basis(
     scans_dir: Path,
@@ -58,7 +64,9 @@ def build_basis(
     model = result.model
     albedo = "" if model.albedo is None else f", {model.albedo.basis.shape[1]} of albedo"
     used = sum(scan.usable for scan in result.scans)
-    click.echo(f"{used} of {len(result.scans)} scans, {model.identity.basis.shape[1]} modes of shape{albedo}.")
+    click.echo(
+        f"{used} of {len(result.scans)} scans, {model.identity.basis.shape[1]} modes of shape{albedo}."
+    )
     click.echo(f"Model:  {output}\nReport: {result.report}")
 
 

@@ -11,9 +11,16 @@ from morphkit.cli import options
 
 @click.command()
 @click.option(
-    "-o", "--output", type=options.FILE, default="morphkit-demo", show_default=True, help="The folder to fill."
+    "-o",
+    "--output",
+    type=options.FILE,
+    default="morphkit-demo",
+    show_default=True,
+    help="The folder to fill.",
 )
-@click.option("--jobs", type=click.IntRange(min=1), help="Scans registered at once.  [default: one a core, at most 8]")
+@click.option(
+    "--jobs", type=click.IntRange(min=1), help="Scans registered at once.  [default: one a core, at most 8]"
+)
 def demo(output: Path, jobs: int | None) -> None:
     """Raw scans to a model and a photo to a face, with pictures, in a few minutes.
 
@@ -23,7 +30,9 @@ def demo(output: Path, jobs: int | None) -> None:
     from morphkit.cli.progress import StageProgress
     from morphkit.commands.demonstration import demo as run
 
-    click.echo(f"Writing 24 raw scans, a model built from them, a fitted photo and report.html into {output}/")
+    click.echo(
+        f"Writing 24 raw scans, a model built from them, a fitted photo and report.html into {output}/"
+    )
     with StageProgress() as progress:
         result = run(output, jobs=jobs, progress=progress)
     click.echo(

@@ -12,16 +12,24 @@ from morphkit.cli import options
 @click.command()
 @click.argument("model", type=options.FILE, required=False, metavar="[MODEL.H5]")
 @click.option("-o", "--output", type=options.FILE, required=True, metavar="OUT_DIR", help="Where heads go.")
-@click.option("-n", "--count", type=click.IntRange(min=1), default=10, show_default=True, help="How many heads.")
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="The same seed, the same heads.")
-@click.option("--format", "suffix", type=click.Choice(["ply", "obj", "stl", "glb"]), default="ply", show_default=True)
+@click.option(
+    "-n", "--count", type=click.IntRange(min=1), default=10, show_default=True, help="How many heads."
+)
+@click.option(
+    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="The same seed, the same heads."
+)
+@click.option(
+    "--format", "suffix", type=click.Choice(["ply", "obj", "stl", "glb"]), default="ply", show_default=True
+)
 @click.option("--expression", is_flag=True, help="Vary the expression too.")
 def sample(model: Path | None, output: Path, count: int, seed: int, suffix: str, expression: bool) -> None:
     """Write random heads of a model (default: the embedded head) as meshes."""
     from morphkit.commands.models import sample as run
 
     paths = run(output, model=model, count=count, seed=seed, suffix=suffix, expression=expression)
-    click.echo(f"{len(paths)} heads: {paths[0]} to {paths[-1].name}." if count > 1 else f"1 head: {paths[0]}.")
+    click.echo(
+        f"{len(paths)} heads: {paths[0]} to {paths[-1].name}." if count > 1 else f"1 head: {paths[0]}."
+    )
 
 
 @click.command()

@@ -13,11 +13,20 @@ from morphkit.errors import MorphkitError
 
 @click.command()
 @click.argument("photos", type=options.FILE, nargs=-1, required=True, metavar="PHOTO...")
-@click.option("-o", "--output", type=options.FILE, required=True, metavar="OUT_DIR", help="Gets a folder a photo.")
+@click.option(
+    "-o", "--output", type=options.FILE, required=True, metavar="OUT_DIR", help="Gets a folder a photo."
+)
 @click.option("--model", type=options.FILE, metavar="MODEL.H5", help="[default: the embedded head]")
-@click.option("--landmarks", type=options.FILE, metavar="FILE", help="68 points in the photo's pixels, instead of detection.")
+@click.option(
+    "--landmarks",
+    type=options.FILE,
+    metavar="FILE",
+    help="68 points in the photo's pixels, instead of detection.",
+)
 @click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
-@click.option("--photometric/--no-photometric", default=True, help="Refine on the pixels after the landmarks.")
+@click.option(
+    "--photometric/--no-photometric", default=True, help="Refine on the pixels after the landmarks."
+)
 @click.pass_context
 def fit(
     ctx: click.Context,

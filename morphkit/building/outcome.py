@@ -1,0 +1,92 @@
+"""What became of a scan: the registration itself, and the line that a person reads about it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from morphkit.mesh import Landmarks, Mesh
+
+Verdict = Literal["good", "doubtful", "failed"]
+
+
+@dataclass(frozen=True, eq=False)
+class RegisteredScan:
+    """A scan in the template's topology.
+
+    Attributes
+    ----------
+    name : the scan's name among its folder's.
+    mesh : the registered mesh in the scan's own frame and units; coloured if the scan is, NaN where unknown.
+    millimetres_per_unit : of the scan's units.
+    valid : (v,) whether the scan supports the vertex; elsewhere the template's shape was carried on.
+    distances : (v,) to the scan's surface, millimetres.
+    rotation : (3, 3) from the scan's frame to the head frame.
+    landmarks : that it was placed by, in the scan's frame and units.
+    verdict : "good", "doubtful" or "failed".
+    reasons : for the verdict, and what else a person should know.
+    timings : seconds by stage.
+    scan_hash : SHA-256 of the scan's file.
+    fingerprint : of everything the result depends on: scan, landmarks, template, settings, version.
+    """
+
+    name: str
+    mesh: Mesh
+    millimetres_per_unit: float
+    valid: Bool[np.ndarray, "v"]
+    distances: Float[np.ndarray, "v"]
+    rotation: Float[np.ndarray, "3 3"]
+    landmarks: Landmarks
+    verdict: Verdict
+    reasons: tuple[str, ...]
+    timings: Mapping[str, float]
+    scan_hash: str
+    fingerprint: str
+
+    @property
+    def vertices_mm(self) -> Float[np.ndarray, "v 3"]:
+        """The vertices in millimetres, in the scan's frame."""
+        return self.mesh.vertices * self.millimetres_per_unit
+
+    @property
+    def mean_distance(self) -> float | None:
+        """Mean distance of the supported vertices to the scan, millimetres; None if there are none."""
+        return float(self.distances[self.valid].mean()) if self.valid.any() else None
+
+
+@dataclass(frozen=True)
+class ScanOutcome:
+    """What became of one scan file.
+
+    Attributes
+    ----------
+    name : the scan's name, which its result files bear.
+    source : the scan's file.
+    verdict : "good", "doubtful" or "failed"; a failed scan has no result files and enters no model.
+    reasons : for the verdict.
+    mesh_path : the registered mesh, or None.
+    mean_distance : to the scan's surface, millimetres, or None.
+    seconds : that it took.
+    reused : whether an earlier run's result was taken.
+    exit_code : what a command that was asked for this scan alone would return.
+    """
+
+    name: str
+    source: Path
+    verdict: Verdict
+    reasons: tuple[str, ...] = ()
+    mesh_path: Path | None = None
+    mean_distance: float | None = None
+    seconds: float = 0.0
+    reused: bool = False
+    exit_code: int = 0
+
+    @property
+    def usable(self) -> bool:
+        """Whether there is a registration to use."""
+        return self.verdict != "failed"

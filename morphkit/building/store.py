@@ -1,0 +1,121 @@
+"""Registered scans on disk: ``<name>.ply`` for people, ``<name>.npz`` for the next stage, ``<name>.png`` to look at."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import zipfile
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from morphkit.building.outcome import RegisteredScan
+from morphkit.errors import BadInputError
+from morphkit.io.atomic import atomic_path
+from morphkit.io.meshes import write_mesh
+from morphkit.mesh import LandmarkEmbedding, Landmarks, Mesh, Template
+
+_CHUNK = 1 << 20
+
+
+def file_hash(path: Path) -> str:
+    """Return the SHA-256 of a file's bytes, in hexadecimal."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def fingerprint(parts: Iterable[str]) -> str:
+    """Return the SHA-256 of some texts."""
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
+def template_hash(template: Template) -> str:
+    """Return the SHA-256 of what a registration takes from a template."""
+    digest = hashlib.sha256()
+    arrays = [template.mesh.vertices, template.mesh.faces]
+    arrays += [template.masks[name] for name in sorted(template.masks)]
+    for name in sorted(template.landmarks):
+        arrays += _embedding_arrays(template.landmarks[name])
+    for array in arrays:
+        digest.update(str((array.dtype, array.shape)).encode() + np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
+
+
+def save_registered(folder: Path, scan: RegisteredScan) -> Path:
+    """Write a registered scan's mesh and data, each atomically, and return the mesh's path.
+
+    The data come last: where they are complete, so is the mesh.
+    """
+    mesh_path = folder / f"{scan.name}.ply"
+    write_mesh(mesh_path, scan.mesh)
+    arrays = {
+        "vertices": scan.mesh.vertices,
+        "valid": scan.valid,
+        "distances": scan.distances,
+        "rotation": scan.rotation,
+        "landmarks": scan.landmarks.points,
+    }
+    if scan.mesh.colors is not None:
+        arrays["colors"] = scan.mesh.colors
+    with atomic_path(data_path(folder, scan.name)) as temporary:
+        np.savez(temporary, facts=np.array(json.dumps(_facts(scan))), **arrays)
+    return mesh_path
+
+
+def load_registered(folder: Path, name: str, template: Mesh) -> RegisteredScan:
+    """Read a registered scan again; the faces are the template's.
+
+    Raises
+    ------
+    BadInputError
+        When the file is missing or damaged.
+    """
+    path = data_path(folder, name)
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            data = {key: file[key] for key in file.files}
+        facts = json.loads(str(data.pop("facts")))
+        return _restored(facts, data, template)
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise BadInputError(f"{path} is missing or damaged; delete it and run again.") from error
+
+
+def data_path(folder: Path, name: str) -> Path:
+    """Return where a registered scan's data lie."""
+    return folder / f"{name}.npz"
+
+
+def picture_path(folder: Path, name: str) -> Path:
+    """Return where a registered scan's picture lies."""
+    return folder / f"{name}.png"
+
+
+def _facts(scan: RegisteredScan) -> dict[str, Any]:
+    return {
+        "name": scan.name,
+        "millimetres_per_unit": scan.millimetres_per_unit,
+        "landmark_names": list(scan.landmarks.names),
+        "verdict": scan.verdict,
+        "reasons": list(scan.reasons),
+        "timings": {stage: float(seconds) for stage, seconds in scan.timings.items()},
+        "scan_hash": scan.scan_hash,
+        "fingerprint": scan.fingerprint,
+    }
+
+
+def _restored(facts: dict[str, Any], data: dict[str, np.ndarray], template: Mesh) -> RegisteredScan:
+    mesh = replace(template, vertices=data["vertices"], colors=data.get("colors"), texture=None, source=None)
+    landmarks = Landmarks(tuple(facts.pop("landmark_names")), data["landmarks"])
+    reasons = tuple(facts.pop("reasons"))
+    arrays = {key: data[key] for key in ("valid", "distances", "rotation")}
+    return RegisteredScan(mesh=mesh, landmarks=landmarks, reasons=reasons, **arrays, **facts)
+
+
+def _embedding_arrays(embedding: LandmarkEmbedding) -> list[np.ndarray]:
+    return [np.array(embedding.names), embedding.face_indices, embedding.barycentrics]

@@ -1,0 +1,122 @@
+"""`morphkit sample` and `morphkit info`: heads out of a model, words about a file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from morphkit.archive import load_default_model, load_model
+from morphkit.geometry.topology import boundary_edges, connected_components
+from morphkit.io.meshes import read_mesh, write_mesh
+from morphkit.mesh import Mesh
+from morphkit.morphable import LinearModel, MorphableModel
+
+_MODEL_SUFFIXES = {".h5", ".hdf5"}
+
+
+@dataclass(frozen=True)
+class Description:
+    """What a file holds: a title and named entries, as text."""
+
+    title: str
+    entries: Mapping[str, str]
+
+
+def sample(
+    output: str | Path,
+    *,
+    model: MorphableModel | str | Path | None = None,
+    count: int = 10,
+    seed: int = 0,
+    suffix: str = "ply",
+    expression: bool = False,
+) -> tuple[Path, ...]:
+    """Write random heads of a model as meshes, and return their paths.
+
+    Parameters
+    ----------
+    output : the folder; heads are called ``head_000.ply`` and so on.
+    model : a model, its file, or None for the embedded head.
+    count : how many; a longer run extends a shorter one.
+    seed : the same seed gives the same heads.
+    suffix : "ply", "obj", "stl", "off" or "glb".
+    expression : vary the expression too, else all are neutral.
+    """
+    drawn_from = _model(model)
+    paths = tuple(Path(output) / f"head_{i:03d}.{suffix}" for i in range(count))
+    for i, path in enumerate(paths):
+        write_mesh(path, _draw(drawn_from, np.random.default_rng([seed, i]), expression))
+    return paths
+
+
+def info(path: str | Path) -> Description:
+    """Describe a model file (.h5) or a mesh."""
+    path = Path(path)
+    if path.suffix.lower() in _MODEL_SUFFIXES:
+        return Description(f"{path.name}: a morphable model", _model_entries(load_model(path)))
+    return Description(f"{path.name}: a mesh", _mesh_entries(read_mesh(path)))
+
+
+def _model(model: MorphableModel | str | Path | None) -> MorphableModel:
+    if model is None:
+        return load_default_model()
+    return model if isinstance(model, MorphableModel) else load_model(model)
+
+
+def _draw(model: MorphableModel, rng: np.random.Generator, expression: bool) -> Mesh:
+    groups = (model.identity, model.albedo, model.expression if expression else None)
+    identity, albedo, mimic = (
+        None if group is None else rng.standard_normal(group.n_components) for group in groups
+    )
+    return model.mesh(identity, mimic, albedo)
+
+
+def _model_entries(model: MorphableModel) -> dict[str, str]:
+    entries = {"vertices": f"{model.n_vertices:,}", "triangles": f"{len(model.faces):,}"}
+    for name in ("identity", "expression", "albedo"):
+        group = getattr(model, name)
+        entries[name] = "none" if group is None else _group(group, "mm" if name != "albedo" else "linear RGB")
+    if model.expression_units is not None:
+        entries["named expressions"] = ", ".join(model.expression_units.names)
+    sets = ", ".join(f"{name} ({len(points.names)})" for name, points in model.landmarks.items())
+    masks = ", ".join(f"{name} ({int(mask.sum()):,})" for name, mask in model.masks.items())
+    entries |= {"landmarks": sets or "none", "masks": masks or "none"}
+    entries["size, mm"] = _size(model.instance())
+    return entries | {key: _short(value) for key, value in model.provenance.items()}
+
+
+def _group(group: LinearModel, unit: str) -> str:
+    if group.n_components == 0:
+        return "0 components"
+    spread = np.sqrt(np.sum(group.standard_deviations**2) / len(group.mean))
+    noise = f", noise {np.sqrt(group.noise_variance):.3g}" if group.noise_variance else ""
+    return f"{group.n_components} components, {spread:.3g} {unit} a vertex (root mean square){noise}"
+
+
+def _mesh_entries(mesh: Mesh) -> dict[str, str]:
+    parts = connected_components(mesh.faces, len(mesh.vertices))
+    used = np.unique(mesh.faces)
+    textured = mesh.texture is not None
+    return {
+        "vertices": f"{len(mesh.vertices):,}",
+        "triangles": f"{len(mesh.faces):,}",
+        "size": _size(mesh.vertices),
+        "connected parts": f"{len(np.unique(parts[used])):,}",
+        "border edges": f"{len(boundary_edges(mesh.faces)):,}",
+        "vertex colours": "yes" if mesh.colors is not None else "no",
+        "texture": f"{mesh.texture.shape[1]} x {mesh.texture.shape[0]}" if mesh.texture is not None else "no",
+        "texture coordinates": "yes" if mesh.uv is not None or textured else "no",
+    }
+
+
+def _size(vertices: np.ndarray) -> str:
+    return " x ".join(f"{extent:.4g}" for extent in np.ptp(vertices, axis=0))
+
+
+def _short(value: Any, limit: int = 300) -> str:
+    text = str(value)
+    return text if len(text) <= limit else f"{text[:limit]} ..."

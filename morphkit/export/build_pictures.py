@@ -1,0 +1,160 @@
+"""Pictures of registrations and of a model's modes, for reports and for eyes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import matplotlib
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from morphkit.export.plots import cumulative_shares
+from morphkit.geometry.views import Shading, render_view, turn
+from morphkit.io.color import srgb_to_linear
+from morphkit.mesh import Mesh
+from morphkit.morphable import LinearModel, MorphableModel
+
+HEAT_LIMIT = 3.0  # millimetres at the upper end of the distance scale
+HEAT_MAP = "viridis"
+
+Sphere = tuple[np.ndarray, float]  # centre and radius, millimetres
+
+_SCAN_COLOR = (0.62, 0.36, 0.24)
+_MESH_COLOR = (0.16, 0.34, 0.55)
+_TURNED = turn(yaw=0.7)
+
+
+@dataclass(frozen=True, eq=False)
+class ModeStrip:
+    """One mode of a model, in pictures.
+
+    Attributes
+    ----------
+    image : (h, 6h, 3) uint8 sRGB: -3, 0 and +3 standard deviations from the front, then the same turned.
+    share : of the group's variance, 0..1.
+    """
+
+    image: UInt8[np.ndarray, "h w 3"]
+    share: float
+
+
+def registration_strip(
+    scan: Mesh,
+    registered: Mesh,
+    distances: Float[np.ndarray, "v"],
+    rotation: Float[np.ndarray, "3 3"],
+    *,
+    size: int = 280,
+) -> UInt8[np.ndarray, "h w 3"]:
+    """Return four pictures side by side: scan, registered mesh, one laid over the other, distances.
+
+    Parameters
+    ----------
+    scan, registered : in one frame.
+    distances : (v,) of the registered vertices to the scan, millimetres; NaN where the scan has no data.
+    rotation : (3, 3) from that frame to the head frame.
+    size : height in pixels.
+    """
+    frame = _sphere(registered)
+    plain = Mesh(registered.vertices, registered.faces)
+    heat = replace(plain, colors=heat_colors(distances))
+    pictures = (
+        (scan, rotation),
+        (plain, rotation),
+        (_overlay(scan, plain), _TURNED @ rotation),
+        (heat, rotation),
+    )
+    return np.concatenate([_picture(mesh, way, frame, size) for mesh, way in pictures], axis=1)
+
+
+def portrait(
+    mesh: Mesh, rotation: Float[np.ndarray, "3 3"] | None = None, *, size: int = 240
+) -> UInt8[np.ndarray, "h w 3"]:
+    """Return one picture of a mesh that fills it, in its own colours if it has any."""
+    return _picture(mesh, rotation, _sphere(mesh), size)
+
+
+def contact_sheet(pictures: Sequence[UInt8[np.ndarray, "h w 3"]], columns: int) -> UInt8[np.ndarray, "h w 3"]:
+    """Return equally large pictures in rows of `columns`, the last row filled up with white."""
+    blank = np.full_like(pictures[0], 255)
+    padded = [*pictures, *[blank] * (-len(pictures) % columns)]
+    rows = [np.concatenate(padded[i : i + columns], axis=1) for i in range(0, len(padded), columns)]
+    return np.concatenate(rows)
+
+
+def heat_colors(distances: Float[np.ndarray, "v"], limit: float = HEAT_LIMIT) -> Float[np.ndarray, "v 3"]:
+    """Return linear RGB (float32) for distances in 0..`limit` millimetres; NaN stays NaN."""
+    encoded = matplotlib.colormaps[HEAT_MAP](np.nan_to_num(distances) / limit)[:, :3]
+    linear = srgb_to_linear(encoded)
+    linear[~np.isfinite(distances)] = np.nan
+    return linear.astype(np.float32)
+
+
+def shape_modes(model: MorphableModel, count: int = 5, *, size: int = 240) -> tuple[ModeStrip, ...]:
+    """Return the first `count` modes of a model's identity, as clay."""
+    group = model.identity
+    frame = _sphere(Mesh(group.instance(np.zeros(0)), model.faces))
+    return tuple(
+        ModeStrip(_mode_strip([Mesh(v, model.faces) for v in _along(group, mode)], frame, size), share)
+        for mode, share in enumerate(_shares(group)[:count])
+    )
+
+
+def albedo_modes(model: MorphableModel, count: int = 3, *, size: int = 240) -> tuple[ModeStrip, ...]:
+    """Return the first `count` albedo modes on the mean shape; empty for a model without albedo."""
+    if model.albedo is None:
+        return ()
+    shape = Mesh(model.instance(), model.faces)
+    frame, strips = _sphere(shape), []
+    for mode, share in enumerate(_shares(model.albedo)[:count]):
+        colors = [np.clip(color, 0, 1).astype(np.float32) for color in _along(model.albedo, mode)]
+        strips.append(ModeStrip(_mode_strip([replace(shape, colors=c) for c in colors], frame, size), share))
+    return tuple(strips)
+
+
+def mean_head(model: MorphableModel, *, size: int = 420) -> UInt8[np.ndarray, "h w 3"]:
+    """Return the mean from the front and turned, in its albedo's colours if it has any."""
+    mesh = replace(model.mesh(), uv=None)
+    frame = _sphere(mesh)
+    return np.concatenate([_picture(mesh, way, frame, size) for way in (None, _TURNED)], axis=1)
+
+
+def _mode_strip(meshes: list[Mesh], frame: Sphere, size: int) -> UInt8[np.ndarray, "h w 3"]:
+    views = [_picture(mesh, way, frame, size) for way in (None, _TURNED) for mesh in meshes]
+    return np.concatenate(views, axis=1)
+
+
+def _picture(mesh: Mesh, rotation: np.ndarray | None, frame: Sphere, size: int) -> UInt8[np.ndarray, "h w 3"]:
+    shading: Shading = "shaded" if mesh.colors is None and mesh.texture is None else "lit"
+    centre, radius = frame
+    return render_view(
+        mesh, rotation, size=size, centre=centre, radius=radius, shading=shading, supersampling=2
+    ).image
+
+
+def _along(group: LinearModel, mode: int, reach: float = 3.0) -> list[Float[np.ndarray, "v 3"]]:
+    """Return instances at -reach, 0 and +reach standard deviations of one mode."""
+    direction = np.zeros(mode + 1)
+    direction[mode] = reach
+    return [group.instance(sign * direction) for sign in (-1, 0, 1)]
+
+
+def _shares(group: LinearModel) -> list[float]:
+    return [float(share) for share in np.diff(cumulative_shares(group), prepend=0.0)]
+
+
+def _sphere(mesh: Mesh) -> Sphere:
+    """Return a sphere that frames the mesh, a little tighter than one that holds every vertex."""
+    centre = 0.5 * (mesh.vertices.min(axis=0) + mesh.vertices.max(axis=0))
+    return centre, 0.92 * float(np.linalg.norm(mesh.vertices - centre, axis=1).max())
+
+
+def _overlay(first: Mesh, second: Mesh) -> Mesh:
+    """Return both meshes as one, each in its own colour: where they agree, the colours mix at random."""
+    colors = [
+        np.tile(np.float32(c), (len(m.vertices), 1))
+        for m, c in ((first, _SCAN_COLOR), (second, _MESH_COLOR))
+    ]
+    faces = np.concatenate([first.faces, second.faces + len(first.vertices)]).astype(np.int32)
+    return Mesh(np.concatenate([first.vertices, second.vertices]), faces, np.concatenate(colors))

@@ -1,0 +1,75 @@
+"""Line plots as SVG text, through matplotlib's figures without its global state."""
+
+from __future__ import annotations
+
+import io
+
+import matplotlib
+import numpy as np
+from jaxtyping import Float
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+
+from morphkit.morphable import LinearModel
+
+_ACCENT = "#9a4f2e"
+_SECOND = "#2f5f8f"
+_INK = "#6b6862"
+
+
+def cumulative_shares(group: LinearModel) -> Float[np.ndarray, "k"]:
+    """Return the compactness: the share of variance (0..1) that the first 1..k modes explain.
+
+    The variance outside the basis (`noise_variance` in every other direction) counts in the whole
+    (Styner et al. 2003, "Evaluation of 3D correspondence methods for model building").
+    """
+    variances = group.standard_deviations**2
+    total = variances.sum() + max(group.mean.size - len(variances), 0) * group.noise_variance
+    return np.cumsum(variances) / total if total > 0 else np.ones(len(variances))
+
+
+def compactness_plot(shape: LinearModel, albedo: LinearModel | None = None) -> str:
+    """Return an SVG of the compactness curves."""
+    figure, axes = _figure()
+    for group, name, color in ((shape, "shape", _ACCENT), (albedo, "albedo", _SECOND)):
+        if group is not None:
+            shares = np.concatenate([[0.0], 100 * cumulative_shares(group)])
+            axes.plot(np.arange(len(shares)), shares, color=color, label=name, marker="o", markersize=3)
+    axes.set(xlabel="modes", ylabel="variance explained, %", ylim=(0, 103))
+    axes.set_xlim(left=0)
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    if albedo is not None:
+        axes.legend(frameon=False, labelcolor=_INK, loc="lower right")
+    return _svg(figure)
+
+
+def histogram_plot(values: Float[np.ndarray, "n"], label: str, limit: float) -> str:
+    """Return an SVG of how `values` spread over 0..`limit`; larger ones are counted at the end."""
+    figure, axes = _figure()
+    axes.hist(np.clip(values, 0, limit), bins=40, range=(0, limit), color=_ACCENT, density=True)
+    axes.set(xlabel=label, yticks=[])
+    return _svg(figure)
+
+
+def _figure() -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(6.4, 3.6), layout="constrained")
+    figure.patch.set_alpha(0)  # the page's own colour shows through, light or dark
+    axes = figure.add_subplot()
+    axes.patch.set_alpha(0)
+    axes.grid(color=_INK, alpha=0.2, linewidth=0.6)
+    axes.tick_params(colors=_INK)
+    axes.xaxis.label.set_color(_INK)
+    axes.yaxis.label.set_color(_INK)
+    for side, spine in axes.spines.items():
+        spine.set_visible(side in ("left", "bottom"))
+        spine.set_color(_INK)
+    return figure, axes
+
+
+def _svg(figure: Figure) -> str:
+    buffer = io.StringIO()
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "morphkit"}):
+        FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None})
+    text = buffer.getvalue()
+    return text[text.index("<svg") :]
