@@ -1,0 +1,222 @@
+"""The loops of the CPU backend: one image per call, so that images run side by side without races.
+
+P is a pixel centre in homogeneous NDC, (X, Y, 1); a corner enters as (x, y, w). The algebra is that of
+`morphkit.geometry._raster_kernels`.
+"""
+
+from __future__ import annotations
+
+from typing import no_type_check
+
+import numba
+import numpy as np
+
+
+@numba.njit(cache=True, nogil=True)
+@no_type_check
+def interpolate_forward(attributes, rast, faces, first_row, last_row, out):
+    """Write u a0 + v a1 + (1 - u - v) a2 for every covered pixel of some rows, zero elsewhere."""
+    for row in range(first_row, last_row):
+        for column in range(rast.shape[1]):
+            f = int(rast[row, column, 3]) - 1
+            if f < 0:
+                out[row, column, :] = 0.0
+                continue
+            u, v = rast[row, column, 0], rast[row, column, 1]
+            i, j, k = faces[f, 0], faces[f, 1], faces[f, 2]
+            rest = 1 - u - v
+            for c in range(attributes.shape[1]):
+                out[row, column, c] = u * attributes[i, c] + v * attributes[j, c] + rest * attributes[k, c]
+
+
+@numba.njit(cache=True, nogil=True)
+@no_type_check
+def interpolate_backward(grad_out, attributes, rast, faces, grad_attributes, grad_rast):
+    """Add to grad_attributes (v, c) and write grad_rast (h, w, 4): only u and v receive anything."""
+    for row in range(rast.shape[0]):
+        for column in range(rast.shape[1]):
+            grad_rast[row, column, :] = 0.0
+            f = int(rast[row, column, 3]) - 1
+            if f < 0:
+                continue
+            u, v = rast[row, column, 0], rast[row, column, 1]
+            i, j, k = faces[f, 0], faces[f, 1], faces[f, 2]
+            rest = 1 - u - v
+            for c in range(attributes.shape[1]):
+                g = grad_out[row, column, c]
+                grad_attributes[i, c] += u * g
+                grad_attributes[j, c] += v * g
+                grad_attributes[k, c] += rest * g
+                grad_rast[row, column, 0] += g * (attributes[i, c] - attributes[k, c])
+                grad_rast[row, column, 1] += g * (attributes[j, c] - attributes[k, c])
+
+
+@numba.njit(cache=True, nogil=True)
+@no_type_check
+def _corner(vertices, index):
+    """Return (x, y, w) in double precision."""
+    return float(vertices[index, 0]), float(vertices[index, 1]), float(vertices[index, 3])
+
+
+@numba.njit(cache=True, nogil=True)
+@no_type_check
+def _cross(a, b):
+    return a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]
+
+
+@numba.njit(cache=True, nogil=True)
+@no_type_check
+def _dot(a, b):
+    return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
+
+
+@numba.njit(cache=True, nogil=True)
+@no_type_check
+def _add_scaled(grad_vertices, index, scale_a, a, scale_b, b):
+    grad_vertices[index, 0] += scale_a * a[0] + scale_b * b[0]
+    grad_vertices[index, 1] += scale_a * a[1] + scale_b * b[1]
+    grad_vertices[index, 3] += scale_a * a[2] + scale_b * b[2]
+
+
+@numba.njit(cache=True, nogil=True)
+@no_type_check
+def rasterize_backward(grad_rast, vertices, rast, faces, grad_vertices):
+    """Add to grad_vertices (v, 4) what u = E0 / S and v = E1 / S, S = E0 + E1 + E2, pass back."""
+    height, width = rast.shape[:2]
+    for row in range(height):
+        for column in range(width):
+            f = int(rast[row, column, 3]) - 1
+            gu, gv = float(grad_rast[row, column, 0]), float(grad_rast[row, column, 1])
+            if f < 0 or (gu == 0.0 and gv == 0.0):
+                continue
+            i, j, k = faces[f, 0], faces[f, 1], faces[f, 2]
+            p, q, r = _corner(vertices, i), _corner(vertices, j), _corner(vertices, k)
+            centre = ((2 * column + 1) / width - 1.0, (2 * row + 1) / height - 1.0, 1.0)
+            q_r, r_p, p_q = _cross(q, r), _cross(r, p), _cross(p, q)
+            e0, e1, e2 = _dot(q_r, centre), _dot(r_p, centre), _dot(p_q, centre)
+            total = e0 + e1 + e2
+            through_total = (gu * e0 + gv * e1) / (total * total)
+            g0, g1, g2 = gu / total - through_total, gv / total - through_total, -through_total
+            p_x, q_x, r_x = _cross(p, centre), _cross(q, centre), _cross(r, centre)
+            _add_scaled(grad_vertices, i, -g1, r_x, g2, q_x)
+            _add_scaled(grad_vertices, j, g0, r_x, -g2, p_x)
+            _add_scaled(grad_vertices, k, -g0, q_x, g1, p_x)
+
+
+@numba.njit(cache=True, nogil=True)
+@no_type_check
+def find_crossings(vertices, faces, neighbours, rast, first_row, last_row, steps, crossings):
+    """List the silhouette edges between neighbouring pixels of some rows; return their number.
+
+    Each pixel is paired with the next in its row and with the one in the next row. A crossing is written as
+    (pixel of the nearer surface, other pixel, edge's first vertex, second vertex); pixels count row by row.
+    """
+    height, width = rast.shape[:2]
+    count = 0
+    for row in range(first_row, last_row):
+        for column in range(width):
+            here = row * width + column
+            for axis in range(2):
+                row2, column2 = row + axis, column + 1 - axis
+                if row2 >= height or column2 >= width or rast[row, column, 3] == rast[row2, column2, 3]:
+                    continue
+                f, g = int(rast[row, column, 3]) - 1, int(rast[row2, column2, 3]) - 1
+                near, far, there = here, row2 * width + column2, row2 * width + column2
+                if f < 0 or (g >= 0 and rast[row2, column2, 2] < rast[row, column, 2]):
+                    near, far, f, g = there, here, g, f
+                p, q = _walk_to_silhouette(vertices, faces, neighbours, f, g, near, far, height, width, steps)
+                if p >= 0:
+                    crossings[count, 0], crossings[count, 1] = near, far
+                    crossings[count, 2], crossings[count, 3] = p, q
+                    count += 1
+    return count
+
+
+@numba.njit(cache=True, nogil=True)
+@no_type_check
+def _walk_to_silhouette(vertices, faces, neighbours, face, goal, near, far, height, width, steps):
+    """Walk over the surface from one pixel centre towards another; return the silhouette edge met or (-1, -1).
+
+    An edge is a silhouette if it is open or if both its triangles lie on the same side of it in the picture.
+    Each silhouette counts in one direction of pairs only, the one that it crosses more steeply.
+    """
+    a = ((2 * (near % width) + 1) / width - 1.0, (2 * (near // width) + 1) / height - 1.0, 1.0)
+    b = ((2 * (far % width) + 1) / width - 1.0, (2 * (far // width) + 1) / height - 1.0, 1.0)
+    entry = -1
+    for _ in range(steps):
+        exit_edge, sign = _exit_edge(vertices, faces, face, entry, a, b)
+        if exit_edge < 0:
+            break
+        i, j = faces[face, (exit_edge + 1) % 3], faces[face, (exit_edge + 2) % 3]
+        p, q = _corner(vertices, i), _corner(vertices, j)
+        across = neighbours[face, exit_edge]
+        if across >= 0:
+            face, entry = across // 3, across % 3
+            opposite = _corner(vertices, faces[face, entry])
+            if p[2] <= 0.0 or q[2] <= 0.0 or opposite[2] <= 0.0 or face == goal:
+                break
+            if not sign * _dot(_cross(p, q), opposite) > 0.0:
+                continue
+        dx, dy = abs(p[0] / p[2] - q[0] / q[2]) * width, abs(p[1] / p[2] - q[1] / q[2]) * height
+        if (dy >= dx) == (near // width == far // width):
+            return i, j
+        break
+    return -1, -1
+
+
+@numba.njit(cache=True, nogil=True)
+@no_type_check
+def _exit_edge(vertices, faces, face, entry, a, b):
+    """Return by which edge the segment from a to b leaves a triangle (-1: not at all), and its facing."""
+    p = (
+        _corner(vertices, faces[face, 0]),
+        _corner(vertices, faces[face, 1]),
+        _corner(vertices, faces[face, 2]),
+    )
+    sign = np.sign(_dot(_cross(p[0], p[1]), p[2]))
+    first, exit_edge = 1.0, -1
+    for k in range(3):
+        line = _cross(p[(k + 1) % 3], p[(k + 2) % 3])
+        at_a, at_b = sign * _dot(line, a), sign * _dot(line, b)
+        if k != entry and at_b < at_a and at_a / (at_a - at_b) <= first:
+            first, exit_edge = at_a / (at_a - at_b), k
+    return exit_edge, sign
+
+
+@numba.njit(cache=True, nogil=True)
+@no_type_check
+def _difference(points, i, j):
+    return points[i, 0] - points[j, 0], points[i, 1] - points[j, 1], points[i, 2] - points[j, 2]
+
+
+@numba.njit(cache=True, nogil=True)
+@no_type_check
+def sum_area_vectors(points, faces, total):
+    """Add every face's (b - a) x (c - a) to its three corners in total (v, 3)."""
+    for f in range(faces.shape[0]):
+        i, j, k = faces[f, 0], faces[f, 1], faces[f, 2]
+        vector = _cross(_difference(points, j, i), _difference(points, k, i))
+        for d in range(3):
+            total[i, d] += vector[d]
+            total[j, d] += vector[d]
+            total[k, d] += vector[d]
+
+
+@numba.njit(cache=True, nogil=True)
+@no_type_check
+def sum_area_vectors_backward(grad_total, points, faces, grad_points):
+    """Add to grad_points (v, 3); the gradient with respect to corner a is (b - c) x g, and so on around."""
+    for f in range(faces.shape[0]):
+        i, j, k = faces[f, 0], faces[f, 1], faces[f, 2]
+        g = (
+            grad_total[i, 0] + grad_total[j, 0] + grad_total[k, 0],
+            grad_total[i, 1] + grad_total[j, 1] + grad_total[k, 1],
+            grad_total[i, 2] + grad_total[j, 2] + grad_total[k, 2],
+        )
+        at_i = _cross(_difference(points, j, k), g)
+        at_j = _cross(_difference(points, k, i), g)
+        at_k = _cross(_difference(points, i, j), g)
+        for d in range(3):
+            grad_points[i, d] += at_i[d]
+            grad_points[j, d] += at_j[d]
+            grad_points[k, d] += at_k[d]

@@ -1,0 +1,73 @@
+"""The contract on a GPU, by nvdiffrast (NVIDIA Source Code License: non-commercial use)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from morphkit.errors import MissingDependencyError
+
+_REMEDY = (
+    "install it with `pip install 'morphkit-3dmm[gpu]'` (NVIDIA's licence: non-commercial use; it compiles "
+    "at first use and needs nvcc and ninja), or choose the device 'cpu'"
+)
+
+
+class NvdiffrastRasterizer:
+    """The contract of `morphkit.rendering.rasterizer.Rasterizer` on CUDA tensors in float32.
+
+    Raises
+    ------
+    MissingDependencyError
+        If there is no CUDA device or nvdiffrast cannot be imported.
+    """
+
+    def __init__(self) -> None:
+        if not torch.cuda.is_available():
+            raise MissingDependencyError(
+                "The device 'cuda' needs an NVIDIA GPU that torch can see; choose 'cpu'."
+            )
+        try:
+            import nvdiffrast.torch as dr
+        except ImportError as error:
+            raise MissingDependencyError(f"The device 'cuda' renders with nvdiffrast: {_REMEDY}.") from error
+        self._dr: Any = dr
+        self._context: Any = dr.RasterizeCudaContext()
+
+    def rasterize(
+        self,
+        vertices_clip: Float[Tensor, "batch v 4"],
+        faces: Int[Tensor, "f 3"],
+        resolution: tuple[int, int],
+    ) -> Float[Tensor, "batch h w 4"]:
+        """Return (u, v, z/w, face index + 1) per pixel."""
+        tri = faces.to(torch.int32).contiguous()
+        pos = vertices_clip.contiguous()
+        rast: Tensor = self._dr.rasterize(self._context, pos, tri, resolution, grad_db=False)[0]
+        return rast
+
+    def interpolate(
+        self,
+        attributes: Float[Tensor, "instances v c"],
+        rast: Float[Tensor, "batch h w 4"],
+        faces: Int[Tensor, "f 3"],
+    ) -> Float[Tensor, "batch h w c"]:
+        """Return vertex attributes at each pixel."""
+        tri = faces.to(torch.int32).contiguous()
+        values: Tensor = self._dr.interpolate(attributes.contiguous(), rast, tri)[0]
+        return values
+
+    def antialias(
+        self,
+        color: Float[Tensor, "batch h w c"],
+        rast: Float[Tensor, "batch h w 4"],
+        vertices_clip: Float[Tensor, "batch v 4"],
+        faces: Int[Tensor, "f 3"],
+    ) -> Float[Tensor, "batch h w c"]:
+        """Blend pixels across silhouettes."""
+        tri = faces.to(torch.int32).contiguous()
+        blended: Tensor = self._dr.antialias(color.contiguous(), rast, vertices_clip.contiguous(), tri)
+        return blended
