@@ -29,7 +29,7 @@ class CpuRasterizer:
         meshes whose triangles are smaller than a pixel feel their outline.
     """
 
-    def __init__(self, silhouette_steps: int = 12) -> None:
+    def __init__(self, silhouette_steps: int = 1000) -> None:
         self._steps = silhouette_steps
         self._last: tuple[Tensor, int, np.ndarray] | None = None
 
@@ -68,7 +68,8 @@ class CpuRasterizer:
     ) -> Float[Tensor, "batch h w c"]:
         """Blend pixels across silhouettes.
 
-        numba finds which pixel pairs and edges take part; the blend is torch, and so are its gradients. Edges with a vertex behind the camera are left out.
+        numba finds which pixel pairs and edges take part; the blend is torch, and so are its gradients.
+        Edges with a vertex behind the camera are left out.
         """
         image, near, far, first, second = self._crossings(rast, vertices_clip, faces)
         height, width = color.shape[1:3]

@@ -135,7 +135,7 @@ def find_crossings(vertices, faces, neighbours, rast, first_row, last_row, steps
 @numba.njit(cache=True, nogil=True)
 @no_type_check
 def _walk_to_silhouette(vertices, faces, neighbours, face, goal, near, far, height, width, steps):
-    """Walk over the surface from one pixel centre towards another; return the silhouette edge met or (-1, -1).
+    """Walk on the surface from one pixel centre towards another; return the silhouette edge met or (-1, -1).
 
     An edge is a silhouette if it is open or if both its triangles lie on the same side of it in the picture.
     Each silhouette counts in one direction of pairs only, the one that it crosses more steeply.

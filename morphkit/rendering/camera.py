@@ -108,7 +108,7 @@ class PerspectiveCamera:
 
 
 def crop_matrix(left: float, top: float, scale: float = 1.0) -> Float[Tensor, "3 3"]:
-    """Return the matrix from a photo's pixels to those of a crop that starts at (left, top), then is scaled."""
+    """Return the matrix from a photo's pixels to those of a crop from (left, top), then scaled."""
     rows = [[scale, 0, -scale * left], [0, scale, -scale * top], [0, 0, 1]]
     return torch.tensor(rows, dtype=torch.float64)
 

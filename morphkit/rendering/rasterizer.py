@@ -7,12 +7,13 @@ arXiv 2011.03277): tensors are NHWC, row 0 holds NDC y = -1, the centre of pixel
 
 from __future__ import annotations
 
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 from jaxtyping import Float, Int
 from torch import Tensor
 
 
+@runtime_checkable
 class Rasterizer(Protocol):
     """Three differentiable operations from which a renderer is written in a few lines."""
 

@@ -50,8 +50,8 @@ def render(
     ----------
     vertices : world coordinates, millimetres; faces counter-clockwise seen from outside, vertices welded.
     albedo : linear RGB per vertex; one instance may serve the whole batch.
-    sh_coefficients : the radiance around the head **in camera coordinates**, so that it stays where it is when
-        the head turns (`morphkit.rendering.lighting`).
+    sh_coefficients : the radiance around the head **in camera coordinates**, so that it stays where it is
+        when the head turns (`morphkit.rendering.lighting`).
     camera : one camera per mesh.
     background : linear RGB behind the mesh, one or one each, row 0 at the top; black if None.
     """
