@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -49,9 +49,9 @@ class RegisteredScan:
     fingerprint: str
 
     @property
-    def vertices_mm(self) -> Float[np.ndarray, "v 3"]:
-        """The vertices in millimetres, in the scan's frame."""
-        return self.mesh.vertices * self.millimetres_per_unit
+    def mesh_mm(self) -> Mesh:
+        """The mesh in millimetres, in the scan's frame."""
+        return replace(self.mesh, vertices=self.mesh.vertices * self.millimetres_per_unit)
 
     @property
     def mean_distance(self) -> float | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import zipfile
-from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,11 +27,6 @@ def file_hash(path: Path) -> str:
         while chunk := file.read(_CHUNK):
             digest.update(chunk)
     return digest.hexdigest()
-
-
-def fingerprint(parts: Iterable[str]) -> str:
-    """Return the SHA-256 of some texts."""
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
 def template_hash(template: Template) -> str:
@@ -94,6 +88,11 @@ def data_path(folder: Path, name: str) -> Path:
 def picture_path(folder: Path, name: str) -> Path:
     """Return where a registered scan's picture lies."""
     return folder / f"{name}.png"
+
+
+def result_paths(folder: Path, name: str) -> tuple[Path, ...]:
+    """Return every file that a registered scan may have."""
+    return data_path(folder, name), folder / f"{name}.ply", picture_path(folder, name)
 
 
 def _facts(scan: RegisteredScan) -> dict[str, Any]:

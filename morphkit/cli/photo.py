@@ -64,7 +64,8 @@ def landmarks(ctx: click.Context, files: tuple[Path, ...], output: Path) -> None
     from morphkit.commands.points import detect_landmarks as run
 
     def one(file: Path) -> None:
-        click.echo(f"{file}: {run(file, output)}")
+        found = run(file, output)
+        click.echo(f"{file}: {found.json_path}")
 
     _each(ctx, files, one)
 

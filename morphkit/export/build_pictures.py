@@ -17,6 +17,8 @@ from morphkit.morphable import LinearModel, MorphableModel
 
 HEAT_LIMIT = 3.0  # millimetres at the upper end of the distance scale
 HEAT_MAP = "viridis"
+SHAPE_REACH = 3.0  # standard deviations
+ALBEDO_REACH = 2.0  # beyond which few scans' colours leave 0..1
 
 Sphere = tuple[np.ndarray, float]  # centre and radius, millimetres
 
@@ -31,11 +33,13 @@ class ModeStrip:
 
     Attributes
     ----------
-    image : (h, 6h, 3) uint8 sRGB: -3, 0 and +3 standard deviations from the front, then the same turned.
+    image : (h, 6h, 3) uint8 sRGB: -`reach`, 0 and +`reach` from the front, then the same turned.
+    reach : in standard deviations.
     share : of the group's variance, 0..1.
     """
 
     image: UInt8[np.ndarray, "h w 3"]
+    reach: float
     share: float
 
 
@@ -75,7 +79,7 @@ def portrait(
     return _picture(mesh, rotation, _sphere(mesh), size)
 
 
-def contact_sheet(pictures: Sequence[UInt8[np.ndarray, "h w 3"]], columns: int) -> UInt8[np.ndarray, "h w 3"]:
+def contact_sheet(pictures: Sequence[UInt8[np.ndarray, "h w 3"]], columns: int) -> UInt8[np.ndarray, "r c 3"]:
     """Return equally large pictures in rows of `columns`, the last row filled up with white."""
     blank = np.full_like(pictures[0], 255)
     padded = [*pictures, *[blank] * (-len(pictures) % columns)]
@@ -96,7 +100,11 @@ def shape_modes(model: MorphableModel, count: int = 5, *, size: int = 240) -> tu
     group = model.identity
     frame = _sphere(Mesh(group.instance(np.zeros(0)), model.faces))
     return tuple(
-        ModeStrip(_mode_strip([Mesh(v, model.faces) for v in _along(group, mode)], frame, size), share)
+        ModeStrip(
+            _mode_strip([Mesh(v, model.faces) for v in _along(group, mode, SHAPE_REACH)], frame, size),
+            SHAPE_REACH,
+            share,
+        )
         for mode, share in enumerate(_shares(group)[:count])
     )
 
@@ -108,8 +116,9 @@ def albedo_modes(model: MorphableModel, count: int = 3, *, size: int = 240) -> t
     shape = Mesh(model.instance(), model.faces)
     frame, strips = _sphere(shape), []
     for mode, share in enumerate(_shares(model.albedo)[:count]):
-        colors = [np.clip(color, 0, 1).astype(np.float32) for color in _along(model.albedo, mode)]
-        strips.append(ModeStrip(_mode_strip([replace(shape, colors=c) for c in colors], frame, size), share))
+        colors = [np.clip(color, 0, 1) for color in _along(model.albedo, mode, ALBEDO_REACH)]
+        meshes = [replace(shape, colors=color.astype(np.float32)) for color in colors]
+        strips.append(ModeStrip(_mode_strip(meshes, frame, size), ALBEDO_REACH, share))
     return tuple(strips)
 
 
@@ -133,7 +142,7 @@ def _picture(mesh: Mesh, rotation: np.ndarray | None, frame: Sphere, size: int) 
     ).image
 
 
-def _along(group: LinearModel, mode: int, reach: float = 3.0) -> list[Float[np.ndarray, "v 3"]]:
+def _along(group: LinearModel, mode: int, reach: float) -> list[Float[np.ndarray, "v 3"]]:
     """Return instances at -reach, 0 and +reach standard deviations of one mode."""
     direction = np.zeros(mode + 1)
     direction[mode] = reach
@@ -153,7 +162,7 @@ def _sphere(mesh: Mesh) -> Sphere:
 def _overlay(first: Mesh, second: Mesh) -> Mesh:
     """Return both meshes as one, each in its own colour: where they agree, the colours mix at random."""
     colors = [
-        np.tile(np.float32(c), (len(m.vertices), 1))
+        np.tile(np.array(c, np.float32), (len(m.vertices), 1))
         for m, c in ((first, _SCAN_COLOR), (second, _MESH_COLOR))
     ]
     faces = np.concatenate([first.faces, second.faces + len(first.vertices)]).astype(np.int32)

@@ -12,8 +12,15 @@ import matplotlib.colors
 import numpy as np
 from jaxtyping import UInt8
 
+from morphkit.export.build_pictures import (
+    HEAT_LIMIT,
+    HEAT_MAP,
+    ModeStrip,
+    albedo_modes,
+    mean_head,
+    shape_modes,
+)
 from morphkit.export.html import image_uri, render_report
-from morphkit.export.build_pictures import HEAT_LIMIT, HEAT_MAP, ModeStrip, albedo_modes, mean_head, shape_modes
 from morphkit.export.plots import compactness_plot
 from morphkit.morphable import MorphableModel
 
@@ -138,7 +145,11 @@ def _distance(row: ScanRow) -> str:
 
 
 def _strip(strip: ModeStrip) -> dict[str, str]:
-    return {"picture": image_uri(strip.image, max_side=None, quality=85), "share": f"{100 * strip.share:.1f}"}
+    return {
+        "picture": image_uri(strip.image, max_side=None, quality=85),
+        "reach": f"{strip.reach:g}",
+        "share": f"{100 * strip.share:.1f}",
+    }
 
 
 def _heat_stops(count: int = 9) -> list[str]:

@@ -8,8 +8,8 @@ import matplotlib
 import numpy as np
 from jaxtyping import Float
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from morphkit.morphable import LinearModel
 
@@ -38,7 +38,7 @@ def compactness_plot(shape: LinearModel, albedo: LinearModel | None = None) -> s
             axes.plot(np.arange(len(shares)), shares, color=color, label=name, marker="o", markersize=3)
     axes.set(xlabel="modes", ylabel="variance explained, %", ylim=(0, 103))
     axes.set_xlim(left=0)
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     if albedo is not None:
         axes.legend(frameon=False, labelcolor=_INK, loc="lower right")
     return _svg(figure)
@@ -70,6 +70,6 @@ def _figure() -> tuple[Figure, Axes]:
 def _svg(figure: Figure) -> str:
     buffer = io.StringIO()
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "morphkit"}):
-        FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None})
+        figure.savefig(buffer, format="svg", metadata={"Date": None})
     text = buffer.getvalue()
     return text[text.index("<svg") :]

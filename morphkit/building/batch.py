@@ -1,0 +1,137 @@
+"""Many scans: who is to be registered anew, several at once, with every failure named and survived."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from morphkit.building.outcome import RegisteredScan, ScanOutcome
+from morphkit.building.parallel import map_unordered
+from morphkit.building.registering import (
+    RegisterSettings,
+    ScanSource,
+    prepare_scan,
+    register_prepared,
+    scan_fingerprint,
+)
+from morphkit.building.store import load_registered, picture_path, result_paths, save_registered
+from morphkit.building.templates import LandmarkedTemplate
+from morphkit.errors import BadInputError, MorphkitError
+from morphkit.export.build_pictures import registration_strip
+from morphkit.io.images import write_image
+
+Progress = Callable[[str, int, int], None]
+"""Called with a stage's name, the number of its finished steps, and of all its steps."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Job:
+    scan: ScanSource
+    template: LandmarkedTemplate
+    folder: Path
+    settings: RegisterSettings
+    reuse: bool
+
+
+def register_all(
+    scans: Sequence[ScanSource],
+    template: LandmarkedTemplate,
+    folder: Path,
+    settings: RegisterSettings,
+    *,
+    jobs: int = 1,
+    reuse: bool = False,
+    progress: Progress | None = None,
+) -> tuple[ScanOutcome, ...]:
+    """Register scans into `folder`, and return what became of each, in the order of `scans`.
+
+    Parameters
+    ----------
+    scans : with distinct names.
+    template : with the landmarks that scans are placed by.
+    folder : gets ``<name>.ply``, ``.npz`` and ``.png`` for each scan that succeeds.
+    settings : of all stages.
+    jobs : scans at once, in processes.
+    reuse : take a result that is there if the same scan gave it, with the same template and settings.
+    progress : called after each scan.
+    """
+    _ensure_distinct(scans)
+    report = progress or _quiet
+    report("Registering scans", 0, len(scans))
+    outcomes: dict[str, ScanOutcome] = {}
+    work = [_Job(scan, template, folder, settings, reuse) for scan in scans]
+    for outcome in map_unordered(_run, work, jobs=jobs):
+        outcomes[outcome.name] = outcome
+        report("Registering scans", len(outcomes), len(scans))
+    return tuple(outcomes[scan.name] for scan in scans)
+
+
+def _run(job: _Job) -> ScanOutcome:
+    start = time.perf_counter()
+    try:
+        outcome = _reused(job) if job.reuse else None
+        return outcome or _registered(job, start)
+    except MorphkitError as error:
+        return _failed(job, str(error), start, error.exit_code)
+    except Exception as error:  # one scan's trouble must not end a night's run; it is named in every report
+        return _failed(job, f"internal error, {type(error).__name__}: {error}", start, 1)
+
+
+def _registered(job: _Job, start: float) -> ScanOutcome:
+    prepared = prepare_scan(job.scan, job.settings)
+    result = register_prepared(prepared, job.template, job.settings)
+    if result.verdict == "failed":
+        return _failed(job, "; ".join(result.reasons), start, 1)
+    supported = np.where(result.valid, result.distances, np.nan)
+    strip = registration_strip(prepared.mesh, result.mesh_mm, supported, result.rotation)
+    write_image(picture_path(job.folder, result.name), strip)
+    return _succeeded(job, result, save_registered(job.folder, result), time.perf_counter() - start)
+
+
+def _reused(job: _Job) -> ScanOutcome | None:
+    """Return the outcome of an earlier run, if it was this scan's with this template and these settings."""
+    try:
+        earlier = load_registered(job.folder, job.scan.name, job.template.template.mesh)
+    except BadInputError:  # none there, or cut short
+        return None
+    if earlier.fingerprint != scan_fingerprint(job.scan, job.template, job.settings):
+        return None
+    return replace(_succeeded(job, earlier, job.folder / f"{job.scan.name}.ply", 0.0), reused=True)
+
+
+def _succeeded(job: _Job, result: RegisteredScan, mesh_path: Path, seconds: float) -> ScanOutcome:
+    return ScanOutcome(
+        name=result.name,
+        source=job.scan.path,
+        verdict=result.verdict,
+        reasons=result.reasons,
+        mesh_path=mesh_path,
+        mean_distance=result.mean_distance,
+        seconds=seconds,
+    )
+
+
+def _failed(job: _Job, reason: str, start: float, exit_code: int) -> ScanOutcome:
+    for path in result_paths(job.folder, job.scan.name):  # an older result would pass for this run's
+        path.unlink(missing_ok=True)
+    seconds = time.perf_counter() - start
+    return ScanOutcome(
+        job.scan.name, job.scan.path, "failed", (reason,), seconds=seconds, exit_code=exit_code
+    )
+
+
+def _ensure_distinct(scans: Sequence[ScanSource]) -> None:
+    twice = [name for name, count in Counter(scan.name for scan in scans).items() if count > 1]
+    if twice:
+        raise BadInputError(
+            f"Several scans are called {twice[0]!r}; rename one, since results bear their names."
+        )
+
+
+def _quiet(stage: str, done: int, total: int) -> None:
+    """Report nothing."""

@@ -1,0 +1,119 @@
+"""The template and its landmarks, from whatever the user has."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from morphkit.archive import load_default_model, load_model
+from morphkit.building.store import template_hash
+from morphkit.errors import BadInputError
+from morphkit.geometry.closest_point import closest_points
+from morphkit.io.landmarks import read_landmark_indices, read_landmarks, vertex_embedding
+from morphkit.io.meshes import read_mesh
+from morphkit.mesh import LandmarkEmbedding, Landmarks, Mesh, Template
+from morphkit.morphable import MorphableModel
+
+_MODEL_SUFFIXES = {".h5", ".hdf5"}
+_FARTHEST = 10.0  # millimetres from a landmark to the template; beyond that the file belongs to another mesh
+
+
+@dataclass(frozen=True, eq=False)
+class LandmarkedTemplate:
+    """A template, and its landmarks as a detector sees them.
+
+    A detector's points are biased against anatomy, and in much the same way on every face. So scans whose
+    landmarks were detected are compared with the template's *detected* points, and the bias cancels.
+
+    Attributes
+    ----------
+    template : with its own landmarks, which points from files are compared with.
+    detected : the detector's points on the template's surface, by set name; None if no scan needs them.
+    """
+
+    template: Template
+    detected: Mapping[str, LandmarkEmbedding] | None = None
+
+    def matching(self, detected: bool) -> Template:
+        """Return the template with the landmarks to compare a scan's with."""
+        if not detected or self.detected is None:
+            return self.template
+        return replace(self.template, landmarks=self.detected)
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of what a registration takes from the template."""
+        return template_hash(self.template)
+
+
+def load_template_model(path: Path | None) -> MorphableModel | None:
+    """Return the model whose mean is the template: the file's, or the embedded head; None for a mesh."""
+    if path is None:
+        return load_default_model()
+    return load_model(path) if path.suffix.lower() in _MODEL_SUFFIXES else None
+
+
+def load_template(path: str | Path | None = None, landmarks: str | Path | None = None) -> Template:
+    """Read a template.
+
+    Parameters
+    ----------
+    path : a mesh, a model file (its mean is the template), or None for the embedded head.
+    landmarks : its landmarks: vertex indices (``{"landmarks68": [...]}``), or a landmark file with 3D points,
+        which are moved onto the surface. They take the place of the model file's sets of the same kind.
+
+    Raises
+    ------
+    BadInputError
+        When a file cannot be used, or the landmarks do not lie on this template.
+    """
+    model = load_template_model(None if path is None else Path(path))
+    template = Template(read_mesh(str(path))) if model is None else model.template()
+    if landmarks is None:
+        return template
+    embedding = _read_embedding(Path(landmarks), template.mesh)
+    return replace(template, landmarks={**template.landmarks, **_by_set(embedding)})
+
+
+def _read_embedding(path: Path, mesh: Mesh) -> LandmarkEmbedding:
+    indices: dict[str, int] | None = None
+    with suppress(BadInputError):  # then it holds points, or nothing, as the next reader will say
+        indices = read_landmark_indices(path)
+    if indices is None:
+        return _embed_points(read_landmarks(path), mesh, path)
+    return _embed_vertices(indices, mesh, path)
+
+
+def _embed_vertices(indices: Mapping[str, int], mesh: Mesh, path: Path) -> LandmarkEmbedding:
+    try:
+        return vertex_embedding(indices, mesh.faces)
+    except ValueError as error:
+        raise BadInputError(f"{path} does not fit the template: {error}.") from error
+
+
+def _embed_points(landmarks: Landmarks, mesh: Mesh, path: Path) -> LandmarkEmbedding:
+    closest = closest_points(mesh, landmarks.points)
+    farthest = int(np.argmax(closest.distances))
+    if closest.distances[farthest] > _FARTHEST:
+        name, distance = landmarks.names[farthest], closest.distances[farthest]
+        raise BadInputError(
+            f"{path}: landmark {name} lies {distance:.0f} mm from the template; give the template's own landmarks."
+        )
+    return LandmarkEmbedding(landmarks.names, closest.face_indices, closest.barycentrics)
+
+
+def _by_set(embedding: LandmarkEmbedding) -> dict[str, LandmarkEmbedding]:
+    """Return the landmarks by set: MediaPipe's are called mp0, mp1, ...; the rest pass as iBUG's."""
+    dense = np.array([name.startswith("mp") for name in embedding.names])
+    sets = {"ibug68": ~dense, "mediapipe478": dense}
+    return {name: _pick(embedding, which) for name, which in sets.items() if which.any()}
+
+
+def _pick(embedding: LandmarkEmbedding, which: np.ndarray) -> LandmarkEmbedding:
+    names = tuple(name for name, wanted in zip(embedding.names, which, strict=True) if wanted)
+    return LandmarkEmbedding(names, embedding.face_indices[which], embedding.barycentrics[which])

@@ -1,0 +1,133 @@
+"""`morphkit landmarks`: points in a photo or on a scan, as files and as a picture to look at."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float, UInt8
+from PIL import Image, ImageDraw
+
+from morphkit.errors import NoFaceError
+from morphkit.geometry.views import render_view, turn
+from morphkit.io.atomic import write_json
+from morphkit.io.images import read_image, write_image
+from morphkit.io.landmarks import write_landmarks
+from morphkit.io.meshes import MESH_SUFFIXES, read_mesh
+from morphkit.landmarks import DetectedFace, ScanLandmarks, detect_faces, detect_scan_landmarks
+from morphkit.mesh import Landmarks, Mesh
+from morphkit.scans import clean_scan
+
+_DENSE, _SPARSE = (90, 200, 255), (255, 70, 40)
+_VIEW_SIZE = 700
+
+
+@dataclass(frozen=True, eq=False)
+class PointsFound:
+    """The landmarks of one file.
+
+    Attributes
+    ----------
+    path : the file.
+    faces : of a photo, largest first; empty for a scan.
+    landmarks : of a scan, the 68 points in its own frame and units; None for a photo.
+    json_path, picture_path : what was written, or None.
+    """
+
+    path: Path
+    faces: tuple[DetectedFace, ...] = ()
+    landmarks: Landmarks | None = None
+    json_path: Path | None = None
+    picture_path: Path | None = None
+
+
+def detect_landmarks(path: str | Path, output: str | Path | None = None) -> PointsFound:
+    """Find landmarks in a photo or on a scan.
+
+    Parameters
+    ----------
+    path : an image, or a mesh (by its suffix).
+    output : the folder that gets ``<stem>.landmarks.json`` and ``.png``; None writes nothing. A photo's file lists
+        its faces with box, score, 478 and 68 points in pixels (x right, y down, pixel centres at +0.5); a scan's
+        is a sidecar, iBUG-68 points in the scan's own frame and units.
+
+    Raises
+    ------
+    NoFaceError
+        When no face is found.
+    BadInputError
+        When the file cannot be read.
+    """
+    file, folder = Path(path), None if output is None else Path(output)
+    is_mesh = file.suffix.lower() in MESH_SUFFIXES
+    return _on_scan(file, folder) if is_mesh else _in_photo(file, folder)
+
+
+def _in_photo(path: Path, folder: Path | None) -> PointsFound:
+    image = read_image(path)
+    faces = detect_faces(image)
+    if not faces:
+        raise NoFaceError(
+            f"No face was found in {path}; try a sharper photo, or one that shows more of the face."
+        )
+    if folder is None:
+        return PointsFound(path, faces)
+    json_path, picture_path = _targets(path, folder)
+    write_json(
+        json_path, {"image": path.name, "size": image.shape[1::-1], "faces": [_entry(face) for face in faces]}
+    )
+    write_image(picture_path, _drawn(image, [(face.points478[:, :2], face.points68) for face in faces]))
+    return PointsFound(path, faces, None, json_path, picture_path)
+
+
+def _entry(face: DetectedFace) -> dict[str, object]:
+    return {
+        "box": face.box,
+        "score": face.score,
+        "presence": face.presence,
+        "points478": face.points478,
+        "points68": face.points68,
+    }
+
+
+def _on_scan(path: Path, folder: Path | None) -> PointsFound:
+    cleaned = clean_scan(read_mesh(path, allow_nonfinite=True))
+    found = detect_scan_landmarks(cleaned.mesh)
+    units = cleaned.report.scale
+    landmarks = Landmarks(found.ibug68.names, found.ibug68.points / units)
+    if folder is None:
+        return PointsFound(path, landmarks=landmarks)
+    json_path, picture_path = _targets(path, folder)
+    write_landmarks(json_path, landmarks)
+    write_image(picture_path, _scan_picture(cleaned.mesh, found))
+    return PointsFound(path, (), landmarks, json_path, picture_path)
+
+
+def _targets(path: Path, folder: Path) -> tuple[Path, Path]:
+    return folder / f"{path.stem}.landmarks.json", folder / f"{path.stem}.landmarks.png"
+
+
+def _scan_picture(mesh: Mesh, found: ScanLandmarks) -> UInt8[np.ndarray, "h w 3"]:
+    """Return the scan from the front and turned, with the points that the camera sees drawn on it."""
+    pictures = []
+    for yaw in (0.0, 0.7):
+        view = render_view(mesh, turn(yaw=yaw) @ found.rotation, size=_VIEW_SIZE, shading="lit")
+        dense, sparse = (view.camera.project(points.points) for points in (found.mediapipe478, found.ibug68))
+        pictures.append(_drawn(view.image, [(dense, sparse)]))
+    return np.concatenate(pictures, axis=1)
+
+
+def _drawn(
+    image: UInt8[np.ndarray, "h w 3"],
+    point_sets: list[tuple[Float[np.ndarray, "n 2"], Float[np.ndarray, "m 2"]]],
+) -> UInt8[np.ndarray, "h w 3"]:
+    """Return the picture with dots: dense points small, the 68 larger."""
+    picture = Image.fromarray(image)
+    draw = ImageDraw.Draw(picture)
+    for dense, sparse in point_sets:
+        radius = max(1.0, float(np.ptp(dense, axis=0).max()) / 250)
+        for points, color, r in ((dense, _DENSE, 0.6 * radius), (sparse, _SPARSE, radius)):
+            for x, y in points[np.isfinite(points).all(axis=1)]:
+                draw.ellipse((x - r, y - r, x + r, y + r), fill=color)
+    return np.asarray(picture)

@@ -1,0 +1,90 @@
+import json
+
+import numpy as np
+import pytest
+
+from morphkit.archive import save_model
+from morphkit.building.templates import LandmarkedTemplate, load_template
+from morphkit.errors import BadInputError
+from morphkit.io.meshes import write_mesh
+from morphkit.mesh import LandmarkEmbedding, Mesh, Template
+from morphkit.morphable import LinearModel, MorphableModel
+
+
+@pytest.fixture
+def quad() -> Mesh:
+    vertices = np.array([[0, 0, 0], [100, 0, 0], [100, 100, 0], [0, 100, 0]], dtype=np.float64)
+    return Mesh(vertices, np.array([[0, 1, 2], [0, 2, 3]], dtype=np.int32))
+
+
+@pytest.fixture
+def quad_file(quad, tmp_path):
+    path = tmp_path / "quad.ply"
+    write_mesh(path, quad)
+    return path
+
+
+def _write(path, content):
+    path.write_text(json.dumps(content))
+    return path
+
+
+def test_vertex_indices_become_the_landmarks(quad_file, tmp_path):
+    template = load_template(quad_file, _write(tmp_path / "t.json", {"landmarks68": [3, 1]}))
+    points = template.landmarks["ibug68"].landmarks(template.mesh.vertices, template.mesh.faces)
+    assert points.names == ("0", "1")
+    assert np.array_equal(points.points, [[0, 100, 0], [100, 0, 0]])
+
+
+def test_points_are_moved_onto_the_surface_and_sorted_into_sets(quad_file, tmp_path):
+    file = _write(tmp_path / "t.json", {"30": [20.0, 30.0, 4.0], "mp7": [50.0, 60.0, -3.0]})
+    template = load_template(quad_file, file)
+    located = {
+        name: embedding.landmarks(template.mesh.vertices, template.mesh.faces)
+        for name, embedding in template.landmarks.items()
+    }
+    assert located["ibug68"].names == ("30",)
+    assert located["mediapipe478"].names == ("mp7",)
+    np.testing.assert_allclose(located["ibug68"].points, [[20, 30, 0]], atol=1e-9)
+    np.testing.assert_allclose(located["mediapipe478"].points, [[50, 60, 0]], atol=1e-9)
+
+
+def test_landmarks_of_another_mesh_are_refused(quad_file, tmp_path):
+    with pytest.raises(BadInputError, match="landmark 5 lies 50 mm"):
+        load_template(quad_file, _write(tmp_path / "t.json", {"5": [20.0, 30.0, 50.0]}))
+    with pytest.raises(BadInputError, match="does not fit the template"):
+        load_template(quad_file, _write(tmp_path / "u.json", {"landmarks68": [0, 4]}))
+
+
+def test_a_models_mean_is_a_template(quad, tmp_path):
+    mean = quad.vertices.astype(np.float32)
+    basis = np.zeros((12, 1), dtype=np.float32)
+    basis[0] = 1
+    landmarks = {"ibug68": LandmarkEmbedding(("0",), np.zeros(1, np.int32), np.array([[0.0, 1.0, 0.0]]))}
+    model = MorphableModel(quad.faces, LinearModel(mean, basis, np.ones(1)), landmarks=landmarks)
+    save_model(tmp_path / "model.h5", model)
+    template = load_template(tmp_path / "model.h5")
+    np.testing.assert_allclose(template.mesh.vertices, quad.vertices)
+    assert template.landmarks["ibug68"].names == ("0",)
+    replaced = load_template(tmp_path / "model.h5", _write(tmp_path / "t.json", {"landmarks68": [2]}))
+    assert replaced.landmarks["ibug68"].names == ("0",)
+    assert replaced.mesh.faces[replaced.landmarks["ibug68"].face_indices[0]].tolist().count(2) == 1
+
+
+def test_detected_scans_meet_the_detected_template(quad):
+    own, seen = (
+        {"ibug68": LandmarkEmbedding(("0",), np.array([f], np.int32), np.full((1, 3), 1 / 3))} for f in (0, 1)
+    )
+    template = LandmarkedTemplate(Template(quad, own), seen)
+    assert template.matching(False).landmarks is own
+    assert template.matching(True).landmarks is seen
+    assert LandmarkedTemplate(template.template).matching(True).landmarks is own
+
+
+def test_the_digest_follows_geometry_and_landmarks(quad):
+    embedding = LandmarkEmbedding(("0",), np.zeros(1, np.int32), np.full((1, 3), 1 / 3))
+    moved = Mesh(quad.vertices + 1, quad.faces)
+    templates = [Template(quad), Template(moved), Template(quad, {"ibug68": embedding})]
+    digests = [LandmarkedTemplate(template).digest for template in templates]
+    assert len(set(digests)) == 3
+    assert LandmarkedTemplate(Template(quad)).digest == digests[0]

@@ -1,0 +1,89 @@
+import subprocess
+import sys
+
+import click
+import pytest
+from click.testing import CliRunner
+
+import morphkit
+from morphkit.cli import main
+from morphkit.errors import BadInputError, MorphkitError
+
+COMMANDS = ["demo", "build-basis", "register", "fit", "landmarks", "sample", "info", "doctor"]
+HEAVY = ["torch", "numba", "scipy", "trimesh", "sklearn", "matplotlib", "numpy"]
+
+
+def _python(code: str) -> str:
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return result.stdout.strip()
+
+
+def test_importing_morphkit_loads_nothing_heavy():
+    assert _python(f"import sys, morphkit; print([m for m in {HEAVY} if m in sys.modules])") == "[]"
+
+
+def test_importing_the_command_line_loads_nothing_heavy():
+    assert _python(f"import sys, morphkit.cli; print([m for m in {HEAVY} if m in sys.modules])") == "[]"
+
+
+@pytest.mark.parametrize("name", morphkit.__all__)
+def test_every_public_name_resolves(name):
+    assert getattr(morphkit, name) is not None
+
+
+def test_help_lists_every_command_in_order():
+    result = CliRunner().invoke(main, ["--help"])
+    assert result.exit_code == 0
+    listed = [line.split()[0] for line in result.output.split("Commands:")[1].strip().splitlines()]
+    assert listed == COMMANDS
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help(command):
+    result = CliRunner().invoke(main, [command, "-h"])
+    assert result.exit_code == 0
+    assert "Usage: " in result.output
+
+
+def test_version():
+    assert CliRunner().invoke(main, ["--version"]).output.strip().endswith(morphkit.__version__)
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "said"),
+    [
+        (MorphkitError("The disk is full."), 1, "Error: The disk is full."),
+        (BadInputError("a.ply is\nempty"), 2, "Error: a.ply is empty."),
+        (KeyboardInterrupt(), 130, "Interrupted."),
+        (FileNotFoundError(2, "No such file", "x"), 1, "Error: [Errno 2] No such file: 'x'."),
+        (ZeroDivisionError("oops"), 1, "Internal error: ZeroDivisionError: oops."),
+    ],
+)
+def test_an_error_is_one_sentence_and_an_exit_code(monkeypatch, error, code, said):
+    @click.command("fail")
+    def fail():
+        raise error
+
+    monkeypatch.setitem(main.commands, "fail", fail)
+    result = CliRunner().invoke(main, ["fail"])
+    assert result.exit_code == code
+    assert result.stdout == ""
+    assert result.stderr.startswith(said)
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_debug_shows_the_traceback(monkeypatch):
+    @click.command("fail")
+    def fail():
+        raise MorphkitError("No.")
+
+    monkeypatch.setitem(main.commands, "fail", fail)
+    for arguments, environment in ((["--debug", "fail"], {}), (["fail"], {"MORPHKIT_DEBUG": "1"})):
+        assert isinstance(CliRunner().invoke(main, arguments, env=environment).exception, MorphkitError)
+
+
+def test_a_wrong_call_exits_with_2():
+    assert CliRunner().invoke(main, ["build-basis"]).exit_code == 2
+    assert (
+        CliRunner().invoke(main, ["fit", "a.jpg", "b.jpg", "-o", "x", "--landmarks", "l.json"]).exit_code == 2
+    )

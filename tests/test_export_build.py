@@ -1,0 +1,96 @@
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from morphkit.export.build_pictures import (
+    albedo_modes,
+    contact_sheet,
+    heat_colors,
+    registration_strip,
+    shape_modes,
+)
+from morphkit.export.build_report import ScanRow, write_build_report
+from morphkit.export.plots import compactness_plot, cumulative_shares
+from morphkit.mesh import Mesh
+from morphkit.morphable import LinearModel, MorphableModel
+
+
+def _group(mean: np.ndarray, deviations: list[float], noise: float = 0.0) -> LinearModel:
+    rng = np.random.default_rng(7)
+    basis = np.linalg.qr(rng.standard_normal((mean.size, len(deviations))))[0]
+    return LinearModel(mean.astype(np.float32), basis.astype(np.float32), np.array(deviations), noise)
+
+
+@pytest.fixture(scope="module")
+def model() -> MorphableModel:
+    import trimesh
+
+    sphere = trimesh.creation.icosphere(subdivisions=2, radius=80.0)
+    mean = np.asarray(sphere.vertices, dtype=np.float64)
+    albedo = _group(np.full_like(mean, 0.5), [0.3])
+    faces = np.asarray(sphere.faces, dtype=np.int32)
+    return MorphableModel(
+        faces, _group(mean, [30.0, 10.0]), albedo=albedo, provenance={"made": {"by": "test"}}
+    )
+
+
+def test_compactness_counts_the_variance_outside_the_basis():
+    group = _group(np.zeros((2, 3)), [2.0, 1.0], noise=0.25)  # 4 + 1 and four directions of 0.25
+    np.testing.assert_allclose(cumulative_shares(group), [4 / 6, 5 / 6])
+    np.testing.assert_allclose(cumulative_shares(replace(group, noise_variance=0.0)), [0.8, 1.0])
+
+
+def test_the_plot_is_the_same_svg_every_time(model):
+    first, second = (compactness_plot(model.identity, model.albedo) for _ in range(2))
+    assert first == second
+    assert first.startswith("<svg")
+    assert "variance explained" in first
+
+
+def test_heat_runs_from_dark_to_bright_and_leaves_the_unknown():
+    colors = heat_colors(np.array([0.0, 1.5, 3.0, 99.0, np.nan]))
+    brightness = colors[:4].sum(axis=1)
+    assert (np.diff(brightness[:3]) > 0).all()
+    assert np.array_equal(colors[2], colors[3])
+    assert np.isnan(colors[4]).all()
+
+
+def test_modes_show_mean_in_the_middle_and_differ_at_the_ends(model):
+    strips = shape_modes(model, 2, size=40)
+    assert [strip.share for strip in strips] == pytest.approx([0.9, 0.1])
+    low, middle, high, *_ = np.split(strips[0].image, 6, axis=1)
+    again = np.split(strips[1].image, 6, axis=1)[1]
+    assert np.array_equal(middle, again)
+    assert not np.array_equal(low, high)
+    assert len(albedo_modes(model, 3, size=40)) == 1
+    assert albedo_modes(replace(model, albedo=None)) == ()
+
+
+def test_contact_sheets_fill_up_with_white():
+    tiles = [np.full((2, 3, 3), value, np.uint8) for value in (1, 2, 3)]
+    sheet = contact_sheet(tiles, 2)
+    assert sheet.shape == (4, 6, 3)
+    assert (sheet[2:, 3:] == 255).all()
+    assert (sheet[2:, :3] == 3).all()
+
+
+def test_the_report_is_one_file_that_shows_every_scan(model, tmp_path):
+    mesh = Mesh(model.instance(), model.faces)
+    strip = registration_strip(mesh, mesh, np.zeros(len(mesh.vertices)), np.eye(3), size=40)
+    assert strip.shape == (40, 160, 3)
+    rows = [
+        ScanRow("fine <one>", "good", (), 0.2, strip),
+        ScanRow("odd", "doubtful", ("a hole",), 0.9, strip),
+        ScanRow("lost", "failed", ("no face was found",)),
+    ]
+    path = tmp_path / "report.html"
+    write_build_report(path, model, rows, title="A test")
+    page = path.read_text(encoding="utf-8")
+    assert "2 of 3 scans" in page
+    assert "fine &lt;one&gt;" in page
+    assert page.index("lost") < page.index("odd")  # what needs a look comes first
+    assert "no face was found" in page
+    assert "made.by" in page
+    assert not re.search(r'(src|href)="(?!data:|#)', page)
