@@ -1,1 +1,26 @@
-"""Deforming the template to a scan."""
+"""Deforming the template to a scan: placement, a coarse low-rank stage, a fine stage, a verdict."""
+
+from __future__ import annotations
+
+from morphkit.registration.register import register
+from morphkit.registration.result import Correspondence, RegistrationResult
+from morphkit.registration.settings import (
+    CoarseSettings,
+    FineSettings,
+    GateSettings,
+    PriorSettings,
+    RegistrationSettings,
+    SimilaritySettings,
+)
+
+__all__ = [
+    "CoarseSettings",
+    "Correspondence",
+    "FineSettings",
+    "GateSettings",
+    "PriorSettings",
+    "RegistrationResult",
+    "RegistrationSettings",
+    "SimilaritySettings",
+    "register",
+]

@@ -1,0 +1,145 @@
+"""What registration computes once per template."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from morphkit.geometry.laplacian import uniform_laplacian
+from morphkit.geometry.topology import boundary_vertices, connected_components
+from morphkit.mesh import Landmarks, Mesh, Template
+from morphkit.registration.prior import DeformationPrior, farthest_points, gaussian_process_prior
+from morphkit.registration.settings import RegistrationSettings
+
+_SMALL_COMPONENT = 0.2
+
+
+@dataclass(frozen=True, eq=False)
+class PreparedTemplate:
+    """A template with its deformation prior.
+
+    Attributes
+    ----------
+    mesh : the template's mesh.
+    prior : at every vertex.
+    subset : (n,) vertices that the coarse stage uses.
+    subset_prior : the prior there.
+    border : (v,) vertices on the template's border.
+    passive : (v,) vertices that follow their surroundings instead of the scan: eyeballs and other small parts.
+    components : (v,) component numbers.
+    bending : (v, v) sparse squared Laplacian.
+    """
+
+    mesh: Mesh
+    prior: DeformationPrior
+    subset: Int[np.ndarray, "n"]
+    subset_prior: DeformationPrior
+    border: Bool[np.ndarray, "v"]
+    passive: Bool[np.ndarray, "v"]
+    components: Int[np.ndarray, "v"]
+    bending: object
+
+
+@dataclass(frozen=True, eq=False)
+class LandmarkPairs:
+    """Landmarks that both the template and the scan have.
+
+    Attributes
+    ----------
+    names : of the n landmarks.
+    face_indices, barycentrics : (n,) and (n, 3), where they lie on the template.
+    source : (n, 3) on the template.
+    target : (n, 3) on the scan.
+    deviations : (n,) standard deviation per axis of the scan's, or NaN where not known.
+    prior : the deformation prior at the template's.
+    """
+
+    names: tuple[str, ...]
+    face_indices: Int[np.ndarray, "n"]
+    barycentrics: Float[np.ndarray, "n 3"]
+    source: Float[np.ndarray, "n 3"]
+    target: Float[np.ndarray, "n 3"]
+    deviations: Float[np.ndarray, "n"]
+    prior: DeformationPrior
+
+
+def prepare_template(template: Template, settings: RegistrationSettings) -> PreparedTemplate:
+    """Return the prepared template; the last few are kept, because every scan of a batch needs the same one."""
+    eyes = template.masks.get("eyes")
+    return _prepare(template.mesh, _Identity(eyes), settings)
+
+
+class _Identity:
+    """Makes an array usable as a cache key: the same object is the same key."""
+
+    def __init__(self, array: np.ndarray | None) -> None:
+        self.array = array
+
+    def __hash__(self) -> int:
+        return id(self.array)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Identity) and other.array is self.array
+
+
+@lru_cache(maxsize=2)
+def _prepare(mesh: Mesh, eyes: _Identity, settings: RegistrationSettings) -> PreparedTemplate:
+    vertices, faces, count = mesh.vertices, mesh.faces, len(mesh.vertices)
+    components = connected_components(faces, count)
+    sizes = np.bincount(components)
+    passive = (sizes < _SMALL_COMPONENT * sizes.max())[components]
+    if eyes.array is not None:
+        passive = passive | eyes.array
+    p = settings.prior
+    prior = gaussian_process_prior(
+        vertices, scales=p.scales, symmetry=p.symmetry, rank=p.rank, node_count=p.node_count
+    )
+    active = np.flatnonzero(~passive)
+    subset = active[farthest_points(vertices[active], settings.coarse.vertex_count)]
+    laplacian = uniform_laplacian(faces, count)
+    return PreparedTemplate(
+        mesh=mesh,
+        prior=prior,
+        subset=subset,
+        subset_prior=prior.at(subset),
+        border=boundary_vertices(faces, count),
+        passive=passive,
+        components=components,
+        bending=laplacian @ laplacian,
+    )
+
+
+def pair_landmarks(
+    template: Template, prepared: PreparedTemplate, landmarks: Landmarks
+) -> LandmarkPairs | None:
+    """Return the landmarks common to both by name; None when there are none."""
+    known: dict[str, tuple[int, np.ndarray]] = {}
+    for embedding in template.landmarks.values():
+        for name, face, weights in zip(
+            embedding.names, embedding.face_indices, embedding.barycentrics, strict=True
+        ):
+            known.setdefault(name, (int(face), weights))
+    rows = [
+        i
+        for i, name in enumerate(landmarks.names)
+        if name in known and np.isfinite(landmarks.points[i]).all()
+    ]
+    if not rows:
+        return None
+    names = tuple(landmarks.names[i] for i in rows)
+    face_indices = np.array([known[name][0] for name in names])
+    corners = template.mesh.faces[face_indices]
+    weights = np.array([known[name][1] for name in names], dtype=np.float64)
+    deviations = landmarks.standard_deviations
+    return LandmarkPairs(
+        names=names,
+        face_indices=face_indices,
+        barycentrics=weights,
+        source=np.einsum("nk,nkd->nd", weights, template.mesh.vertices[corners]),
+        target=landmarks.points[rows].astype(np.float64),
+        deviations=np.full(len(rows), np.nan) if deviations is None else deviations[rows].astype(np.float64),
+        prior=prepared.prior.interpolated(corners, weights),
+    )

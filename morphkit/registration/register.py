@@ -1,0 +1,189 @@
+"""Register a scan: place the template, deform it coarsely, then finely, and say how it went."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+import numpy as np
+from jaxtyping import Float
+
+from morphkit.errors import RegistrationError
+from morphkit.geometry.normals import vertex_normals
+from morphkit.geometry.procrustes import fit_similarity
+from morphkit.geometry.similarity import Similarity
+from morphkit.mesh import Landmarks, Mesh, Template
+from morphkit.registration.coarse import CoarseFit, Project, fit_coarse
+from morphkit.registration.fine import fit_fine
+from morphkit.registration.passive import follow_surroundings
+from morphkit.registration.placement import OrientedPoints, place_by_landmarks, place_by_search, trimmed_icp
+from morphkit.registration.prepared import LandmarkPairs, PreparedTemplate, pair_landmarks, prepare_template
+from morphkit.registration.prior import farthest_points
+from morphkit.registration.result import Correspondence, RegistrationResult
+from morphkit.registration.settings import RegistrationSettings
+from morphkit.registration.target import Target
+from morphkit.registration.verdict import diagnose, gate, judge
+
+Progress = Callable[[str, float], None]
+
+_PLACEMENT_SAMPLES = 4000
+_PLACEMENT_NORMAL_WEIGHT = 25.0
+
+
+def register(
+    scan: Mesh,
+    template: Template,
+    *,
+    landmarks: Landmarks | None = None,
+    settings: RegistrationSettings | None = None,
+    project: Project | None = None,
+    progress: Progress | None = None,
+) -> RegistrationResult:
+    """Deform `template` onto `scan`, vertex for vertex.
+
+    What is computed from the template alone is kept for the next call with the same template object.
+
+    Parameters
+    ----------
+    scan : millimetres when there are no landmarks (with them any unit will do); normals must point outward.
+    template : with embeddings of the landmarks by name; its x axis crosses the plane of symmetry.
+    landmarks : of the scan, in its frame. Those that the template knows by name place it and stay as soft evidence,
+        according to their standard deviations. None: the placement is searched for.
+    project : maps (v, 3) vertices in the template's frame to a model's nearest shape; a prior for the coarse stage.
+    progress : called with a stage's name and the share of the work done.
+
+    Raises
+    ------
+    RegistrationError
+        When the scan has no surface, or fewer than three of the landmarks are known to the template.
+    """
+    settings = settings or RegistrationSettings()
+    report = progress or _silent
+    _check_scan(scan)
+    timings: dict[str, float] = {}
+    with _timed(timings, "prepare"):
+        prepared = prepare_template(template, settings)
+    report("place", 0.05)
+    with _timed(timings, "place"):
+        pairs = None if landmarks is None else _known_landmarks(template, prepared, landmarks)
+        similarity = _place(scan, prepared, pairs, settings)
+        local, local_pairs = _into_template_frame(scan, pairs, similarity)
+    report("coarse", 0.2)
+    with _timed(timings, "coarse"):
+        coarse = fit_coarse(prepared, local, local_pairs, settings.coarse, project)
+    report("fine", 0.7)
+    with _timed(timings, "fine"):
+        vertices = follow_surroundings(prepared, fit_fine(prepared, local, coarse.vertices, settings.fine))
+    with _timed(timings, "judge"):
+        result = _conclude(template, prepared, local, local_pairs, similarity, coarse, vertices, settings)
+    report("done", 1.0)
+    return replace(result, timings=timings)
+
+
+def _check_scan(scan: Mesh) -> None:
+    if len(scan.faces) == 0 or not np.isfinite(scan.vertices).all():
+        name = scan.source or "the scan"
+        raise RegistrationError(
+            f"{name}: registration takes a triangle mesh with finite vertices; clean it first"
+        )
+
+
+def _known_landmarks(template: Template, prepared: PreparedTemplate, landmarks: Landmarks) -> LandmarkPairs:
+    pairs = pair_landmarks(template, prepared, landmarks)
+    if pairs is None or len(pairs.names) < 3:
+        found = ", ".join(landmarks.names[:5])
+        raise RegistrationError(
+            f"the template knows fewer than 3 of the scan's landmarks ({found}, ...); "
+            "name them as in the template's landmark file, or leave them out"
+        )
+    return pairs
+
+
+def _place(
+    scan: Mesh, prepared: PreparedTemplate, pairs: LandmarkPairs | None, settings: RegistrationSettings
+) -> Similarity:
+    """Return the similarity from the template's frame to the scan's."""
+    options = settings.similarity
+    template = _oriented(prepared, options.icp_points)
+    if pairs is None:
+        sample = Target(scan).sample(_PLACEMENT_SAMPLES)
+        start = place_by_search(template, sample, options)
+        points = OrientedPoints(sample.points, sample.normals, ~sample.near_border, template.normal_weight)
+        return trimmed_icp(
+            template,
+            points,
+            start,
+            iterations=options.icp_iterations,
+            kept_share=options.kept_share,
+            scale=True,
+        )
+    return place_by_landmarks(pairs.source, pairs.target, options)
+
+
+def _oriented(prepared: PreparedTemplate, count: int) -> OrientedPoints:
+    mesh = prepared.mesh
+    active = np.flatnonzero(~prepared.passive)
+    chosen = active[farthest_points(mesh.vertices[active], count)]
+    normals = vertex_normals(mesh.vertices, mesh.faces)[chosen]
+    usable = np.ones(len(chosen), dtype=bool)
+    return OrientedPoints(mesh.vertices[chosen], normals, usable, _PLACEMENT_NORMAL_WEIGHT)
+
+
+def _into_template_frame(
+    scan: Mesh, pairs: LandmarkPairs | None, similarity: Similarity
+) -> tuple[Target, LandmarkPairs | None]:
+    back = similarity.inverse()
+    target = Target(Mesh(back.apply(scan.vertices), scan.faces))
+    if pairs is None:
+        return target, None
+    return target, replace(pairs, target=back.apply(pairs.target), deviations=pairs.deviations * back.scale)
+
+
+def _conclude(
+    template: Template,
+    prepared: PreparedTemplate,
+    target: Target,
+    pairs: LandmarkPairs | None,
+    similarity: Similarity,
+    coarse: CoarseFit,
+    vertices: Float[np.ndarray, "v 3"],
+    settings: RegistrationSettings,
+) -> RegistrationResult:
+    mesh = template.mesh
+    match = target.match(vertices, None, 0.0, None)
+    valid = gate(match, vertex_normals(vertices, mesh.faces), prepared.passive, settings.gates)
+    diagnosis = diagnose(
+        prepared, vertices, valid, match.closest.distances, pairs, similarity, _judged(template, prepared)
+    )
+    verdict, reasons = judge(diagnosis)
+    placed = similarity.apply(vertices)
+    return RegistrationResult(
+        mesh=replace(mesh, vertices=placed, source=None),
+        valid=valid,
+        distances=match.closest.distances * similarity.scale,
+        correspondence=Correspondence(match.closest.face_indices, match.closest.barycentrics),
+        similarity=fit_similarity(mesh.vertices, placed),
+        converged=coarse.converged,
+        verdict=verdict,
+        reasons=reasons,
+        timings={},
+    )
+
+
+def _judged(template: Template, prepared: PreparedTemplate) -> np.ndarray:
+    """Return the vertices that any scan of a face should cover."""
+    face = template.masks.get("face")
+    return ~prepared.passive if face is None else face & ~prepared.passive
+
+
+def _silent(_stage: str, _share: float) -> None:
+    pass
+
+
+@contextmanager
+def _timed(timings: dict[str, float], stage: str) -> Iterator[None]:
+    start = time.perf_counter()
+    yield
+    timings[stage] = time.perf_counter() - start
