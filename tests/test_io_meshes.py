@@ -52,7 +52,9 @@ def test_stl_is_welded(grid, tmp_path):
 
 
 def test_ascii_stl(tmp_path):
-XX normal 0 0 1\nouter loop\nvertex 0 0 0\nvertex 1 0 0\nvertex 0 1 0\nendloop\nendfacet\n" * 2
+    text = (
+        "solid x\n"
+        + "facet normal 0 0 1\nouter loop\nvertex 0 0 0\nvertex 1 0 0\nvertex 0 1 0\nendloop\nendfacet\n" * 2
     )
     (tmp_path / "m.stl").write_text(text + "endsolid\n")
     back = read_mesh(tmp_path / "m.stl")

@@ -1,1 +1,16 @@
-"""Finding, reading and cleaning raw scans."""
+"""Raw scans: which files they are, and what must be mended before they can be used."""
+
+from morphkit.scans.clean import CleanedScan, CleaningReport, CleanSettings, clean_scan
+from morphkit.scans.discover import ScanFile, discover, file_hash, find_landmarks, manifest
+
+__all__ = [
+    "CleanSettings",
+    "CleanedScan",
+    "CleaningReport",
+    "ScanFile",
+    "clean_scan",
+    "discover",
+    "file_hash",
+    "find_landmarks",
+    "manifest",
+]

@@ -1,0 +1,116 @@
+"""Which files of a folder are scans, and what identifies them."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from morphkit.errors import BadInputError
+from morphkit.io.landmarks import LANDMARK_SUFFIXES
+from morphkit.io.meshes import MESH_SUFFIXES
+
+
+@dataclass(frozen=True)
+class ScanFile:
+    """A scan on disk and, where there is one, its landmark file."""
+
+    path: Path
+    landmarks_path: Path | None = None
+
+    @property
+    def name(self) -> str:
+        """The file's name without its suffix; results are named after it."""
+        return self.path.stem
+
+
+def discover(folder: str | os.PathLike[str]) -> tuple[ScanFile, ...]:
+    """Return the scans of a folder (not of its subfolders), in natural order: scan_2 before scan_10.
+
+    A landmark file counts when it is called ``<stem>.landmarks.<format>`` or ``<stem>.<format>``; see
+    `find_landmarks`. Hidden files and files of other kinds are passed over.
+
+    Raises
+    ------
+    BadInputError
+        If the folder is missing, holds no scan, or two scans of one name, whose results would collide.
+    """
+    root = Path(folder)
+    try:
+        entries = list(root.iterdir())
+    except FileNotFoundError:
+        raise BadInputError(f"There is no folder {root}; check the path.") from None
+    except NotADirectoryError:
+        raise BadInputError(f"{root} is a file; give the folder that holds the scans.") from None
+    except OSError as error:
+        raise BadInputError(f"{root} cannot be read: {error.strerror}.") from error
+    paths = [p for p in entries if _is_scan(p)]
+    if not paths:
+        raise BadInputError(f"{root} holds no scans; they are {', '.join(MESH_SUFFIXES)} files.")
+    paths.sort(key=_natural_order)
+    by_stem: dict[str, Path] = {}
+    for path in paths:
+        other = by_stem.setdefault(path.stem, path)
+        if other is not path:
+            raise BadInputError(f"{other} and {path.name} have the same name; rename or remove one of them.")
+    return tuple(ScanFile(path, find_landmarks(path)) for path in paths)
+
+
+def find_landmarks(scan: str | os.PathLike[str]) -> Path | None:
+    """Return the landmark file beside a scan, or None.
+
+    ``<stem>.landmarks.json`` comes first, then ``<stem>.landmarks.<format>``, then ``<stem>.<format>`` in the
+    order of `morphkit.io.landmarks.LANDMARK_SUFFIXES`.
+    """
+    path = Path(scan)
+    for middle in (".landmarks", ""):
+        for suffix in LANDMARK_SUFFIXES:
+            candidate = path.with_name(f"{path.stem}{middle}{suffix}")
+            if candidate.is_file():
+                return candidate
+    return None
+
+
+def manifest(scans: Iterable[ScanFile]) -> list[dict[str, Any]]:
+    """Return name and SHA-256 of every file used, for a model's provenance; no paths, no times."""
+    entries = []
+    for scan in scans:
+        entry: dict[str, Any] = {"name": scan.path.name, "sha256": file_hash(scan.path)}
+        if scan.landmarks_path is not None:
+            entry["landmarks"] = {
+                "name": scan.landmarks_path.name,
+                "sha256": file_hash(scan.landmarks_path),
+            }
+        entries.append(entry)
+    return entries
+
+
+def file_hash(path: str | os.PathLike[str]) -> str:
+    """Return the SHA-256 of a file's content, in hexadecimal.
+
+    Raises
+    ------
+    BadInputError
+        If the file cannot be read.
+    """
+    try:
+        with Path(path).open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise BadInputError(f"{path} cannot be read: {error.strerror}.") from error
+
+
+def _is_scan(path: Path) -> bool:
+    hidden = path.name.startswith((".", "~"))
+    return not hidden and path.suffix.lower() in MESH_SUFFIXES and path.is_file()
+
+
+def _natural_order(path: Path) -> list[tuple[int, int, str]]:
+    """Order digits by value; the name itself breaks ties such as a1 and a01."""
+    pieces = re.split(r"(\d+)", path.name.lower())
+    keys = [(0, int(piece), "") if piece.isdecimal() else (1, 0, piece) for piece in pieces if piece]
+    return [*keys, (2, 0, path.name)]
