@@ -9,8 +9,8 @@ from jaxtyping import Float
 
 CONVENTIONS = (
     "pixel = K (R X + t) / depth, as in OpenCV: camera x right, y down, z into the scene; X in millimetres "
-    "in the head frame (x to the subject's left, y up, z out of the face); pixels of the photo turned upright "
-    "by its EXIF, x right, y down, the image's outer corner at (0, 0), so the first pixel's centre is at "
+    "in the head frame (x to the subject's left, y up, z out of the face); pixels of the photo, upright "
+    "after its EXIF, x right, y down, the image's outer corner at (0, 0), so the first pixel's centre is at "
     "(0.5, 0.5). For tools that put pixel centres at whole numbers, subtract 0.5 from cx and cy."
 )
 

@@ -1,1 +1,8 @@
-"""A photo to a face: pose, identity, expression, albedo and light."""
+"""From a photo to a face: landmarks, then colours, then files."""
+
+from morphkit.fitting.fit import fit_image
+from morphkit.fitting.output import write_fit
+from morphkit.fitting.result import FitResult
+from morphkit.fitting.settings import FitSettings, LandmarkSettings, PhotometricSettings
+
+__all__ = ["FitResult", "FitSettings", "LandmarkSettings", "PhotometricSettings", "fit_image", "write_fit"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
@@ -12,7 +12,7 @@ from morphkit.fitting.points import PointModel
 from morphkit.fitting.pose import Pose
 from morphkit.fitting.settings import LandmarkSettings
 
-_POSE = 7  # rotation vector, offset, log scale, log focal
+POSE = 7  # rotation vector, offset, log scale, log focal
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,8 +31,8 @@ class Face:
 
     def moved(self, step: Float[np.ndarray, "p"]) -> Face:
         """Return the face after a step in (pose, identity, expression)."""
-        identity, expression = np.split(step[_POSE:], [len(self.identity)])
-        return Face(self.pose.moved(step[:_POSE]), self.identity + identity, self.expression + expression)
+        identity, expression = np.split(step[POSE:], [len(self.identity)])
+        return Face(self.pose.moved(step[:POSE]), self.identity + identity, self.expression + expression)
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,20 +96,31 @@ def fit_landmarks(
     """
     face, energies, converged = start, [], False
     for round_number in range(settings.rounds):
-        problem = _Problem(observe(face), focal_prior, settings, pose_only=round_number == 0)
+        problem = LandmarkEnergy(observe(face), focal_prior, settings, pose_only=round_number == 0)
         face, trace, converged = _descend(face, problem)
         energies += trace
     return LandmarkFit(face, tuple(energies), converged)
 
 
 @dataclass(frozen=True, eq=False)
-class _Problem:
+class LandmarkEnergy:
+    """The landmark fit's energy: robust reprojection errors and the priors.
+
+    Attributes
+    ----------
+    seen : the observations.
+    focal_prior : what is known of the focal length.
+    settings : weights and the robust loss.
+    pose_only : whether the coefficients are held.
+    """
+
     seen: Observations
     focal_prior: FocalPrior
     settings: LandmarkSettings
-    pose_only: bool
+    pose_only: bool = False
 
     def energy(self, face: Face) -> float:
+        """Return the energy."""
         lengths = np.linalg.norm(self._errors(face), axis=1)
         k = self.settings.huber
         data = np.where(lengths <= k, lengths**2, 2.0 * k * lengths - k**2).sum()
@@ -126,6 +137,9 @@ class _Problem:
         diagonal = self._prior_jacobian(face)
         hessian = jacobian.T @ jacobian + np.diag(diagonal**2)
         gradient = jacobian.T @ residuals + diagonal * self._prior_residuals(face)
+        if self.pose_only:
+            gradient[POSE:] = 0.0
+            hessian[POSE:, :POSE] = hessian[:POSE, POSE:] = 0.0
         return hessian, gradient
 
     def _errors(self, face: Face) -> Float[np.ndarray, "n 2"]:
@@ -140,24 +154,21 @@ class _Problem:
 
     def _prior_residuals(self, face: Face) -> Float[np.ndarray, "p"]:
         log_focal = np.log(face.pose.focal / self.focal_prior.focal)
-        values = np.concatenate([np.zeros(_POSE - 1), [log_focal], face.identity, face.expression])
+        values = np.concatenate([np.zeros(POSE - 1), [log_focal], face.identity, face.expression])
         return self._prior_jacobian(face) * values
 
     def _prior_jacobian(self, face: Face) -> Float[np.ndarray, "p"]:
         identity = np.full(len(face.identity), np.sqrt(self.settings.identity_weight))
         expression = np.full(len(face.expression), np.sqrt(self.settings.expression_weight))
-        return np.concatenate([np.zeros(_POSE - 1), [1.0 / self.focal_prior.deviation], identity, expression])
+        return np.concatenate([np.zeros(POSE - 1), [1.0 / self.focal_prior.deviation], identity, expression])
 
 
-def _descend(face: Face, problem: _Problem) -> tuple[Face, list[float], bool]:
+def _descend(face: Face, problem: LandmarkEnergy) -> tuple[Face, list[float], bool]:
     """Run Levenberg–Marquardt until the energy settles; steps that raise it are refused."""
     energy, damping = problem.energy(face), 1e-3
     trace: list[float] = []
     for _ in range(problem.settings.iterations):
         hessian, gradient = problem.normal_equations(face)
-        if problem.pose_only:
-            gradient[_POSE:] = 0.0
-            hessian[_POSE:, :_POSE] = hessian[:_POSE, _POSE:] = 0.0
         while damping < 1e8:
             step = -np.linalg.solve(hessian + damping * np.diag(np.diag(hessian)), gradient)
             candidate = face.moved(step)
@@ -173,8 +184,3 @@ def _descend(face: Face, problem: _Problem) -> tuple[Face, list[float], bool]:
         if decrease <= problem.settings.tolerance * energy:
             return face, trace, True
     return face, trace, False
-
-
-def with_focal(face: Face, focal: float) -> Face:
-    """Return the face under another focal length, its picture nearly unchanged."""
-    return replace(face, pose=replace(face.pose, focal=focal))

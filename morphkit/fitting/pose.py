@@ -73,7 +73,7 @@ class Pose:
         by_turned[:, 0, 0] = by_turned[:, 1, 1] = self.scale / depth
         by_turned[:, :, 2] = -plane * (self.scale / self.focal / depth)[:, None]
         by_step = np.empty((len(points), 2, 7))
-        by_step[:, :, :3] = by_turned @ _cross_matrices(-turned)
+        by_step[:, :, :3] = by_turned @ cross_matrices(-turned)
         by_step[:, :, 3:5] = np.eye(2) / depth[:, None, None]
         foreshortening = plane * ((depth - 1.0) / depth)[:, None]
         by_step[:, :, 5] = self.scale * turned[:, :2] / depth[:, None] - foreshortening
@@ -120,12 +120,12 @@ def rotation_matrix(vector: Float[np.ndarray, "3"]) -> Float[np.ndarray, "3 3"]:
     """Return the rotation about `vector` by its length in radians (Rodrigues' formula)."""
     angle = float(np.linalg.norm(vector))
     if angle < 1e-12:
-        return np.eye(3) + _cross_matrices(vector[None])[0]
-    k = _cross_matrices(vector[None] / angle)[0]
+        return np.eye(3) + cross_matrices(vector[None])[0]
+    k = cross_matrices(vector[None] / angle)[0]
     return np.eye(3) + np.sin(angle) * k + (1.0 - np.cos(angle)) * (k @ k)
 
 
-def _cross_matrices(vectors: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "n 3 3"]:
+def cross_matrices(vectors: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "n 3 3"]:
     """Return matrices with ``matrix @ w == cross(vector, w)``."""
     x, y, z = vectors.T
     zero = np.zeros_like(x)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -97,7 +98,7 @@ def seen_ibug68(
     return SeenLandmarks("ibug68", names, points[number].astype(np.float64), deviations, outline)
 
 
-def read_photo_landmarks(path: Path | str) -> Float[np.ndarray, "68 2"]:
+def read_photo_landmarks(path: str | os.PathLike[str]) -> Float[np.ndarray, "68 2"]:
     """Read the 68 iBUG points of a photo from JSON; unknown ones become NaN.
 
     Accepts a list of 68 ``[x, y]`` or ``null``, the same under the key ``"landmarks"``, or a mapping from

@@ -47,7 +47,35 @@ class LandmarkSettings:
 
 @dataclass(frozen=True)
 class PhotometricSettings:
-    """How the photo's colours refine the landmark fit."""
+    """How the photo's colours refine the landmark fit.
+
+    Colours are compared as square roots of linear light, which treats dark and light skin alike.
+
+    Attributes
+    ----------
+    sizes : side of the face's window in pixels, one for each level of the pyramid.
+    iterations : Gauss–Newton steps at each level.
+    samples : at most so many pixels are compared at a level.
+    points : how many independent pixels the comparison is worth: neighbours go wrong together.
+    least_deviation : floor of the colour residuals' standard deviation, which is estimated from the photo.
+    outlier : residuals beyond so many standard deviations lose their say (Geman–McClure): hair, glasses, a
+        microphone.
+    albedo_weight : of the squared albedo coefficients.
+    light_ridge : of the light's directional bands, relative to its mean.
+    light_chroma : of the light's departure from white, relative to its mean.
+    tolerance : a level ends when the energy's relative decrease falls below this.
+    """
+
+    sizes: tuple[int, ...] = (96, 192)
+    iterations: int = 6
+    samples: int = 6000
+    points: float = 1500.0
+    least_deviation: float = 0.02
+    outlier: float = 3.0
+    albedo_weight: float = 1.0
+    light_ridge: float = 1.0
+    light_chroma: float = 10.0
+    tolerance: float = 1e-3
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,248 @@
+"""A face from a photo: detection, landmark fit, photometric fit, one result."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from morphkit.archive import load_default_model
+from morphkit.errors import BadInputError, NoFaceError
+from morphkit.export.camera import PhotoCamera
+from morphkit.fitting.contour import LandmarkObserver, landmark_observer
+from morphkit.fitting.dense import dense_model
+from morphkit.fitting.intrinsics import focal_prior
+from morphkit.fitting.landmark import FocalPrior, LandmarkFit, fit_landmarks
+from morphkit.fitting.photometric import PhotometricFit, fit_colors
+from morphkit.fitting.pose import MIN_POINTS
+from morphkit.fitting.result import FitResult
+from morphkit.fitting.seen import JAW68, SeenLandmarks, read_photo_landmarks, seen_ibug68, seen_mediapipe478
+from morphkit.fitting.settings import FitSettings, LandmarkSettings
+from morphkit.fitting.shading import reflection_basis
+from morphkit.fitting.sparse import start_face
+from morphkit.geometry.normals import vertex_normals
+from morphkit.io.images import read_image
+from morphkit.landmarks.faces import detect_faces
+from morphkit.morphable import MorphableModel
+from morphkit.rendering.rasterizer import get_rasterizer
+
+Photo = UInt8[np.ndarray, "h w 3"]
+Progress = Callable[[str, int, int], None]
+
+_DEFAULTS = FitSettings()
+_STAGES = ("landmarks", "shape", "colours")
+
+
+def fit_image(
+    image: str | os.PathLike[str] | Photo,
+    model: MorphableModel | None = None,
+    *,
+    landmarks: str | os.PathLike[str] | Float[np.ndarray, "68 2"] | None = None,
+    settings: FitSettings = _DEFAULTS,
+    device: Literal["cpu", "cuda"] = "cpu",
+    progress: Progress | None = None,
+) -> FitResult:
+    """Fit a morphable model to the largest face of a photo.
+
+    Landmarks are found (or given); a camera, the pose, identity and expression are fitted to them; then all
+    of these, with albedo and light, are refined by the photo's colours.
+
+    Parameters
+    ----------
+    image : a file, or sRGB pixels with row 0 at the top.
+    model : the default head if None.
+    landmarks : the 68 iBUG points in the photo's pixels in place of detected ones, NaN where unknown, or a
+        file of them (`morphkit.fitting.seen.read_photo_landmarks`).
+    settings : weights; ``photometric=None`` leaves the colours out.
+    device : which rasterizer draws.
+    progress : called with (stage, done, total).
+
+    Raises
+    ------
+    NoFaceError
+        When no face is found in the photo.
+    BadInputError
+        When a file cannot be used, or the model embeds no landmarks.
+    """
+    clock = _Clock(progress)
+    source = None if isinstance(image, np.ndarray) else Path(image)
+    photo = image if isinstance(image, np.ndarray) else read_image(image)
+    model = load_default_model() if model is None else model
+    with clock.stage("landmarks"):
+        sight = _look_for_landmarks(photo, source, model, landmarks, settings.landmark)
+    height, width = photo.shape[:2]
+    with clock.stage("shape"):
+        prior = focal_prior(source, width, height, settings.landmark)
+        observer = landmark_observer(model, sight.seen)
+        start = start_face(observer, model, np.array([0.5 * width, 0.5 * height]), prior)
+        sparse = fit_landmarks(start, observer, prior, settings.landmark)
+    with clock.stage("colours"):
+        colors = _fit_colors(photo, model, sparse, observer, prior, settings, device)
+    return _result(photo, source, model, sight, sparse, colors, clock)
+
+
+@dataclass(frozen=True, eq=False)
+class _Sight:
+    seen: SeenLandmarks
+    points68: Float[np.ndarray, "68 2"]
+    notes: tuple[str, ...]
+
+
+def _look_for_landmarks(
+    photo: Photo,
+    source: Path | None,
+    model: MorphableModel,
+    landmarks: str | os.PathLike[str] | Float[np.ndarray, "68 2"] | None,
+    settings: LandmarkSettings,
+) -> _Sight:
+    if landmarks is not None:
+        given = landmarks if isinstance(landmarks, np.ndarray) else read_photo_landmarks(landmarks)
+        _ensure_embeds(model, "ibug68")
+        return _Sight(seen_ibug68(given, settings.given_deviation, settings), given, ())
+    faces = detect_faces(photo)
+    if not faces:
+        name = "the photo" if source is None else str(source)
+        raise NoFaceError(
+            f"{name}: no face was found; give a photo in which a face is clearly visible, or its 68 landmarks"
+        )
+    notes: tuple[str, ...] = ()
+    if len(faces) > 1:
+        notes += (f"The photo shows {len(faces)} faces; the largest was fitted.",)
+    face = faces[0]
+    if "mediapipe478" in model.landmarks:
+        seen = seen_mediapipe478(face.points478[:, :2], settings)
+    else:
+        _ensure_embeds(model, "ibug68")
+        notes += ("The model embeds no 478 points; the 68 were fitted.",)
+        seen = seen_ibug68(face.points68, settings.feature_deviation, settings)
+    return _Sight(seen, face.points68, notes)
+
+
+def _ensure_embeds(model: MorphableModel, set_name: str) -> None:
+    count = len(model.landmarks[set_name].names) if set_name in model.landmarks else 0
+    if count < MIN_POINTS:
+        raise BadInputError(
+            f"the model embeds {count} of the {set_name} landmarks, and a fit needs at least {MIN_POINTS}; "
+            "build it with --template-landmarks, or choose another model"
+        )
+
+
+def _fit_colors(
+    photo: Photo,
+    model: MorphableModel,
+    sparse: LandmarkFit,
+    observer: LandmarkObserver,
+    prior: FocalPrior,
+    settings: FitSettings,
+    device: Literal["cpu", "cuda"],
+) -> PhotometricFit | None:
+    if settings.photometric is None or model.albedo is None:
+        return None
+    dense = dense_model(model)
+    rasterizer = get_rasterizer(device)
+    return fit_colors(photo, dense, sparse.face, observer, prior, settings, settings.photometric, rasterizer)
+
+
+def _result(
+    photo: Photo,
+    source: Path | None,
+    model: MorphableModel,
+    sight: _Sight,
+    sparse: LandmarkFit,
+    colors: PhotometricFit | None,
+    clock: _Clock,
+) -> FitResult:
+    face = sparse.face if colors is None else colors.look.face
+    pose, height, width = face.pose, *photo.shape[:2]
+    camera = PhotoCamera(pose.intrinsics, pose.rotation, pose.translation, width, height)
+    neutral = model.instance(face.identity).astype(np.float64)
+    vertices = model.instance(face.identity, face.expression).astype(np.float64)
+    albedo, lit = _surface_colors(model, colors, vertices, camera)
+    notes = sight.notes
+    if model.albedo is None:
+        notes += ("The model has no albedo; the photo's colours were not used for the shape.",)
+    return FitResult(
+        photo=photo,
+        source=source,
+        model=model,
+        identity=face.identity,
+        expression=face.expression,
+        albedo=np.zeros(0) if colors is None else colors.look.albedo,
+        camera=camera,
+        sh_coefficients=None if colors is None else colors.look.light,
+        vertices=vertices,
+        neutral=neutral,
+        albedo_colors=albedo,
+        lit_colors=lit,
+        seen=sight.seen,
+        landmark_error=landmark_error(model, vertices, camera, sight.points68),
+        landmark_energies=sparse.energies,
+        photometric_energies=() if colors is None else colors.energies,
+        timings=dict(clock.seconds),
+        notes=notes,
+        converged=sparse.converged if colors is None else colors.converged,
+    )
+
+
+def _surface_colors(
+    model: MorphableModel,
+    colors: PhotometricFit | None,
+    vertices: Float[np.ndarray, "v 3"],
+    camera: PhotoCamera,
+) -> tuple[Float[np.ndarray, "v 3"] | None, Float[np.ndarray, "v 3"] | None]:
+    """Return linear albedo, and the same under the photo's light, as far as they are known."""
+    if model.albedo is None:
+        return None, None
+    if colors is None:
+        return model.albedo_instance().astype(np.float64), None
+    albedo = model.albedo_instance(colors.look.albedo).astype(np.float64).clip(0.0, 1.0)
+    normals = vertex_normals(vertices, model.faces) @ camera.R.T
+    return albedo, np.maximum(albedo * (reflection_basis(normals) @ colors.look.light), 0.0)
+
+
+def landmark_error(
+    model: MorphableModel,
+    vertices: Float[np.ndarray, "v 3"],
+    camera: PhotoCamera,
+    points68: Float[np.ndarray, "68 2"],
+) -> float:
+    """Return the mean distance of the 51 inner points over that of the outer eye corners; NaN if unknown.
+
+    Parameters
+    ----------
+    model : embeds the iBUG-68 landmarks, or some of them.
+    vertices : (v, 3) head frame.
+    camera : the photo's.
+    points68 : (68, 2) pixels; NaN where unknown. The jaw's 17 are left out: they slide.
+    """
+    eyes = float(np.linalg.norm(points68[36] - points68[45]))
+    if "ibug68" not in model.landmarks or not np.isfinite(eyes):
+        return float("nan")
+    marks = model.landmarks["ibug68"].landmarks(vertices, model.faces)
+    number = np.array([int(name) for name in marks.names])
+    errors = np.linalg.norm(camera.project(marks.points) - points68[number], axis=1)
+    inner = ~np.isin(number, list(JAW68)) & np.isfinite(errors)
+    return float(errors[inner].mean()) / eyes if inner.any() else float("nan")
+
+
+@dataclass
+class _Clock:
+    """Times the stages, and tells the caller of them."""
+
+    progress: Progress | None
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        begun = time.perf_counter()
+        yield
+        self.seconds[name] = time.perf_counter() - begun
+        if self.progress is not None:
+            self.progress("Fitting", _STAGES.index(name) + 1, len(_STAGES))
