@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from morphkit.registration.register import register
+from morphkit.registration.pipeline import register
 from morphkit.registration.result import Correspondence, RegistrationResult
 from morphkit.registration.settings import (
     CoarseSettings,
