@@ -98,7 +98,23 @@ def find_landmarks(pyramid: Pyramid, detection: Detection) -> DetectedFace:
         if np.linalg.norm(points - before, axis=1).mean() < _STILL * np.ptp(points[:, :2], axis=0).max():
             break
     box = np.concatenate([points[:, :2].min(axis=0), points[:, :2].max(axis=0)])
-    return DetectedFace(box, _confirmation(pyramid, points), presence, points)
+    return DetectedFace(box, confirm(pyramid, points[:, :2]), presence, points)
+
+
+def landmarks_near(
+    pyramid: Pyramid, expected: Float[np.ndarray, "478 2"]
+) -> tuple[Float[np.ndarray, "478 3"], float]:
+    """Run the landmark network once, where a face is expected; return its points and its presence."""
+    return _run(pyramid, _view_of(expected))
+
+
+def confirm(pyramid: Pyramid, points: Float[np.ndarray, "478 2"]) -> float:
+    """Return the detector's score for a face that its landmarks have framed and turned upright."""
+    view = _view_of(points)
+    wider = Square(view.center, view.side * _CONFIRMING / _MARGIN, view.angle)
+    found = detect_in(pyramid, wider, threshold=0.1)
+    near = [d.score for d in found if np.linalg.norm(d.center - view.center) < 0.2 * view.side]
+    return max(near, default=0.0)
 
 
 def _faces_at(pyramid: Pyramid, angle: float, settings: FaceSettings) -> list[DetectedFace]:
@@ -108,15 +124,6 @@ def _faces_at(pyramid: Pyramid, angle: float, settings: FaceSettings) -> list[De
     faces = [find_landmarks(pyramid, detection) for detection in detections]
     sure = [face for face in faces if face.presence >= settings.presence and face.score >= settings.score]
     return list(_without_twins(sure))
-
-
-def _confirmation(pyramid: Pyramid, points: Float[np.ndarray, "478 3"]) -> float:
-    """Return the detector's score for a face that the landmarks have framed and turned upright."""
-    view = _view_of(points[:, :2])
-    wider = Square(view.center, view.side * _CONFIRMING / _MARGIN, view.angle)
-    found = detect_in(pyramid, wider, threshold=0.1)
-    near = [d.score for d in found if np.linalg.norm(d.center - view.center) < 0.2 * view.side]
-    return max(near, default=0.0)
 
 
 def _without_twins(faces: list[DetectedFace]) -> Iterator[DetectedFace]:

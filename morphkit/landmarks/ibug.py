@@ -33,6 +33,14 @@ MEDIAPIPE_TO_IBUG68 = (
     (308, 308, 1.0), (317, 402, 0.6), (14, 14, 1.0), (87, 178, 0.6),
 )  # fmt: skip
 
+IBUG68_GROUPS = {  # in order, covering all 68
+    "jaw": range(17),
+    "brows": range(17, 27),
+    "nose": range(27, 36),
+    "eyes": range(36, 48),
+    "mouth": range(48, 68),
+}
+
 _FIRST, _SECOND = np.array([(a, b) for a, b, _ in MEDIAPIPE_TO_IBUG68]).T
 _WEIGHT = np.array([weight for _, _, weight in MEDIAPIPE_TO_IBUG68])[:, None]
 
