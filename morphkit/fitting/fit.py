@@ -27,6 +27,7 @@ from morphkit.fitting.seen import JAW68, SeenLandmarks, read_photo_landmarks, se
 from morphkit.fitting.settings import FitSettings, LandmarkSettings
 from morphkit.fitting.shading import reflection_basis
 from morphkit.fitting.sparse import start_face
+from morphkit.fitting.threads import one_thread
 from morphkit.geometry.normals import vertex_normals
 from morphkit.io.images import read_image
 from morphkit.landmarks.faces import detect_faces
@@ -71,7 +72,18 @@ def fit_image(
     BadInputError
         When a file cannot be used, or the model embeds no landmarks.
     """
-    clock = _Clock(progress)
+    with one_thread():
+        return _fit(image, model, landmarks, settings, device, _Clock(progress))
+
+
+def _fit(
+    image: str | os.PathLike[str] | Photo,
+    model: MorphableModel | None,
+    landmarks: str | os.PathLike[str] | Float[np.ndarray, "68 2"] | None,
+    settings: FitSettings,
+    device: Literal["cpu", "cuda"],
+    clock: _Clock,
+) -> FitResult:
     source = None if isinstance(image, np.ndarray) else Path(image)
     photo = image if isinstance(image, np.ndarray) else read_image(image)
     model = load_default_model() if model is None else model
