@@ -98,26 +98,26 @@ def _owns_its_line(a, b, c):
 
 @numba.njit(cache=True, nogil=True)
 @no_type_check
-def _draw_face(p, q, r, f, x0, x1, y0, y1, first_row, height, width, depth, face_index):
+def _draw_face(p, q, r, f, x0, x1, y0, y1, first_row, xs, ys, depth, face_index):
     """Draw one triangle into a band's depth and ids; the nearer wins, on a tie the lower face index."""
     a0, b0, c0 = edge_line(q, r)
     a1, b1, c1 = edge_line(r, p)
     a2, b2, c2 = edge_line(p, q)
     determinant = a0 * p[0] + b0 * p[1] + c0 * p[3]
-    if not (determinant != 0.0 and np.isfinite(determinant)):
+    if not (determinant != 0.0 and abs(determinant) < np.inf):
         return
     if determinant < 0.0:
         a0, b0, c0, a1, b1, c1, a2, b2, c2 = -a0, -b0, -c0, -a1, -b1, -c1, -a2, -b2, -c2
     own0, own1, own2 = _owns_its_line(a0, b0, c0), _owns_its_line(a1, b1, c1), _owns_its_line(a2, b2, c2)
     for row in range(y0, y1 + 1):
-        y = (2 * row + 1) / height - 1.0
+        y = ys[row]
         d0, d1, d2 = b0 * y + c0, b1 * y + c1, b2 * y + c2
         for column in range(x0, x1 + 1):
-            x = (2 * column + 1) / width - 1.0
+            x = xs[column]
             e0, e1, e2 = a0 * x + d0, a1 * x + d1, a2 * x + d2
-            if not ((e0 > 0.0 or (e0 == 0.0 and own0)) and (e1 > 0.0 or (e1 == 0.0 and own1))):
+            if e0 < 0.0 or e1 < 0.0 or e2 < 0.0:
                 continue
-            if not (e2 > 0.0 or (e2 == 0.0 and own2)):
+            if (e0 == 0.0 and not own0) or (e1 == 0.0 and not own1) or (e2 == 0.0 and not own2):
                 continue
             w = e0 * p[3] + e1 * q[3] + e2 * r[3]
             z = e0 * p[2] + e1 * q[2] + e2 * r[2]
@@ -131,18 +131,22 @@ def _draw_face(p, q, r, f, x0, x1, y0, y1, first_row, height, width, depth, face
 def draw_rows(vertices, faces, bounds, first_row, last_row, face_index, rast):
     """Rasterize rows first_row..last_row (exclusive) into face_index (h, w) and rast (h, w, 4)."""
     height, width = face_index.shape
+    xs, ys = (2 * np.arange(width) + 1) / width - 1.0, (2 * np.arange(height) + 1) / height - 1.0
     depth = np.full((last_row - first_row, width), np.inf)
     face_index[first_row:last_row] = -1
     for f in range(faces.shape[0]):
-        y0, y1 = bounds[f, 2], bounds[f, 3]
-        if y1 < first_row or y0 >= last_row:
-            continue
-        p, q, r = vertices[faces[f, 0]], vertices[faces[f, 1]], vertices[faces[f, 2]]
-        y0, y1 = max(y0, first_row), min(y1, last_row - 1)
-        _draw_face(
-            p, q, r, f, bounds[f, 0], bounds[f, 1], y0, y1, first_row, height, width, depth, face_index
-        )
+        y0, y1 = max(bounds[f, 2], first_row), min(bounds[f, 3], last_row - 1)
+        if y0 <= y1:
+            p, q, r = _clip(vertices, faces[f, 0]), _clip(vertices, faces[f, 1]), _clip(vertices, faces[f, 2])
+            x0, x1 = bounds[f, 0], bounds[f, 1]
+            _draw_face(p, q, r, f, x0, x1, y0, y1, first_row, xs, ys, depth, face_index)
     _resolve(vertices, faces, depth, first_row, last_row, face_index, rast)
+
+
+@numba.njit(cache=True, nogil=True)
+@no_type_check
+def _clip(vertices, index):
+    return vertices[index, 0], vertices[index, 1], vertices[index, 2], vertices[index, 3]
 
 
 @numba.njit(cache=True, nogil=True)
@@ -158,7 +162,7 @@ def _resolve(vertices, faces, depth, first_row, last_row, face_index, rast):
                 rast[row, column, :] = 0.0
                 continue
             x = (2 * column + 1) / width - 1.0
-            p, q, r = vertices[faces[f, 0]], vertices[faces[f, 1]], vertices[faces[f, 2]]
+            p, q, r = _clip(vertices, faces[f, 0]), _clip(vertices, faces[f, 1]), _clip(vertices, faces[f, 2])
             a0, b0, c0 = edge_line(q, r)
             a1, b1, c1 = edge_line(r, p)
             a2, b2, c2 = edge_line(p, q)
