@@ -174,6 +174,20 @@ def test_edge_neighbours_of_a_tetrahedron_and_an_open_edge():
     assert (edge_neighbours(fan) == -1).all()
 
 
+def test_a_topology_that_changes_in_place_is_seen():
+    """Two triangles share an edge; once the second uses its own corners, that edge is a silhouette."""
+    vertices, faces = quad(torch.tensor([-0.7, -0.7, 0.7, 0.7], dtype=torch.float64))
+    vertices = torch.cat([vertices, vertices], dim=1)
+    rast = CPU.rasterize(vertices, faces, (20, 20))
+    color = (rast[..., 3:] == 1).double()
+    rasterizer = CpuRasterizer()
+    assert torch.equal(
+        rasterizer.antialias(color, rast, vertices, faces)[0, 8:12, 8:12], color[0, 8:12, 8:12]
+    )
+    faces[1] += 4
+    assert (rasterizer.antialias(color, rast, vertices, faces) != color)[0, 8:12, 8:12].any()
+
+
 def test_wrong_instances_are_named(soup):
     vertices, faces = soup
     rast = CPU.rasterize(vertices, faces, (4, 4))

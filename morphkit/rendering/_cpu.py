@@ -31,7 +31,7 @@ class CpuRasterizer:
 
     def __init__(self, silhouette_steps: int = 1000) -> None:
         self._steps = silhouette_steps
-        self._last: tuple[Tensor, int, np.ndarray] | None = None
+        self._last: tuple[np.ndarray, np.ndarray] | None = None
 
     def rasterize(
         self,
@@ -88,7 +88,11 @@ class CpuRasterizer:
     def _crossings(self, rast: Tensor, vertices_clip: Tensor, faces: Tensor) -> tuple[Tensor, ...]:
         """Return image, near pixel, far pixel and the edge's two vertices of every silhouette crossing."""
         batch, height = rast.shape[:2]
-        triangles, neighbours, seen = _array(faces, np.int32), self._neighbours(faces), _array(rast)
+        triangles, neighbours, seen = (
+            _array(faces, np.int32),
+            self._neighbours(_array(faces, np.int32)),
+            _array(rast),
+        )
         bands = split_range(height, 1 if batch >= thread_count() else thread_count())
         found = run_all(
             _band_crossings,
@@ -102,13 +106,14 @@ class CpuRasterizer:
         columns = np.concatenate(found).astype(np.int64).T
         return torch.from_numpy(image), *(torch.from_numpy(np.ascontiguousarray(c)) for c in columns)
 
-    def _neighbours(self, faces: Tensor) -> np.ndarray:
-        # The last topology is remembered, because a fit or a training renders the same one again and again.
+    def _neighbours(self, faces: np.ndarray) -> np.ndarray:
+        # The last topology is remembered: a fit renders the same one again and again, and comparing
+        # faces is a hundred times faster than pairing their edges.
         last = self._last
-        if last is None or last[0] is not faces or last[1] != faces._version:
-            last = (faces, faces._version, edge_neighbours(_array(faces, np.int32)))
+        if last is None or not np.array_equal(last[0], faces):
+            last = (faces.copy(), edge_neighbours(faces))
             self._last = last
-        return last[2]
+        return last[1]
 
 
 def edge_neighbours(faces: Int[np.ndarray, "f 3"]) -> Int[np.ndarray, "f 3"]:
