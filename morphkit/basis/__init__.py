@@ -1,1 +1,24 @@
-"""Registered meshes to statistics."""
+"""Statistics: registered meshes to a morphable model."""
+
+from morphkit.basis.alignment import Alignment, align_shapes
+from morphkit.basis.build import BasisSettings, BuiltModel, build_model, fit_basis
+from morphkit.basis.linear import compactness, fit_albedo, fit_linear_model, linear_model
+from morphkit.basis.missing import MissingPCA, fit_pca_with_missing
+from morphkit.basis.pca import PCA, fit_pca
+
+__all__ = [
+    "PCA",
+    "Alignment",
+    "BasisSettings",
+    "BuiltModel",
+    "MissingPCA",
+    "align_shapes",
+    "build_model",
+    "compactness",
+    "fit_albedo",
+    "fit_basis",
+    "fit_linear_model",
+    "fit_pca",
+    "fit_pca_with_missing",
+    "linear_model",
+]

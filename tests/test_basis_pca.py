@@ -1,0 +1,177 @@
+"""Principal components against float64 references, and by their laws."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from morphkit.basis import fit_pca
+
+
+def prescribed(rng, n, d, spectrum):
+    """Return n samples whose sample covariance has exactly these leading eigenvalues, and the axes."""
+    k = len(spectrum)
+    scores = rng.standard_normal((n, k))
+    scores = np.linalg.qr(scores - scores.mean(0))[0] * np.sqrt(n - 1)
+    axes = np.linalg.qr(rng.standard_normal((d, k)))[0]
+    return (scores * np.sqrt(spectrum)) @ axes.T + rng.standard_normal(d) * 10, axes
+
+
+def angle(a, b):
+    """Return the largest angle between two subspaces."""
+    return np.arccos(np.clip(np.linalg.svd(a.T @ b, compute_uv=False).min(), -1, 1))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_agrees_with_svd_in_float64(rng, dtype):
+    data = (
+        rng.standard_normal((30, 30)) * np.geomspace(10, 0.1, 30) @ rng.standard_normal((30, 2000)) + 100
+    ).astype(dtype)
+    pca = fit_pca(data, 12)
+    exact = data.astype(np.float64)
+    _, singular, right = np.linalg.svd(exact - exact.mean(0), full_matrices=False)
+    variances = singular**2 / 29
+    np.testing.assert_allclose(pca.variances, variances[:12], rtol=1e-9)
+    np.testing.assert_allclose(pca.mean, exact.mean(0), rtol=1e-12)
+    assert pca.total_variance == pytest.approx(variances.sum(), rel=1e-10)
+    tolerance = 1e-6 if dtype == np.float32 else 1e-10
+    np.testing.assert_allclose(np.abs(np.sum(pca.components * right[:12].T, axis=0)), 1, atol=tolerance)
+    np.testing.assert_allclose(pca.components.T @ pca.components, np.eye(12), atol=tolerance)
+    assert pca.components.dtype == dtype
+    assert pca.components.flags.f_contiguous
+
+
+def test_finds_a_prescribed_spectrum(rng):
+    spectrum = np.array([400.0, 100.0, 25.0, 1.0, 0.01])
+    data, axes = prescribed(rng, 40, 900, spectrum)
+    pca = fit_pca(data)
+    np.testing.assert_allclose(pca.variances, spectrum, rtol=1e-9)
+    assert angle(pca.components, axes) < 1e-6
+    assert pca.noise_variance == pytest.approx(0, abs=1e-12)
+
+
+def test_noise_variance_of_many_coordinates_is_not_overestimated():
+    rng = np.random.default_rng(5)
+    n, d, q = 60, 3000, 4
+    axes = np.linalg.qr(rng.standard_normal((d, q)))[0]
+    data = (rng.standard_normal((n, q)) * [60, 45, 30, 25]) @ axes.T + 0.5 * rng.standard_normal((n, d))
+    pca = fit_pca(data, q)
+    # the samples' own components swallow q of the n - 1 directions: (n - 1 - q) / (n - 1) of .25 is left
+    assert pca.noise_variance == pytest.approx(0.25 * (n - 1 - q) / (n - 1), rel=0.01)
+    assert pca.noise_variance > 0.22
+
+
+def test_total_variance_is_what_is_kept_and_noise(rng):
+    pca = fit_pca(rng.standard_normal((20, 300)), 6)
+    assert pca.variances.sum() + pca.noise_variance * (300 - 6) == pytest.approx(pca.total_variance)
+
+
+def test_share_of_variance(rng):
+    data, _ = prescribed(rng, 30, 200, np.array([90.0, 9.0, 0.9, 0.1]))
+    assert [len(fit_pca(data, share).variances) for share in (0.5, 0.9, 0.95, 0.99, 0.999, 1.0)] == [
+        1,
+        1,
+        2,
+        2,
+        3,
+        4,
+    ]
+
+
+def test_more_components_than_samples_span_is_noted(rng):
+    pca = fit_pca(rng.standard_normal((5, 50)), 80)
+    assert len(pca.variances) == 4
+    assert pca.notes == ("4 components instead of 80: 5 samples span no more.",)
+    assert fit_pca(rng.standard_normal((5, 50)), 4).notes == ()
+
+
+def test_equal_samples_have_no_components():
+    pca = fit_pca(np.ones((4, 30)), 2)
+    assert pca.components.shape == (30, 0)
+    assert pca.noise_variance == pca.total_variance == 0
+    assert fit_pca(np.ones((4, 30)), 0.9).components.shape == (30, 0)
+
+
+def test_fewer_coordinates_than_samples(rng):
+    data = rng.standard_normal((50, 6))
+    pca = fit_pca(data)
+    np.testing.assert_allclose(pca.variances, np.linalg.eigvalsh(np.cov(data.T))[::-1], rtol=1e-9)
+    assert pca.noise_variance == 0
+
+
+@given(seed=st.integers(0, 2**32 - 1))
+@settings(max_examples=20)
+def test_neither_order_nor_precision_turn_signs(seed):
+    rng = np.random.default_rng(seed)
+    data = rng.standard_normal((12, 4)) * [8, 5, 3, 2] @ rng.standard_normal((4, 300))
+    a = fit_pca(data, 3)
+    b = fit_pca(data[rng.permutation(12)].astype(np.float32), 3)
+    np.testing.assert_allclose(a.components, b.components, atol=1e-4)
+
+
+def test_antisymmetric_components_keep_their_sign_under_noise(rng):
+    half = rng.standard_normal(150)
+    mode = np.r_[half, -half]  # its largest entries are a tie of opposite signs
+    scores = rng.standard_normal(20)
+    first = fit_pca(np.outer(scores, mode), 1).components
+    for _ in range(20):
+        noisy = np.outer(scores, mode) + 1e-3 * rng.standard_normal((20, 300))
+        assert fit_pca(noisy, 1).components[:, 0] @ first[:, 0] > 0.99
+
+
+def test_threads_change_nothing_that_matters():
+    code = (
+        "import numpy as np; from morphkit.basis import fit_pca; r = np.random.default_rng(1);"
+        "p = fit_pca(r.standard_normal((60, 9000)).astype(np.float32), 20);"
+        "print(p.components.astype(np.float64).round(4).sum(), (p.components[0] > 0).tolist())"
+    )
+    outputs = set()
+    for threads in ("1", "2"):
+        environment = {**os.environ, "OPENBLAS_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
+        outputs.add(
+            subprocess.run(
+                [sys.executable, "-c", code], env=environment, capture_output=True, check=True
+            ).stdout
+        )
+    assert len(outputs) == 1
+
+
+def test_weights_are_repetitions(rng):
+    data = rng.standard_normal((8, 100))
+    counts = np.array([1, 2, 3, 1, 1, 2, 4, 1])
+    weighted = fit_pca(data, 5, weights=counts.astype(float))
+    repeated = fit_pca(np.repeat(data, counts, axis=0), 5)
+    np.testing.assert_allclose(weighted.mean, repeated.mean, atol=1e-12)
+    np.testing.assert_allclose(
+        np.abs(np.sum(weighted.components * repeated.components, axis=0)), 1, atol=1e-9
+    )
+    np.testing.assert_allclose(
+        weighted.variances / weighted.variances[0], repeated.variances / repeated.variances[0], rtol=1e-9
+    )
+
+
+def test_input_is_not_mutated(rng):
+    data = rng.standard_normal((10, 50))
+    copy = data.copy()
+    fit_pca(data, 3)
+    np.testing.assert_array_equal(data, copy)
+
+
+@pytest.mark.parametrize(
+    ("data", "keywords", "message"),
+    [
+        (np.zeros((1, 5)), {}, "1 samples"),
+        (np.full((3, 5), np.nan), {}, "not finite"),
+        (np.zeros((3, 5)), {"components": -1}, "negative"),
+        (np.zeros((3, 5)), {"components": 1.5}, "share"),
+        (np.zeros((3, 5)), {"weights": np.array([1.0, 0.0, 0.0])}, "weights"),
+        (np.zeros((3, 5)), {"weights": np.array([1.0, -1.0, 1.0])}, "weights"),
+    ],
+)
+def test_broken_contracts_are_named(data, keywords, message):
+    with pytest.raises(ValueError, match=message):
+        fit_pca(data, **keywords)
