@@ -14,16 +14,18 @@ from morphkit.building.outcome import RegisteredScan, ScanOutcome
 from morphkit.building.parallel import map_unordered
 from morphkit.building.registering import (
     RegisterSettings,
-    ScanSource,
+    landmarked,
     prepare_scan,
     register_prepared,
+    scan_file,
     scan_fingerprint,
 )
 from morphkit.building.store import load_registered, picture_path, result_paths, save_registered
-from morphkit.building.templates import LandmarkedTemplate
+from morphkit.building.templates import LandmarkedTemplate, interned, load_template
 from morphkit.errors import BadInputError, MorphkitError
 from morphkit.export.build_pictures import registration_strip
 from morphkit.io.images import write_image
+from morphkit.scans.discover import ScanFile
 
 Progress = Callable[[str, int, int], None]
 """Called with a stage's name, the number of its finished steps, and of all its steps."""
@@ -31,15 +33,52 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True, eq=False)
 class _Job:
-    scan: ScanSource
+    scan: ScanFile
     template: LandmarkedTemplate
     folder: Path
     settings: RegisterSettings
     reuse: bool
 
 
+def register(
+    scans: Sequence[str | Path],
+    output: str | Path,
+    *,
+    template: str | Path | None = None,
+    template_landmarks: str | Path | None = None,
+    settings: RegisterSettings | None = None,
+    jobs: int = 1,
+    progress: Progress | None = None,
+) -> tuple[ScanOutcome, ...]:
+    """Deform a template to raw scan files, and say what became of each.
+
+    A scan that fails is named with its reason; the others go on.
+
+    Parameters
+    ----------
+    scans : mesh files; landmark sidecars beside them are used, else landmarks are found on rendered views.
+    output : the folder that gets, for each scan, ``<stem>.ply`` in the template's topology and vertex order
+        and in the scan's own frame and units, ``<stem>.npz`` (validity, distances, colours, verdict, timings,
+        hashes) and ``<stem>.png`` to look at.
+    template : a mesh, a model file, or None for the embedded head.
+    template_landmarks : see `load_template`.
+    settings : of all stages.
+    jobs : scans at once, in processes.
+    progress : called after each scan.
+
+    Raises
+    ------
+    BadInputError
+        When the template cannot be used, or two scans have one name.
+    """
+    files = [scan_file(path) for path in scans]
+    chosen = settings or RegisterSettings()
+    known = landmarked(load_template(template, template_landmarks), files, chosen)
+    return register_all(files, known, Path(output), chosen, jobs=jobs, progress=progress)
+
+
 def register_all(
-    scans: Sequence[ScanSource],
+    scans: Sequence[ScanFile],
     template: LandmarkedTemplate,
     folder: Path,
     settings: RegisterSettings,
@@ -53,7 +92,7 @@ def register_all(
     Parameters
     ----------
     scans : with distinct names.
-    template : with the landmarks that scans are placed by.
+    template : from `landmarked`.
     folder : gets ``<name>.ply``, ``.npz`` and ``.png`` for each scan that succeeds.
     settings : of all stages.
     jobs : scans at once, in processes.
@@ -61,7 +100,7 @@ def register_all(
     progress : called after each scan.
     """
     _ensure_distinct(scans)
-    report = progress or _quiet
+    report = progress or quiet
     report("Registering scans", 0, len(scans))
     outcomes: dict[str, ScanOutcome] = {}
     work = [_Job(scan, template, folder, settings, reuse) for scan in scans]
@@ -84,7 +123,7 @@ def _run(job: _Job) -> ScanOutcome:
 
 def _registered(job: _Job, start: float) -> ScanOutcome:
     prepared = prepare_scan(job.scan, job.settings)
-    result = register_prepared(prepared, job.template, job.settings)
+    result = register_prepared(prepared, interned(job.template), job.settings)
     if result.verdict == "failed":
         return _failed(job, "; ".join(result.reasons), start, 1)
     supported = np.where(result.valid, result.distances, np.nan)
@@ -110,6 +149,7 @@ def _succeeded(job: _Job, result: RegisteredScan, mesh_path: Path, seconds: floa
         source=job.scan.path,
         verdict=result.verdict,
         reasons=result.reasons,
+        remarks=result.remarks,
         mesh_path=mesh_path,
         mean_distance=result.mean_distance,
         seconds=seconds,
@@ -125,7 +165,7 @@ def _failed(job: _Job, reason: str, start: float, exit_code: int) -> ScanOutcome
     )
 
 
-def _ensure_distinct(scans: Sequence[ScanSource]) -> None:
+def _ensure_distinct(scans: Sequence[ScanFile]) -> None:
     twice = [name for name, count in Counter(scan.name for scan in scans).items() if count > 1]
     if twice:
         raise BadInputError(
@@ -133,5 +173,5 @@ def _ensure_distinct(scans: Sequence[ScanSource]) -> None:
         )
 
 
-def _quiet(stage: str, done: int, total: int) -> None:
+def quiet(stage: str, done: int, total: int) -> None:
     """Report nothing."""

@@ -29,7 +29,8 @@ class RegisteredScan:
     rotation : (3, 3) from the scan's frame to the head frame.
     landmarks : that it was placed by, in the scan's frame and units.
     verdict : "good", "doubtful" or "failed".
-    reasons : for the verdict, and what else a person should know.
+    reasons : for the verdict.
+    remarks : what cleaning mended.
     timings : seconds by stage.
     scan_hash : SHA-256 of the scan's file.
     fingerprint : of everything the result depends on: scan, landmarks, template, settings, version.
@@ -44,6 +45,7 @@ class RegisteredScan:
     landmarks: Landmarks
     verdict: Verdict
     reasons: tuple[str, ...]
+    remarks: tuple[str, ...]
     timings: Mapping[str, float]
     scan_hash: str
     fingerprint: str
@@ -69,6 +71,7 @@ class ScanOutcome:
     source : the scan's file.
     verdict : "good", "doubtful" or "failed"; a failed scan has no result files and enters no model.
     reasons : for the verdict.
+    remarks : what cleaning mended.
     mesh_path : the registered mesh, or None.
     mean_distance : to the scan's surface, millimetres, or None.
     seconds : that it took.
@@ -80,6 +83,7 @@ class ScanOutcome:
     source: Path
     verdict: Verdict
     reasons: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
     mesh_path: Path | None = None
     mean_distance: float | None = None
     seconds: float = 0.0

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
 import joblib
+from threadpoolctl import threadpool_limits
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -16,11 +17,13 @@ def map_unordered(
 ) -> Iterator[Result]:
     """Yield ``function(item)`` for every item, in the order in which they finish.
 
-    With one job everything runs in this process. With more, `function` and the items must be picklable;
-    the processes' inner threads (BLAS, OpenMP, numba) are cut to one each, since the scans already fill the cores.
+    With one job all runs in this process; with more, `function` and the items must be picklable. Either way
+    the inner threads of BLAS and OpenMP are cut to one: scans fill the cores, small matrices gain nothing
+    from threads, and results do not depend on `jobs`.
     """
     if jobs <= 1 or len(items) <= 1:
-        yield from map(function, items)
+        with threadpool_limits(1):
+            yield from map(function, items)
         return
     with joblib.parallel_config(backend="loky", inner_max_num_threads=1):
         pool = joblib.Parallel(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,15 +12,16 @@ from pathlib import Path
 import morphkit
 from morphkit.building.colors import ColorSettings, has_colors, transfer_colors
 from morphkit.building.outcome import RegisteredScan
-from morphkit.building.store import file_hash
 from morphkit.building.templates import LandmarkedTemplate
+from morphkit.errors import NoFaceError
 from morphkit.io.landmarks import read_landmarks
 from morphkit.io.meshes import read_mesh
-from morphkit.landmarks import ScanLandmarkSettings, detect_scan_landmarks
+from morphkit.landmarks import ScanLandmarkSettings, detect_scan_landmarks, embed_landmarks
 from morphkit.mesh import Landmarks, Mesh, Template
 from morphkit.registration import RegistrationSettings
 from morphkit.registration import register as register_mesh
-from morphkit.scans import CleanedScan, CleanSettings, clean_scan
+from morphkit.scans.clean import CleanedScan, CleanSettings, clean_scan
+from morphkit.scans.discover import ScanFile, file_hash, find_landmarks
 
 
 @dataclass(frozen=True)
@@ -40,22 +41,6 @@ class RegisterSettings:
     texture: bool = True
 
 
-@dataclass(frozen=True)
-class ScanSource:
-    """A scan's files.
-
-    Attributes
-    ----------
-    name : what its results are called.
-    path : the scan.
-    landmarks_path : its landmark file, or None to find landmarks on rendered views.
-    """
-
-    name: str
-    path: Path
-    landmarks_path: Path | None = None
-
-
 @dataclass(frozen=True, eq=False)
 class PreparedScan:
     """A scan that is ready to be registered.
@@ -67,12 +52,12 @@ class PreparedScan:
     landmarks : in the same frame.
     detected : whether they were found on rendered views; else they come from a file.
     millimetres_per_unit : of the scan's units.
-    remarks : what cleaning and detection have to say to a person.
+    remarks : what cleaning mended.
     scan_hash : SHA-256 of the scan's file.
     timings : seconds by stage.
     """
 
-    source: ScanSource
+    source: ScanFile
     mesh: Mesh
     landmarks: Landmarks
     detected: bool
@@ -83,7 +68,7 @@ class PreparedScan:
 
 
 def register_scan(
-    scan: ScanSource | str | Path,
+    scan: ScanFile | str | Path,
     template: LandmarkedTemplate | Template,
     settings: RegisterSettings | None = None,
 ) -> RegisteredScan:
@@ -103,12 +88,33 @@ def register_scan(
         When the template cannot be placed on the scan.
     """
     settings = settings or RegisterSettings()
-    source = scan if isinstance(scan, ScanSource) else find_source(Path(scan))
+    source = scan if isinstance(scan, ScanFile) else scan_file(scan)
     known = template if isinstance(template, LandmarkedTemplate) else LandmarkedTemplate(template)
     return register_prepared(prepare_scan(source, settings), known, settings)
 
 
-def prepare_scan(source: ScanSource, settings: RegisterSettings) -> PreparedScan:
+def landmarked(
+    template: Template, scans: Sequence[ScanFile], settings: RegisterSettings
+) -> LandmarkedTemplate:
+    """Return the template with what scans without landmark files need: landmarks as the detector sees them.
+
+    Raises
+    ------
+    NoFaceError
+        When such scans are there, but the detector finds no face on the template.
+    """
+    if all(scan.landmarks_path is not None for scan in scans):
+        return LandmarkedTemplate(template)
+    try:
+        return LandmarkedTemplate(template, embed_landmarks(template.mesh, settings.detection))
+    except NoFaceError as error:
+        raise NoFaceError(
+            "No face was found on the template, so scans without landmark files cannot be compared with it; "
+            "lay a landmark file beside every scan, or take another template."
+        ) from error
+
+
+def prepare_scan(source: ScanFile, settings: RegisterSettings) -> PreparedScan:
     """Read a scan, clean it, and read or find its landmarks; see `register_scan` for what it raises."""
     timings: dict[str, float] = {}
     with _timed(timings, "read"):
@@ -117,14 +123,14 @@ def prepare_scan(source: ScanSource, settings: RegisterSettings) -> PreparedScan
     with _timed(timings, "clean"):
         cleaned = clean_scan(raw, settings.cleaning)
     with _timed(timings, "landmarks"):
-        landmarks, remarks = _landmarks(source, cleaned, settings)
+        landmarks = _landmarks(source, cleaned, settings)
     return PreparedScan(
         source=source,
         mesh=cleaned.mesh,
         landmarks=landmarks,
         detected=source.landmarks_path is None,
         millimetres_per_unit=cleaned.report.scale,
-        remarks=remarks,
+        remarks=cleaned.report.actions,
         scan_hash=scan_hash,
         timings=timings,
     )
@@ -149,21 +155,22 @@ def register_prepared(
     units = scan.millimetres_per_unit
     return RegisteredScan(
         name=scan.source.name,
-        mesh=Mesh(result.mesh.vertices / units, result.mesh.faces, colors),
+        mesh=replace(result.mesh, vertices=result.mesh.vertices / units, colors=colors, texture=None),
         millimetres_per_unit=units,
         valid=result.valid,
         distances=result.distances,
         rotation=result.similarity.rotation.T,
         landmarks=replace(scan.landmarks, points=scan.landmarks.points / units),
         verdict=result.verdict,
-        reasons=(*result.reasons, *scan.remarks),
+        reasons=result.reasons,
+        remarks=scan.remarks,
         timings=timings,
         scan_hash=scan.scan_hash,
         fingerprint=scan_fingerprint(scan.source, template, settings),
     )
 
 
-def scan_fingerprint(source: ScanSource, template: LandmarkedTemplate, settings: RegisterSettings) -> str:
+def scan_fingerprint(source: ScanFile, template: LandmarkedTemplate, settings: RegisterSettings) -> str:
     """Return a hash of everything a registration depends on: files, template, settings, version.
 
     A texture image beside an OBJ is not looked at.
@@ -173,18 +180,16 @@ def scan_fingerprint(source: ScanSource, template: LandmarkedTemplate, settings:
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
-def find_source(path: Path) -> ScanSource:
-    """Return a scan's files: the path, and the landmark sidecar beside it if there is one."""
+def scan_file(path: str | Path) -> ScanFile:
+    """Return a scan's files: the path, and the landmark file beside it if there is one."""
+    return ScanFile(Path(path), find_landmarks(path))
 
 
-def _landmarks(
-    source: ScanSource, cleaned: CleanedScan, settings: RegisterSettings
-) -> tuple[Landmarks, tuple[str, ...]]:
-    if source.landmarks_path is not None:
-        given = read_landmarks(source.landmarks_path)
-        return replace(given, points=given.points * cleaned.report.scale), ()
-    found = detect_scan_landmarks(cleaned.mesh, settings.detection)
-    return found.ibug68, ()
+def _landmarks(source: ScanFile, cleaned: CleanedScan, settings: RegisterSettings) -> Landmarks:
+    if source.landmarks_path is None:
+        return detect_scan_landmarks(cleaned.mesh, settings.detection).ibug68
+    given = read_landmarks(source.landmarks_path)
+    return replace(given, points=given.points * cleaned.report.scale)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Registered scans on disk: ``<name>.ply`` for people, ``<name>.npz`` for the next stage, ``<name>.png`` to look at."""
+"""Registered scans on disk: a ``.ply`` for people, an ``.npz`` for the next stage, a ``.png`` to look at."""
 
 from __future__ import annotations
 
@@ -16,17 +16,6 @@ from morphkit.errors import BadInputError
 from morphkit.io.atomic import atomic_path
 from morphkit.io.meshes import write_mesh
 from morphkit.mesh import LandmarkEmbedding, Landmarks, Mesh, Template
-
-_CHUNK = 1 << 20
-
-
-def file_hash(path: Path) -> str:
-    """Return the SHA-256 of a file's bytes, in hexadecimal."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 def template_hash(template: Template) -> str:
@@ -48,7 +37,7 @@ def save_registered(folder: Path, scan: RegisteredScan) -> Path:
     """
     mesh_path = folder / f"{scan.name}.ply"
     write_mesh(mesh_path, scan.mesh)
-    arrays = {
+    arrays: dict[str, Any] = {
         "vertices": scan.mesh.vertices,
         "valid": scan.valid,
         "distances": scan.distances,
@@ -58,7 +47,7 @@ def save_registered(folder: Path, scan: RegisteredScan) -> Path:
     if scan.mesh.colors is not None:
         arrays["colors"] = scan.mesh.colors
     with atomic_path(data_path(folder, scan.name)) as temporary:
-        np.savez(temporary, facts=np.array(json.dumps(_facts(scan))), **arrays)
+        np.savez(temporary, allow_pickle=False, facts=np.array(json.dumps(_facts(scan))), **arrays)
     return mesh_path
 
 
@@ -102,6 +91,7 @@ def _facts(scan: RegisteredScan) -> dict[str, Any]:
         "landmark_names": list(scan.landmarks.names),
         "verdict": scan.verdict,
         "reasons": list(scan.reasons),
+        "remarks": list(scan.remarks),
         "timings": {stage: float(seconds) for stage, seconds in scan.timings.items()},
         "scan_hash": scan.scan_hash,
         "fingerprint": scan.fingerprint,
@@ -109,11 +99,23 @@ def _facts(scan: RegisteredScan) -> dict[str, Any]:
 
 
 def _restored(facts: dict[str, Any], data: dict[str, np.ndarray], template: Mesh) -> RegisteredScan:
-    mesh = replace(template, vertices=data["vertices"], colors=data.get("colors"), texture=None, source=None)
-    landmarks = Landmarks(tuple(facts.pop("landmark_names")), data["landmarks"])
-    reasons = tuple(facts.pop("reasons"))
-    arrays = {key: data[key] for key in ("valid", "distances", "rotation")}
-    return RegisteredScan(mesh=mesh, landmarks=landmarks, reasons=reasons, **arrays, **facts)
+    return RegisteredScan(
+        name=facts["name"],
+        mesh=replace(
+            template, vertices=data["vertices"], colors=data.get("colors"), texture=None, source=None
+        ),
+        millimetres_per_unit=facts["millimetres_per_unit"],
+        valid=data["valid"],
+        distances=data["distances"],
+        rotation=data["rotation"],
+        landmarks=Landmarks(tuple(facts["landmark_names"]), data["landmarks"]),
+        verdict=facts["verdict"],
+        reasons=tuple(facts["reasons"]),
+        remarks=tuple(facts["remarks"]),
+        timings=facts["timings"],
+        scan_hash=facts["scan_hash"],
+        fingerprint=facts["fingerprint"],
+    )
 
 
 def _embedding_arrays(embedding: LandmarkEmbedding) -> list[np.ndarray]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -45,17 +45,38 @@ class LandmarkedTemplate:
             return self.template
         return replace(self.template, landmarks=self.detected)
 
+    @property
+    def complete(self) -> Template:
+        """The template with every landmark set that is known: its own, else the detected one."""
+        return replace(self.template, landmarks={**(self.detected or {}), **self.template.landmarks})
+
     @cached_property
     def digest(self) -> str:
         """SHA-256 of what a registration takes from the template."""
         return template_hash(self.template)
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, LandmarkedTemplate) and other.digest == self.digest
 
-def load_template_model(path: Path | None) -> MorphableModel | None:
+    def __hash__(self) -> int:
+        return hash(self.digest)
+
+
+@lru_cache(maxsize=2)
+def interned(template: LandmarkedTemplate) -> LandmarkedTemplate:
+    """Return the first equal template that this process has seen.
+
+    Every job brings its own copy into a worker process, but registration keeps what it computes for a
+    template with the object.
+    """
+    return template
+
+
+def load_template_model(path: str | Path | None) -> MorphableModel | None:
     """Return the model whose mean is the template: the file's, or the embedded head; None for a mesh."""
     if path is None:
         return load_default_model()
-    return load_model(path) if path.suffix.lower() in _MODEL_SUFFIXES else None
+    return load_model(path) if Path(path).suffix.lower() in _MODEL_SUFFIXES else None
 
 
 def load_template(path: str | Path | None = None, landmarks: str | Path | None = None) -> Template:
@@ -72,7 +93,7 @@ def load_template(path: str | Path | None = None, landmarks: str | Path | None =
     BadInputError
         When a file cannot be used, or the landmarks do not lie on this template.
     """
-    model = load_template_model(None if path is None else Path(path))
+    model = load_template_model(path)
     template = Template(read_mesh(str(path))) if model is None else model.template()
     if landmarks is None:
         return template
@@ -102,7 +123,8 @@ def _embed_points(landmarks: Landmarks, mesh: Mesh, path: Path) -> LandmarkEmbed
     if closest.distances[farthest] > _FARTHEST:
         name, distance = landmarks.names[farthest], closest.distances[farthest]
         raise BadInputError(
-            f"{path}: landmark {name} lies {distance:.0f} mm from the template; give the template's own landmarks."
+            f"{path}: landmark {name} lies {distance:.0f} mm from the template; "
+            "give the template's own landmarks."
         )
     return LandmarkEmbedding(landmarks.names, closest.face_indices, closest.barycentrics)
 

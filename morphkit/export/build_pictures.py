@@ -9,13 +9,13 @@ import matplotlib
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from morphkit.export.plots import cumulative_shares
+from morphkit.basis import compactness
 from morphkit.geometry.views import Shading, render_view, turn
 from morphkit.io.color import srgb_to_linear
 from morphkit.mesh import Mesh
 from morphkit.morphable import LinearModel, MorphableModel
 
-HEAT_LIMIT = 3.0  # millimetres at the upper end of the distance scale
+HEAT_LIMIT = 1.0  # millimetres at the upper end of the distance scale
 HEAT_MAP = "viridis"
 SHAPE_REACH = 3.0  # standard deviations
 ALBEDO_REACH = 2.0  # beyond which few scans' colours leave 0..1
@@ -150,7 +150,7 @@ def _along(group: LinearModel, mode: int, reach: float) -> list[Float[np.ndarray
 
 
 def _shares(group: LinearModel) -> list[float]:
-    return [float(share) for share in np.diff(cumulative_shares(group), prepend=0.0)]
+    return [float(share) for share in np.diff(compactness(group), prepend=0.0)]
 
 
 def _sphere(mesh: Mesh) -> Sphere:

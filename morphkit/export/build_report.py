@@ -38,6 +38,7 @@ class ScanRow:
     reasons : what is to be said about it.
     mean_distance : of the registered vertices to the scan, millimetres; None if there is no registration.
     picture : the strip of `export.build_pictures.registration_strip`, or None.
+    remarks : what cleaning mended.
     """
 
     name: str
@@ -45,6 +46,7 @@ class ScanRow:
     reasons: tuple[str, ...] = ()
     mean_distance: float | None = None
     picture: UInt8[np.ndarray, "h w 3"] | None = None
+    remarks: tuple[str, ...] = ()
 
 
 def write_build_report(
@@ -135,6 +137,7 @@ def _scan(row: ScanRow) -> dict[str, str]:
         "name": row.name,
         "verdict": row.verdict,
         "reasons": reasons,
+        "remarks": " ".join(row.remarks),
         "distance": _distance(row),
         "picture": picture,
     }

@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from morphkit.basis import compactness
 from morphkit.morphable import LinearModel
 
 _ACCENT = "#9a4f2e"
@@ -18,23 +19,12 @@ _SECOND = "#2f5f8f"
 _INK = "#6b6862"
 
 
-def cumulative_shares(group: LinearModel) -> Float[np.ndarray, "k"]:
-    """Return the compactness: the share of variance (0..1) that the first 1..k modes explain.
-
-    The variance outside the basis (`noise_variance` in every other direction) counts in the whole
-    (Styner et al. 2003, "Evaluation of 3D correspondence methods for model building").
-    """
-    variances = group.standard_deviations**2
-    total = variances.sum() + max(group.mean.size - len(variances), 0) * group.noise_variance
-    return np.cumsum(variances) / total if total > 0 else np.ones(len(variances))
-
-
 def compactness_plot(shape: LinearModel, albedo: LinearModel | None = None) -> str:
     """Return an SVG of the compactness curves."""
     figure, axes = _figure()
     for group, name, color in ((shape, "shape", _ACCENT), (albedo, "albedo", _SECOND)):
         if group is not None:
-            shares = np.concatenate([[0.0], 100 * cumulative_shares(group)])
+            shares = np.concatenate([[0.0], 100 * compactness(group)])
             axes.plot(np.arange(len(shares)), shares, color=color, label=name, marker="o", markersize=3)
     axes.set(xlabel="modes", ylabel="variance explained, %", ylim=(0, 103))
     axes.set_xlim(left=0)
