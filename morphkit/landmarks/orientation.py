@@ -20,9 +20,9 @@ _FRONTAL = ((0.0, 0.0), (0.6, 0.0), (-0.6, 0.0), (0.0, 0.5), (0.0, -0.5))  # yaw
 _SIZE = 256  # of a searching view, pixels
 _SMALLEST = 0.15  # of a face in a searching view
 _DIRECTIONS = 48  # of the search over all orientations: neighbours are about 30 degrees apart
-_QUARTERS = (0.0, np.pi / 2, np.pi, -np.pi / 2)
-_CANDIDATES = 10  # of that search, looked at closely
-_LIKELY, _STRIKING = 0.3, 0.8  # detector scores: worth a look, worth it at once
+_TURNS = (0.0, 2 * np.pi / 3, -2 * np.pi / 3)  # of each view; the detector bears 60 degrees
+_CANDIDATES = 12  # looked at closely
+_LIKELY, _STRIKING = 0.3, 0.75  # detector scores: worth a look, worth it at once
 _SURE_SCORE, _SURE_PRESENCE, _SURE_RESIDUAL = 0.4, 0.7, 6.0  # least, least, and most in millimetres
 
 
@@ -71,18 +71,38 @@ def _upright_candidates(mesh: Mesh, shading: Shading) -> Iterator[tuple[View, De
 
 
 def _all_candidates(mesh: Mesh, shading: Shading) -> Iterator[tuple[View, Detection]]:
-    """Yield what looks like a face from any direction: the striking at once, the rest by score."""
-    later: list[tuple[View, Detection]] = []
+    """Yield what looks like a face from any direction: the striking at once, the rest by score.
+
+    The inside of a mask looks like a face too, so surfaces seen from behind come last; last, not never,
+    because a scan may be wound the wrong way round.
+    """
+    outside: list[tuple[View, Detection]] = []
+    inside: list[tuple[View, Detection]] = []
     for rotation in _rotations():
         view = render_view(mesh, rotation, size=_SIZE, shading=shading)
         pyramid = Pyramid(view.image)
-        for angle in _QUARTERS:
+        for angle in _TURNS:
             for box in detect_boxes(pyramid, smallest=_SMALLEST, threshold=_LIKELY, angle=angle)[:1]:
-                if box.score > _STRIKING:
-                    yield view, box
+                if not _seen_from_outside(view, box):
+                    inside.append((view, box))
+                elif box.score < _STRIKING:
+                    outside.append((view, box))
                 else:
-                    later.append((view, box))
-    yield from sorted(later, key=lambda candidate: -candidate[1].score)[:_CANDIDATES]
+                    yield view, box
+    for candidates in (outside, inside):
+        yield from sorted(candidates, key=lambda candidate: -candidate[1].score)[:_CANDIDATES]
+
+
+def _seen_from_outside(view: View, detection: Detection) -> bool:
+    """Tell whether most of what fills a box faces the camera, by the winding of its triangles."""
+    height, width = view.face_index.shape
+    left, right = np.clip(detection.box[[0, 2]], 0, width).astype(int)
+    top, bottom = np.clip(detection.box[[1, 3]], 0, height).astype(int)
+    seen = view.face_index[top:bottom, left:right]
+    a, b, c = view.mesh.vertices[view.mesh.faces[seen[seen >= 0]]].transpose(1, 0, 2)
+    eye = -view.camera.R.T @ view.camera.t
+    towards = np.einsum("nd,nd->n", np.cross(b - a, c - a), eye - a)
+    return bool((towards > 0).sum() * 2 > len(towards))
 
 
 def _rotations() -> Iterator[Float[np.ndarray, "3 3"]]:
