@@ -41,7 +41,7 @@ class _Commands(click.Group):
             click.echo(f"Internal error: {message} Please report it, with what --debug prints.", err=True)
             ctx.exit(1)
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         return list(self.commands)  # in the order in which a person needs them
 
 

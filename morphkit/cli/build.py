@@ -42,8 +42,8 @@ def build_basis(
 ) -> None:
     """Build a morphable model from a folder of raw face scans.
 
-    Every scan is cleaned, placed by landmarks (a sidecar <stem>.landmarks.json, else found on rendered views),
-    and the template is deformed to it. A report with pictures of every scan is written beside the model.
+    Every scan is cleaned, placed by landmarks (a sidecar <stem>.landmarks.json, else found on rendered
+    views), and the template is deformed to it. A report with pictures of every scan is written beside the model.
     """
     from morphkit.building import build_basis as run
     from morphkit.cli.progress import StageProgress

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-FILE = click.Path(path_type=Path)  # existence is checked by the readers, whose sentences say more
+FILE = click.Path(path_type=Path)  # the readers check that it exists, and say more
 
 template = click.option(
     "--template",

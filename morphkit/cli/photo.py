@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Literal
 
 import click
 
@@ -34,7 +35,7 @@ def fit(
     output: Path,
     model: Path | None,
     landmarks: Path | None,
-    device: str,
+    device: Literal["cpu", "cuda"],
     photometric: bool,
 ) -> None:
     """Fit a face to each photo: OUT_DIR/<stem>/ gets mesh, camera, coefficients, overlay and report."""
@@ -58,8 +59,8 @@ def fit(
 def landmarks(ctx: click.Context, files: tuple[Path, ...], output: Path) -> None:
     """Find landmarks in photos or on scans.
 
-    Writes OUT_DIR/<stem>.landmarks.json (of a photo: 478 and 68 points of every face, in pixels; of a scan: the
-    68 points, in its own frame, ready to be its sidecar) and OUT_DIR/<stem>.landmarks.png, where they are drawn.
+    Writes OUT_DIR/<stem>.landmarks.json (of a photo: 478 and 68 points of every face, in pixels; of a scan:
+    the 68 points, in its own frame, as a sidecar) and OUT_DIR/<stem>.landmarks.png, where they are drawn.
     """
     from morphkit.commands.points import detect_landmarks as run
 
@@ -71,7 +72,7 @@ def landmarks(ctx: click.Context, files: tuple[Path, ...], output: Path) -> None
 
 
 def _each(ctx: click.Context, files: Sequence[Path], work: Callable[[Path], None]) -> None:
-    """Go on past a file that fails; name the failures at the end. A single file's error is raised as it is."""
+    """Go on past a file that fails and name the failures at the end; a single file's error is raised."""
     failed: dict[Path, MorphkitError] = {}
     for file in files:
         try:

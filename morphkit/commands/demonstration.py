@@ -159,8 +159,8 @@ def _errors(
 ) -> dict[str, tuple[float, float, float]]:
     """Return (mean, median, 95 %) distances in millimetres of face vertices from the truth.
 
-    "registered" is what was built; "mean head, placed" is the template moved rigidly onto the truth, the error
-    that one starts from.
+    "registered" is what was built; "mean head, placed" is the template moved rigidly onto the truth, the
+    error that one starts from.
     """
     face = head.masks["face"]
     mean = head.instance()

@@ -60,7 +60,7 @@ def registration_strip(
     rotation : (3, 3) from that frame to the head frame.
     size : height in pixels.
     """
-    frame = _sphere(registered)
+    frame = _sphere(registered.vertices)
     plain = Mesh(registered.vertices, registered.faces)
     heat = replace(plain, colors=heat_colors(distances))
     pictures = (
@@ -76,7 +76,7 @@ def portrait(
     mesh: Mesh, rotation: Float[np.ndarray, "3 3"] | None = None, *, size: int = 240
 ) -> UInt8[np.ndarray, "h w 3"]:
     """Return one picture of a mesh that fills it, in its own colours if it has any."""
-    return _picture(mesh, rotation, _sphere(mesh), size)
+    return _picture(mesh, rotation, _sphere(mesh.vertices), size)
 
 
 def contact_sheet(pictures: Sequence[UInt8[np.ndarray, "h w 3"]], columns: int) -> UInt8[np.ndarray, "r c 3"]:
@@ -98,15 +98,11 @@ def heat_colors(distances: Float[np.ndarray, "v"], limit: float = HEAT_LIMIT) ->
 def shape_modes(model: MorphableModel, count: int = 5, *, size: int = 240) -> tuple[ModeStrip, ...]:
     """Return the first `count` modes of a model's identity, as clay."""
     group = model.identity
-    frame = _sphere(Mesh(group.instance(np.zeros(0)), model.faces))
-    return tuple(
-        ModeStrip(
-            _mode_strip([Mesh(v, model.faces) for v in _along(group, mode, SHAPE_REACH)], frame, size),
-            SHAPE_REACH,
-            share,
-        )
-        for mode, share in enumerate(_shares(group)[:count])
-    )
+    shares = _shares(group)[:count]
+    shapes = [_along(group, mode, SHAPE_REACH) for mode in range(len(shares))]
+    frame = _sphere(np.concatenate([vertices for shape in shapes for vertices in shape]))
+    strips = [_mode_strip([Mesh(v, model.faces) for v in shape], frame, size) for shape in shapes]
+    return tuple(ModeStrip(image, SHAPE_REACH, share) for image, share in zip(strips, shares, strict=True))
 
 
 def albedo_modes(model: MorphableModel, count: int = 3, *, size: int = 240) -> tuple[ModeStrip, ...]:
@@ -114,7 +110,7 @@ def albedo_modes(model: MorphableModel, count: int = 3, *, size: int = 240) -> t
     if model.albedo is None:
         return ()
     shape = Mesh(model.instance(), model.faces)
-    frame, strips = _sphere(shape), []
+    frame, strips = _sphere(shape.vertices), []
     for mode, share in enumerate(_shares(model.albedo)[:count]):
         colors = [np.clip(color, 0, 1) for color in _along(model.albedo, mode, ALBEDO_REACH)]
         meshes = [replace(shape, colors=color.astype(np.float32)) for color in colors]
@@ -125,7 +121,7 @@ def albedo_modes(model: MorphableModel, count: int = 3, *, size: int = 240) -> t
 def mean_head(model: MorphableModel, *, size: int = 420) -> UInt8[np.ndarray, "h w 3"]:
     """Return the mean from the front and turned, in its albedo's colours if it has any."""
     mesh = replace(model.mesh(), uv=None)
-    frame = _sphere(mesh)
+    frame = _sphere(mesh.vertices)
     return np.concatenate([_picture(mesh, way, frame, size) for way in (None, _TURNED)], axis=1)
 
 
@@ -153,10 +149,10 @@ def _shares(group: LinearModel) -> list[float]:
     return [float(share) for share in np.diff(compactness(group), prepend=0.0)]
 
 
-def _sphere(mesh: Mesh) -> Sphere:
-    """Return a sphere that frames the mesh, a little tighter than one that holds every vertex."""
-    centre = 0.5 * (mesh.vertices.min(axis=0) + mesh.vertices.max(axis=0))
-    return centre, 0.92 * float(np.linalg.norm(mesh.vertices - centre, axis=1).max())
+def _sphere(vertices: Float[np.ndarray, "n 3"]) -> Sphere:
+    """Return a sphere that holds all vertices."""
+    centre = 0.5 * (vertices.min(axis=0) + vertices.max(axis=0))
+    return centre, float(np.linalg.norm(vertices - centre, axis=1).max())
 
 
 def _overlay(first: Mesh, second: Mesh) -> Mesh:

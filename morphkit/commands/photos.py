@@ -1,0 +1,51 @@
+"""`morphkit fit`: a photo to a face, and to files."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+from morphkit.archive import load_model
+from morphkit.fitting import FitResult, FitSettings, fit_image, write_fit
+from morphkit.morphable import MorphableModel
+
+
+def fit(
+    photo: str | Path,
+    output: str | Path | None = None,
+    *,
+    model: MorphableModel | str | Path | None = None,
+    landmarks: str | Path | None = None,
+    device: Literal["cpu", "cuda"] = "cpu",
+    photometric: bool = True,
+    settings: FitSettings | None = None,
+) -> FitResult:
+    """Fit a morphable model to the largest face of a photo.
+
+    Parameters
+    ----------
+    photo : the image file.
+    output : the folder that gets ``mesh.obj``, ``mesh.glb``, ``overlay.png``, ``side_by_side.png``,
+        ``params.json``, ``camera.json``, ``landmarks3d.json`` and ``report.html``; None writes nothing.
+    model : a model, its file, or None for the embedded head.
+    landmarks : a file with the 68 iBUG points in the photo's pixels, in place of detected ones.
+    device : which renderer draws; "cuda" needs nvdiffrast.
+    photometric : refine on the photo's colours after the landmarks.
+    settings : weights; the default ones if None.
+
+    Raises
+    ------
+    NoFaceError
+        When no face is found.
+    BadInputError
+        When a file cannot be used.
+    """
+    chosen = settings or FitSettings()
+    if not photometric:
+        chosen = replace(chosen, photometric=None)
+    known = model if isinstance(model, MorphableModel) or model is None else load_model(model)
+    result = fit_image(photo, known, landmarks=landmarks, settings=chosen, device=device)
+    if output is not None:
+        write_fit(result, output)
+    return result
