@@ -24,7 +24,7 @@ class BasisSettings:
     Attributes
     ----------
     identity_components : how many, or the share of the variance (a float in 0..1); None keeps all.
-    albedo_components : how many at most; with gaps in the colours, few are wiser than all.
+    albedo_components : how many at most; one less than the scans when None.
     scale : remove the shapes' size (off: the size of a head is part of its shape).
     alignment_mask : the template's mask whose vertices say where a face lies; all vertices when the template
         has no such mask.

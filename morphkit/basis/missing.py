@@ -23,7 +23,7 @@ class MissingPCA:
     pca : the components; coordinates that no sample has are zero in mean and components.
     observed : (d,) whether any sample has the coordinate.
     iterations : EM rounds; 0 when nothing was missing.
-    converged : whether the explained part stood still in the end.
+    converged : whether what the components explain stood still in the end.
     """
 
     pca: PCA
@@ -36,8 +36,8 @@ def fit_pca_with_missing(
     data: Float[np.ndarray, "n d"],
     components: int | None = None,
     *,
-    tolerance: float = 1e-4,
-    max_iterations: int = 60,
+    tolerance: float = 1e-3,
+    max_iterations: int = 50,
 ) -> MissingPCA:
     """Fit probabilistic PCA to data in which NaN marks what is missing.
 
@@ -48,8 +48,8 @@ def fit_pca_with_missing(
     Parameters
     ----------
     data : (n, d), n >= 2; NaN where missing.
-    components : how many; at most n - 1, which is also the default. With gaps, fewer are wiser.
-    tolerance : stop when the loadings change by less than this share of their size in a round.
+    components : how many; at most n - 1, which is also the default.
+    tolerance : stop when what the components explain changes by less than this share of itself in a round.
     max_iterations : rounds at most.
 
     Raises
@@ -59,8 +59,9 @@ def fit_pca_with_missing(
 
     References
     ----------
-    Tipping & Bishop 1999, section 3.3; Ilin & Raiko 2010, equations 14-20; Liu, Rubin & Wu 1998 (parameter
-    expansion).
+    Tipping & Bishop 1999, section 3.3; Ilin & Raiko 2010, equations 14-20 and section 4 (the prior, found to
+    matter: without it, twenty faces with gaps are overfitted by any number of components); Liu, Rubin & Wu
+    1998 (parameter expansion).
     """
     n, d = data.shape
     if np.isinf(data).any():
@@ -74,12 +75,12 @@ def fit_pca_with_missing(
     gaps = _sort_gaps(present[:, observed])
     values = np.where(present, data, 0)[:, observed].astype(np.float64)
     state, floor = _start(values, gaps, components)
-    converged, iterations = False, 0
+    converged, iterations, before = False, 0, np.zeros_like(values)
     while not converged and iterations < max_iterations:
-        updated = _round(state, values, gaps, floor)
-        change = float(np.linalg.norm(updated.loadings - state.loadings))
-        converged = change <= tolerance * max(float(np.linalg.norm(state.loadings)), 1e-300)
-        state, iterations = updated, iterations + 1
+        state, explained = _round(state, values, gaps, floor)
+        change = float(np.linalg.norm(explained - before))
+        converged = change <= tolerance * max(float(np.linalg.norm(explained)), 1e-300)
+        before, iterations = explained, iterations + 1
     return MissingPCA(_finish(state, observed, data.dtype, n, components), observed, iterations, converged)
 
 
@@ -140,32 +141,42 @@ def _start(values: np.ndarray, gaps: _Gaps, components: int | None) -> tuple[_St
     return _State(mean, loadings, noise), floor
 
 
-def _round(state: _State, values: np.ndarray, gaps: _Gaps, floor: float) -> _State:
-    """Return the state after one expectation and one maximisation."""
+def _round(state: _State, values: np.ndarray, gaps: _Gaps, floor: float) -> tuple[_State, np.ndarray]:
+    """Return the state after one expectation and one maximisation, and what it explains of the samples."""
     latent, covariance = _expect(state, values, gaps)
     mean, loadings = _maximise(state, values, gaps, latent, covariance)
-    noise = _noise(loadings, values - gaps.known * mean, gaps, latent, covariance)
+    explained = latent @ loadings.T
+    residual = values - gaps.known * (mean + explained)
+    uncertainty = np.einsum("nij,nij->", covariance, _products(loadings, gaps))
+    noise = (float(np.sum(residual**2)) + float(uncertainty)) / float(gaps.known.sum())
     # Parameter expansion: what the coefficients turned out to be goes into the loadings, so that they are
     # standard normal again. Plain EM would take ever longer to do so the smaller the noise is.
     center = latent.mean(axis=0)
     deviation = latent - center
     spread = np.linalg.cholesky((deviation.T @ deviation + covariance.sum(axis=0)) / len(latent))
-    return _State(mean + loadings @ center, loadings @ spread, max(noise, floor))
+    expanded = _State(mean + loadings @ center, _principal(loadings @ spread), max(noise, floor))
+    return expanded, explained
 
 
 def _expect(state: _State, values: np.ndarray, gaps: _Gaps) -> tuple[np.ndarray, np.ndarray]:
     """Return the posterior means (n, k) and covariances (n, k, k) of the samples' coefficients."""
-    n, k = len(values), state.loadings.shape[1]
-    precision = np.tile(state.noise * np.eye(k), (n, 1, 1))
-    for chunk in gaps.chunks():
-        products = []
-        for pattern in range(chunk.start, chunk.stop):
-            rows = state.loadings[gaps.coordinates(pattern)]
-            products.append(rows.T @ rows)
-        precision += np.tensordot(gaps.patterns[chunk].T, np.stack(products), axes=1)
-    covariance = state.noise * np.linalg.inv(precision)
+    identity = np.eye(state.loadings.shape[1])
+    inverse = np.linalg.inv(_products(state.loadings, gaps) + state.noise * identity)
     moments = (values - gaps.known * state.mean) @ state.loadings
-    return np.einsum("nij,nj->ni", covariance, moments) / state.noise, covariance
+    return np.einsum("nij,nj->ni", inverse, moments), state.noise * inverse
+
+
+def _products(loadings: np.ndarray, gaps: _Gaps) -> np.ndarray:
+    """Return Σ w wᵀ over the coordinates that each sample has, (n, k, k)."""
+    known = (loadings[row > 0] for row in gaps.known)
+    return np.stack([rows.T @ rows for rows in known])
+
+
+def _principal(loadings: np.ndarray) -> np.ndarray:
+    """Turn the loadings to principal axes, the strongest first, which the coefficients do not notice."""
+    vectors = np.linalg.eigh(loadings.T @ loadings)[1]
+    turned: np.ndarray = loadings @ vectors[:, ::-1]
+    return turned
 
 
 def _maximise(
@@ -176,9 +187,9 @@ def _maximise(
     extended = np.concatenate([latent, np.ones((n, 1))], axis=1)
     moment = extended[:, :, None] * extended[:, None, :]
     moment[:, :k, :k] += covariance
-    # a prior on the loadings, as wide as they are, decides what too few samples leave open
-    ridge = np.zeros((k + 1, k + 1))
-    ridge[range(k), range(k)] = state.noise / max(float(np.mean(state.loadings**2)), 1e-300)
+    # a prior on the loadings, as wide as each component's are, decides what too few samples leave open
+    widths = np.maximum(np.mean(state.loadings**2, axis=0), 1e-300)
+    ridge = np.diag(np.r_[state.noise / widths, 0.0])
     right = extended.T @ values  # (k + 1, d)
     solved = np.empty_like(right)
     for chunk in gaps.chunks():
@@ -187,19 +198,6 @@ def _maximise(
             columns = gaps.coordinates(pattern)
             solved[:, columns] = inverse[pattern - chunk.start] @ right[:, columns]
     return solved[k], solved[:k].T.copy()
-
-
-def _noise(
-    loadings: np.ndarray, centered: np.ndarray, gaps: _Gaps, latent: np.ndarray, covariance: np.ndarray
-) -> float:
-    """Return the mean square of what the coefficients leave, their uncertainty included."""
-    total = float(np.sum(((centered - latent @ loadings.T) * gaps.known) ** 2))
-    for chunk in gaps.chunks():
-        spread = np.tensordot(gaps.patterns[chunk], covariance, axes=1)
-        for pattern in range(chunk.start, chunk.stop):
-            rows = loadings[gaps.coordinates(pattern)]
-            total += float(np.sum((rows @ spread[pattern - chunk.start]) * rows))
-    return total / float(gaps.known.sum())
 
 
 def _finish(state: _State, observed: np.ndarray, dtype: np.dtype[Any], n: int, components: int | None) -> PCA:
