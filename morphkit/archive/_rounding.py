@@ -9,7 +9,7 @@ import numpy as np
 
 from morphkit.morphable import LinearModel, MorphableModel
 
-_COARSEST_STEP = 2e-4  # inner products of columns then err by about 1e-4
+_SKEW = 3e-4  # of inner products of columns, from zero and one
 
 
 def round_model(
@@ -29,19 +29,31 @@ def _rounded(group: LinearModel, precision: float | None) -> LinearModel:
 
     With every column rounded to the same step q in the units of the data (so to q/σ in the basis), uniform
     rounding errors of variance q²/12 add up over the k columns and three coordinates of a vertex, all
-    |c| = 3, to the variance (3q)² · 3k/12; this is set to precision². Components of next to no variance are
-    held to `_COARSEST_STEP`, or the basis would no longer be orthonormal.
+    |c| = 3, to the variance (3q)² · 3k/12; this is set to precision². Components of next to no variance
+    could be rounded away altogether, and where many entries are alike their errors are too: the coarsest
+    step is lowered until the basis is orthonormal to `_SKEW`.
     """
     if precision is None:
         return group
     if not precision > 0:
         raise ValueError(f"the precision must be positive, not {precision}")
     q = precision / (1.5 * math.sqrt(3 * max(group.n_components, 1)))
-    basis = np.empty_like(group.basis, order="F")
-    for j, deviation in enumerate(group.standard_deviations):
-        step = q / max(float(deviation), 1e-12)
-        basis[:, j] = _to_multiples(group.basis[:, j], min(step, _COARSEST_STEP))
-    return replace(group, mean=_to_multiples(group.mean, precision), basis=basis)
+    steps = q / np.maximum(group.standard_deviations, 1e-12)
+    mean = _to_multiples(group.mean, precision)
+    coarsest = 2e-4
+    while True:
+        rounded = replace(group, mean=mean, basis=_round_columns(group.basis, np.minimum(steps, coarsest)))
+        skew = np.abs(rounded.gram - group.gram).max(initial=0.0)
+        if skew <= _SKEW or coarsest < 1e-7:
+            return rounded
+        coarsest /= 4
+
+
+def _round_columns(basis: np.ndarray, steps: np.ndarray) -> np.ndarray:
+    rounded = np.empty_like(basis, order="F")
+    for j, step in enumerate(steps):
+        rounded[:, j] = _to_multiples(basis[:, j], float(step))
+    return rounded
 
 
 def _to_multiples(values: np.ndarray, step: float) -> np.ndarray:
