@@ -29,7 +29,8 @@ class CleanSettings:
 
     Attributes
     ----------
-    min_component_area : components below this share of the largest one's area are dropped.
+    min_component_area : components below this share of the largest one's area are dropped. The visible part
+        of an eyeball, which many scanners deliver as a piece of its own, is 0.25 % of a head or more.
     spike_factor : a vertex is a spike when it stands out from its neighbours by more than this many times
         their edges' length.
     min_triangles : scans with fewer, once cleaned, are refused.
@@ -37,7 +38,7 @@ class CleanSettings:
     scale : millimetres per unit of the scan, or None to guess it from the size.
     """
 
-    min_component_area: float = 0.02
+    min_component_area: float = 0.0015
     spike_factor: float = 2.0
     min_triangles: int = 500
     min_depth: float = 0.02
