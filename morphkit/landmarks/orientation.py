@@ -111,7 +111,7 @@ def _rotations() -> Iterator[Float[np.ndarray, "3 3"]]:
     pitch = np.arcsin(1 - (2 * index + 1) / _DIRECTIONS)
     yaw = index * (np.pi * (3 - np.sqrt(5)))
     for one_yaw, one_pitch in zip(yaw, pitch, strict=True):
-        yield turn(0, float(one_pitch)) @ turn(float(one_yaw), 0)
+        yield turn(float(one_yaw), float(one_pitch))
 
 
 def _examine(mesh: Mesh, view: View, detection: Detection, shading: Shading) -> FacePose | None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float
+from scipy.spatial import cKDTree
 
 from morphkit.errors import NoFaceError
 from morphkit.geometry.similarity import Similarity
@@ -42,7 +43,8 @@ class ScanLandmarks:
     ----------
     ibug68 : points "0".."67", with standard deviations. The jaw (0..16) is the least certain.
     mediapipe478 : points "mp0".."mp477", with standard deviations.
-    seen : (478,) whether any view showed the point; the others are guessed from their neighbours.
+    seen : (478,) whether any view showed the point; the others are vertices near where
+        their neighbours suggest.
     pose : where the head is: MediaPipe's canonical face (`canonical_face`) to the scan.
     score : the detector's confidence in the frontal portrait, 0..1.
     presence : the landmark network's, 0..1.
@@ -93,6 +95,7 @@ def detect_scan_landmarks(
         for shading in shadings
     ]
     points, deviations, seen = _merge(sightings, found.similarity)
+    points[~seen] = _nearest_vertices(mesh, points[~seen])
     return ScanLandmarks(
         _ibug68(points, deviations, found.similarity.scale),
         Landmarks(tuple(f"mp{index}" for index in range(478)), points, deviations),
@@ -147,6 +150,12 @@ def _guess(
     weights /= weights.sum(axis=1, keepdims=True)
     guessed: Float[np.ndarray, "n 3"] = expected[~seen] + weights @ (points - expected)[seen]
     return guessed
+
+
+def _nearest_vertices(mesh: Mesh, points: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "n 3"]:
+    used = mesh.vertices[np.unique(mesh.faces)]
+    nearest: Float[np.ndarray, "n 3"] = used[cKDTree(used).query(points)[1]]
+    return nearest
 
 
 def _ibug68(
