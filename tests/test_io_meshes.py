@@ -4,6 +4,7 @@ import struct
 
 import numpy as np
 import pytest
+import trimesh
 from PIL import Image
 
 from morphkit.errors import BadInputError
@@ -295,3 +296,30 @@ def test_nan_vertices_pass_when_the_caller_cleans_them(grid, tmp_path):
 def test_unknown_suffix_to_write(grid, tmp_path):
     with pytest.raises(ValueError, match=r"\.ply, \.obj"):
         write_mesh(tmp_path / "m.fbx", grid)
+
+
+def test_glb_scene_of_several_nodes_is_flattened(tmp_path):
+    scene = trimesh.Scene()
+    triangle = trimesh.Trimesh([[0, 0, 0], [1, 0, 0], [0, 1, 0]], [[0, 1, 2]], process=False)
+    triangle.visual.vertex_colors = np.array([[255, 0, 0, 255]] * 3, np.uint8)
+    bare = trimesh.Trimesh([[0, 0, 1], [1, 0, 1], [0, 1, 1]], [[0, 1, 2]], process=False)
+    shift, flip = np.eye(4), np.diag([-1.0, 1.0, 1.0, 1.0])
+    shift[:3, 3] = 10, 20, 30
+    scene.add_geometry(triangle, node_name="a", geom_name="a", transform=shift)
+    scene.add_geometry(bare, node_name="b", geom_name="b", transform=flip)
+    (tmp_path / "scene.glb").write_bytes(scene.export(file_type="glb"))
+    back = read_mesh(tmp_path / "scene.glb")
+    assert back.faces.shape == (2, 3)
+    normals = np.cross(*np.diff(back.vertices[back.faces], axis=1).transpose(1, 0, 2))
+    np.testing.assert_allclose(normals[:, 2], 1)  # the mirrored triangle still faces +z
+    moved = back.vertices[back.vertices[:, 2] > 5]
+    np.testing.assert_allclose(moved.min(axis=0), [10, 20, 30])
+    red = back.vertices[:, 2] > 5
+    np.testing.assert_array_equal(back.colors[red], [[1, 0, 0]] * 3)
+    assert np.isnan(back.colors[~red]).all()
+
+
+def test_a_scanner_folder_with_other_capitals(grid, tmp_path):
+    write_mesh(tmp_path / "m.ply", grid)
+    (tmp_path / "m.ply").rename(tmp_path / "M.PLY")
+    assert read_mesh(tmp_path / "M.PLY").vertices.shape == (30, 3)
