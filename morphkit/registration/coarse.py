@@ -1,8 +1,8 @@
 """The coarse stage: the low-rank prior's posterior under correspondences that grow sharper.
 
-Every iteration pairs template vertices with the scan, weighs the pairs by how well they agree, and solves for the
-posterior mean in closed form. A pair informs strongly along the surface normal and weakly across it, which lets
-the surfaces slide until the prior and the landmarks are content.
+Every iteration pairs template vertices with the scan, weighs the pairs by how well they agree, and solves for
+the posterior mean in closed form. A pair informs strongly along the surface normal and weakly across it, so
+that the surfaces slide until the prior and the landmarks are content.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from scipy import sparse
 from scipy.spatial import cKDTree
 
 from morphkit.geometry.normals import vertex_normals
+from morphkit.registration.landmark_evidence import LandmarkEvidence
 from morphkit.registration.prepared import LandmarkPairs, PreparedTemplate
 from morphkit.registration.ridge import Observations, posterior_mean
 from morphkit.registration.settings import CoarseSettings
@@ -70,14 +71,15 @@ def fit_coarse(
     landmarks : with `target` in the template's frame; they take part as soft evidence in every iteration.
     project : maps (v, 3) vertices to the nearest shape of a model; it pulls the fit towards that model.
     """
-    fit = _Fit(prepared, landmarks, settings, project)
+    evidence = None if landmarks is None else LandmarkEvidence(landmarks, target, settings.landmark_deviation)
+    fit = _Fit(prepared, evidence, settings, project)
     sample = target.sample(settings.sample_count)
     tree = cKDTree(_features(sample.points, sample.normals, settings))
     total = settings.soft_iterations
     for i in range(total):
         fit.update(_soft_pairs(fit, sample, tree, settings, _anneal(settings.cutoff, i, total)), i, total)
     hints = None
-    for i in range(settings.surface_iterations):
+    for _ in range(settings.surface_iterations):
         pairs, hints = _surface_pairs(fit, target, settings.cutoff[1], hints)
         fit.update(pairs, total - 1, total)
     return CoarseFit(fit.vertices, fit.last_change)
@@ -89,17 +91,18 @@ class _Fit:
     def __init__(
         self,
         prepared: PreparedTemplate,
-        landmarks: LandmarkPairs | None,
+        landmarks: LandmarkEvidence | None,
         settings: CoarseSettings,
         project: Project | None,
     ) -> None:
         self.prepared, self.settings, self.project = prepared, settings, project
         self.rest = prepared.mesh.vertices
-        self.landmarks = None if landmarks is None else _landmark_evidence(landmarks, settings)
+        self.landmarks = landmarks
         self.vertices = self.rest
+        self.coefficients: np.ndarray | None = None
         self.last_change = np.inf
-        if self.landmarks is not None:
-            self._solve([self.landmarks], settings.first_rank)
+        if landmarks is not None:
+            self._solve([landmarks.observations(None)], settings.first_rank)
 
     @property
     def subset(self) -> tuple[np.ndarray, np.ndarray]:
@@ -123,7 +126,7 @@ class _Fit:
             )
         ]
         if self.landmarks is not None:
-            evidence.append(self.landmarks)
+            evidence.append(self.landmarks.observations(self.coefficients))
         if self.project is not None:
             evidence.append(self._projection(self.project))
         rank = _anneal((settings.first_rank, prepared.prior.rank), iteration, total)
@@ -138,21 +141,10 @@ class _Fit:
         )
 
     def _solve(self, evidence: list[Observations], rank: int) -> None:
-        moved = self.rest + self.prepared.prior.displace(posterior_mean(evidence, rank))
+        self.coefficients = posterior_mean(evidence, rank)
+        moved = self.rest + self.prepared.prior.displace(self.coefficients)
         self.last_change = float(np.sqrt(((moved - self.vertices) ** 2).sum(axis=1).mean()))
         self.vertices = moved
-
-
-def _landmark_evidence(landmarks: LandmarkPairs, settings: CoarseSettings) -> Observations:
-    deviations = np.where(np.isnan(landmarks.deviations), settings.landmark_deviation, landmarks.deviations)
-    precision = 1 / deviations**2
-    return Observations(
-        prior=landmarks.prior,
-        displacements=landmarks.target - landmarks.source,
-        normals=np.zeros_like(landmarks.source),
-        along=precision,
-        across=precision,
-    )
 
 
 def _soft_pairs(
@@ -179,8 +171,8 @@ def _affinities(
 ) -> sparse.csr_array:
     k = settings.neighbours
     features, sample_features = _features(points, normals, settings), tree.data
-    pull_distance, pull_index = tree.query(features, k)
-    push_distance, push_index = cKDTree(features).query(sample_features, k)
+    pull_distance, pull_index = map(np.asarray, tree.query(features, k))
+    push_distance, push_index = map(np.asarray, cKDTree(features).query(sample_features, k))
     pull = 1 / np.maximum(pull_distance**2, 1e-2)
     push = settings.push_weight / np.maximum(push_distance**2, 1e-2)
     # scan beyond the template's border (shoulders, hair) must not drag that border along

@@ -1,9 +1,9 @@
-"""The fine stage: every vertex moves onto the scan along its normal, held by the bending of the residual field.
+"""The fine stage: every vertex moves onto the scan along its normal, held by bending energy.
 
-The unknown is the displacement that the coarse stage could not express. It minimises
-sum_i w_i (n_i . (x_i + u_i - y_i))^2 + stiffness |L u|^2. The point-to-plane term couples x, y and z; instead of a
-system three times as large, each right-hand side moves the target into the tangent plane of the current point and
-reuses one factorisation (a majorisation, so the energy only falls).
+The unknown is the displacement u that the coarse stage could not express. It minimises
+sum_i w_i (n_i . (x_i + u_i - y_i))^2 + stiffness |L u|^2. The point-to-plane term couples x, y and z; instead of
+a system three times as large, each right-hand side takes the projection of the current point onto the plane as
+its target and reuses one factorisation (a majorisation, so the energy only falls).
 """
 
 from __future__ import annotations

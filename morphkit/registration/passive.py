@@ -15,7 +15,7 @@ _NEIGHBOURS = 40
 def follow_surroundings(
     prepared: PreparedTemplate, vertices: Float[np.ndarray, "v 3"]
 ) -> Float[np.ndarray, "v 3"]:
-    """Return `vertices` with each wholly passive component moved as one piece with the nearest active vertices.
+    """Return `vertices` with each wholly passive component moved with the nearest active ones.
 
     A similarity keeps an eyeball a ball; it is fitted, at rest against now, to the lids around it.
     """

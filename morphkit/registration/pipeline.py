@@ -49,9 +49,10 @@ def register(
     ----------
     scan : millimetres when there are no landmarks (with them any unit will do); normals must point outward.
     template : with embeddings of the landmarks by name; its x axis crosses the plane of symmetry.
-    landmarks : of the scan, in its frame. Those that the template knows by name place it and stay as soft evidence,
-        according to their standard deviations. None: the placement is searched for.
-    project : maps (v, 3) vertices in the template's frame to a model's nearest shape; a prior for the coarse stage.
+    landmarks : of the scan, in its frame. Those that the template knows by name place it and stay as soft
+        evidence, according to their standard deviations. None: the placement is searched for.
+    project : maps (v, 3) vertices in the template's frame to a model's nearest shape; a prior for the coarse
+        stage.
     progress : called with a stage's name and the share of the work done.
 
     Raises

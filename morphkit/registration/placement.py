@@ -1,8 +1,9 @@
-"""Placing the template on the scan: a robust similarity from landmarks, or a multi-start search without any."""
+"""Placing the template on the scan: a robust similarity from landmarks, or a search without any."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from jaxtyping import Float
@@ -18,6 +19,7 @@ from morphkit.registration.target import SurfaceSample
 _TRIALS = 300
 _REFINED_STARTS = 6
 _START_ITERATIONS = 12
+_FINAL_ITERATIONS = 40
 
 
 def place_by_landmarks(
@@ -25,8 +27,8 @@ def place_by_landmarks(
 ) -> Similarity:
     """Return the similarity from template to scan landmarks that survives a minority of gross errors.
 
-    The start is the best of many fits to four landmarks (RANSAC, fixed seed, every landmark's residual cut off
-    at the tolerance); reweighted least squares with Geman and McClure's weights follow.
+    The start is the best of many fits to four landmarks (RANSAC, fixed seed, every landmark's residual cut
+    off at the tolerance); reweighted least squares with Geman and McClure's weights follow.
 
     Raises
     ------
@@ -50,7 +52,7 @@ def place_by_landmarks(
 
 
 def _residuals(similarity: Similarity, source: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """Distances in the template's millimetres, so that a tolerance means the same whatever the scan's units."""
+    """Distances in the template's millimetres: a tolerance means the same whatever the scan's units."""
     return np.linalg.norm(similarity.apply(source) - target, axis=1) / max(similarity.scale, 1e-12)
 
 
@@ -91,15 +93,16 @@ def trimmed_icp(
     scale: bool,
     tree: cKDTree | None = None,
 ) -> Similarity:
-    """Return `start` improved by iterative closest points from template to scan, the nearest share kept each time.
+    """Return `start` improved by iterative closest points from template to scan.
 
-    Matches on the scan's border are dropped: beyond it the scan says nothing, and they would shrink the template.
+    Each time the nearest share of the matches is kept. Those on the scan's border are dropped: beyond it the
+    scan says nothing, and they would shrink the template.
     """
     tree = scan.tree() if tree is None else tree
     similarity = start
     for _ in range(iterations):
         features = template.features(similarity)
-        distance, index = tree.query(features)
+        distance, index = map(np.asarray, tree.query(features))
         usable = scan.usable[index]
         if usable.sum() < 10:
             return similarity
@@ -113,9 +116,9 @@ def place_by_search(
 ) -> Similarity:
     """Return the best placement over many starting rotations and positions; units must be millimetres.
 
-    Each start runs a short rigid ICP on positions and normals; the best few run a longer one. The score counts the
-    truncated distances both ways, so neither a scan that shows only part of the template nor one that shows
-    much more is at a disadvantage.
+    Each start runs a short rigid ICP on positions and normals; the best few run a longer one. The score
+    counts the truncated distances both ways, so neither a scan that shows only part of the template nor one
+    that shows much more is at a disadvantage.
     """
     rough = OrientedPoints(scan.points, scan.normals, ~scan.near_border, template.normal_weight)
     tree = rough.tree()
@@ -126,10 +129,10 @@ def place_by_search(
         for position in _positions(template.points, scan.points)
         for rotation in _rotations(settings.start_count)
     ]
-    options = {"kept_share": settings.kept_share, "scale": False, "tree": tree}
-    tried = [trimmed_icp(few, rough, start, iterations=_START_ITERATIONS, **options) for start in starts]
+    icp = partial(trimmed_icp, scan=rough, kept_share=settings.kept_share, scale=False, tree=tree)
+    tried = [icp(few, start=start, iterations=_START_ITERATIONS) for start in starts]
     tried.sort(key=lambda s: _misfit(few, rough, tree, s))
-    refined = [trimmed_icp(template, rough, s, iterations=40, **options) for s in tried[:_REFINED_STARTS]]
+    refined = [icp(template, start=start, iterations=_FINAL_ITERATIONS) for start in tried[:_REFINED_STARTS]]
     return min(refined, key=lambda s: _misfit(template, rough, tree, s))
 
 
@@ -141,7 +144,7 @@ def _thin(points: OrientedPoints, count: int) -> OrientedPoints:
 
 
 def _rotations(count: int) -> np.ndarray:
-    """Rotations spread evenly over SO(3): super-Fibonacci spirals (Alexa 2022, algorithm 1), the identity first."""
+    """Rotations spread evenly over SO(3), the identity first (super-Fibonacci spirals, Alexa 2022)."""
     phi, psi = np.sqrt(2.0), 1.533751168755204288118041
     s = np.arange(count) + 0.5
     t, d = s / count, 2 * np.pi * s

@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float, Int
 from morphkit.geometry.laplacian import uniform_laplacian
 from morphkit.geometry.topology import boundary_vertices, connected_components
 from morphkit.mesh import Landmarks, Mesh, Template
+from morphkit.registration.exposure import exposed_vertices
 from morphkit.registration.prior import DeformationPrior, farthest_points, gaussian_process_prior
 from morphkit.registration.settings import RegistrationSettings
 
@@ -28,7 +29,8 @@ class PreparedTemplate:
     subset : (n,) vertices that the coarse stage uses.
     subset_prior : the prior there.
     border : (v,) vertices on the template's border.
-    passive : (v,) vertices that follow their surroundings instead of the scan: eyeballs and other small parts.
+    passive : (v,) vertices that follow their surroundings instead of the scan: eyeballs, other small parts, and
+        what no scanner sees.
     components : (v,) component numbers.
     bending : (v, v) sparse squared Laplacian.
     """
@@ -67,7 +69,7 @@ class LandmarkPairs:
 
 
 def prepare_template(template: Template, settings: RegistrationSettings) -> PreparedTemplate:
-    """Return the prepared template; the last few are kept, because every scan of a batch needs the same one."""
+    """Return the prepared template; the last two are kept, for a batch needs the same one each time."""
     eyes = template.masks.get("eyes")
     return _prepare(template.mesh, _Identity(eyes), settings)
 
@@ -91,8 +93,9 @@ def _prepare(mesh: Mesh, eyes: _Identity, settings: RegistrationSettings) -> Pre
     components = connected_components(faces, count)
     sizes = np.bincount(components)
     passive = (sizes < _SMALL_COMPONENT * sizes.max())[components]
+    passive |= ~exposed_vertices(mesh)
     if eyes.array is not None:
-        passive = passive | eyes.array
+        passive |= eyes.array
     p = settings.prior
     prior = gaussian_process_prior(
         vertices, scales=p.scales, symmetry=p.symmetry, rank=p.rank, node_count=p.node_count

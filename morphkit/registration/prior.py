@@ -1,8 +1,8 @@
 """A Gaussian process prior on how the template deforms, in a low-rank basis.
 
-The displacement field u is Gaussian with covariance k(x, y) + s S k(x, mirror(y)), where k sums Gaussian kernels
-of several widths, S = diag(-1, 1, 1) and s says how symmetric faces are (Gerig et al. 2018, section 3.2). Because S
-is diagonal the three components are independent: x has one basis, y and z share another.
+The displacement field u is Gaussian with covariance k(x, y) + s S k(x, mirror(y)), where k sums Gaussian
+kernels of several widths, S = diag(-1, 1, 1) and s says how symmetric faces are (Gerig et al. 2018,
+section 3.2). Because S is diagonal the three components are independent: x has one basis, y and z share another.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class DeformationPrior:
         return self.odd.shape[1]
 
     def displace(self, coefficients: Float[np.ndarray, "3 k"]) -> Float[np.ndarray, "v 3"]:
-        """Return the displacements of `coefficients`; fewer than `rank` columns use the widest functions only."""
+        """Return the displacements of `coefficients`; fewer columns than `rank` use the widest functions."""
         k = coefficients.shape[1]
         x = self.odd[:, :k] @ coefficients[0]
         yz = self.even[:, :k] @ coefficients[1:].T
@@ -101,7 +101,10 @@ def farthest_points(points: Float[np.ndarray, "n 3"], count: int) -> Int[np.ndar
 
 def _kernel(points: np.ndarray, nodes: np.ndarray, scales: Sequence[tuple[float, float]]) -> np.ndarray:
     squared = cdist(points, nodes, "sqeuclidean")
-    return sum(deviation**2 * np.exp(squared * (-0.5 / width**2)) for width, deviation in scales)
+    kernel = np.zeros_like(squared)
+    for width, deviation in scales:
+        kernel += deviation**2 * np.exp(squared * (-0.5 / width**2))
+    return kernel
 
 
 def _nystroem(cross: np.ndarray, nodes: np.ndarray, rank: int) -> np.ndarray:

@@ -11,7 +11,7 @@ class SimilaritySettings:
 
     Attributes
     ----------
-    landmark_tolerance : a landmark within this of its place counts as an inlier; people differ by several millimetres.
+    landmark_tolerance : landmarks beyond this count as outliers; people differ by several millimetres.
     icp_iterations : of the trimmed ICP that follows.
     icp_points : template points that it uses.
     kept_share : of their matches, the nearest.
@@ -58,7 +58,8 @@ class CoarseSettings:
     along : standard deviation of an observation along the surface normal, first and last.
     across : the same in the tangent plane, where a closest point says little.
     cutoff : distance at which a match loses three quarters of its weight, first and last.
-    landmark_deviation : standard deviation per axis of landmarks that come without one.
+    landmark_deviation : standard deviation per axis of landmarks that come without one and lie on the
+        surface; otherwise their distances to it tell.
     project_deviation : of the model's projection, when there is a model.
     """
 
@@ -73,7 +74,7 @@ class CoarseSettings:
     along: tuple[float, float] = (3.0, 1.0)
     across: tuple[float, float] = (6.0, 6.0)
     cutoff: tuple[float, float] = (12.0, 1.5)
-    landmark_deviation: float = 0.6
+    landmark_deviation: float = 1.0
     project_deviation: float = 2.0
 
 

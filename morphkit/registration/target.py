@@ -1,4 +1,4 @@
-"""A scan made ready to be searched: in the template's frame, with normals, samples and a closest-point tree."""
+"""A scan made ready to be searched: in the template's frame, with normals and a closest-point tree."""
 
 from __future__ import annotations
 

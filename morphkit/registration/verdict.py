@@ -24,7 +24,7 @@ class Diagnosis:
     ----------
     covered : share of the judged template area that found data on the scan.
     distance : mean distance of that area to the scan, millimetres.
-    landmark_error : median distance of the landmarks to the registered ones, millimetres; None without landmarks.
+    landmark_error : median distance of the registered landmarks to the given ones, millimetres; None without.
     flipped : share of triangles that turned over.
     scale : of the similarity.
     """
@@ -51,7 +51,7 @@ def gate(
     passive: Bool[np.ndarray, "v"],
     settings: GateSettings,
 ) -> Bool[np.ndarray, "v"]:
-    """Return which vertices have a scan point that is near, faces the same way and is not on the scan's border."""
+    """Return which vertices have a scan point that is near, faces the same way and is not on its border."""
     cosine = np.einsum("vd,vd->v", match.normals, normals)
     near = match.closest.distances <= settings.max_distance
     return match.usable & near & (cosine >= settings.min_cosine) & ~passive
