@@ -7,10 +7,10 @@ from jaxtyping import Float
 
 # (a, b, weight of a), in iBUG order. Neighbours lie on the same line of the face (lid, lip, brow, jaw), so
 # the mixture follows closed eyes and open mouths. Weights of the inner points were fitted on 80 frontal
-# photos with hand-set points (Face Research Lab London Set; mirrored twins share a weight): error on held-out
-# subjects 1.9 % of the outer-eye distance, against 2.9 % with the nearest single points. The inner mouth
-# corners (60, 64) are set by meaning. The jaw (0..16) was fitted on rendered heads; from the side, a 2D
-# network sees the outline there, not the bone.
+# photos with hand-set points (Face Research Lab London Set; mirrored twins share a weight): error on those
+# 2.0 % of the outer-eye distance, against 2.9 % with the nearest single points. The inner mouth corners
+# (60, 64) are set by meaning. The jaw (0..16) was fitted on rendered heads; from the side, a 2D network sees
+# the outline there, not the bone.
 MEDIAPIPE_TO_IBUG68 = (
     # jaw, from the subject's right ear to the left
     (127, 127, 1.0), (234, 93, 0.85), (93, 132, 0.65), (132, 58, 0.5), (172, 172, 1.0), (150, 136, 0.65),
