@@ -8,7 +8,7 @@ import pytest
 from morphkit.errors import RejectedScanError
 from morphkit.mesh import Mesh
 from morphkit.scans import CleanSettings, clean_scan
-from morphkit.scans._repairs import face_edge_numbers
+from morphkit.scans._repairs import find_edges
 
 LOW = CleanSettings(min_triangles=4)
 
@@ -128,7 +128,7 @@ def test_fins_on_400_edges_go_and_the_surface_stays(rng):
         np.concatenate([shell.vertices, tips]), np.concatenate([shell.faces, fins]).astype(np.int32)
     )
     cleaned = clean_scan(broken)
-    assert face_edge_numbers(cleaned.mesh.faces)[1].max() == 2
+    assert find_edges(cleaned.mesh.faces).counts.max() == 2
     assert same_surface(cleaned.mesh, shell)
     assert any("more than two triangles" in action for action in cleaned.report.actions)
 
@@ -137,7 +137,7 @@ def test_any_tangle_ends_with_at_most_two_faces_an_edge(rng):
     vertices = rng.standard_normal((60, 3)) * 80
     faces = np.sort(rng.integers(0, 60, (4000, 3)), axis=1).astype(np.int32)
     cleaned = clean_scan(Mesh(vertices, faces), LOW)
-    assert face_edge_numbers(cleaned.mesh.faces)[1].max() <= 2
+    assert find_edges(cleaned.mesh.faces).counts.max() <= 2
 
 
 def test_small_pieces_go_and_large_ones_stay():

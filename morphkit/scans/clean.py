@@ -136,9 +136,10 @@ def _mend(mesh: Mesh, settings: CleanSettings, name: str) -> tuple[Mesh, list[st
     _ensure_enough(mesh, settings, name)
     mesh, count = _repairs.drop_small_components(mesh, settings.min_component_area)
     note(count, "small loose piece was removed", "small loose pieces were removed")
-    mesh, count = _repairs.flatten_spikes(mesh, settings.spike_factor)
+    edges = _repairs.find_edges(mesh.faces)  # spikes do not change them
+    mesh, count = _repairs.flatten_spikes(mesh, edges, settings.spike_factor)
     note(count, "spike was flattened", "spikes were flattened")
-    mesh, count, one_sided = _repairs.unify_winding(mesh)
+    mesh, count, one_sided = _repairs.unify_winding(mesh, edges)
     note(count, "triangle was turned to agree with the rest", "triangles were turned to agree with the rest")
     note(one_sided, "piece is one-sided, like a Möbius strip", "pieces are one-sided, like a Möbius strip")
     mesh, turned = _repairs.turn_outward(mesh)
