@@ -58,7 +58,7 @@ def draw_face(
     shown = np.ones(len(faces), dtype=bool) if shown is None else shown
     left, top, width, height = _window(camera, vertices[np.unique(faces[shown])])
     fine = 2 if max(width, height) <= _FINE_SIDE else 1
-    window = camera.cropped(left, top, fine * width, fine * height, fine)
+    window = camera.cropped(float(left), float(top), fine * width, fine * height, float(fine))
     seen = rasterize_upright(window, vertices, faces)
     drawn = (seen.face_index >= 0) & shown[np.maximum(seen.face_index, 0)]
     image = np.zeros((*drawn.shape, 4), dtype=np.float32)

@@ -175,7 +175,8 @@ def _result(
     pose, height, width = face.pose, *photo.shape[:2]
     camera = PhotoCamera(pose.intrinsics, pose.rotation, pose.translation, width, height)
     neutral = model.instance(face.identity).astype(np.float64)
-    vertices = model.instance(face.identity, face.expression).astype(np.float64)
+    expression = None if model.expression is None else face.expression
+    vertices = model.instance(face.identity, expression).astype(np.float64)
     albedo, lit = _surface_colors(model, colors, vertices, camera)
     notes = sight.notes
     if model.albedo is None:

@@ -29,13 +29,13 @@ class LandmarkSettings:
     """
 
     focal_length: float = 1.4
-    focal_deviation: float = 0.25
-    exif_focal_deviation: float = 0.08
-    feature_deviation: float = 1.5
-    dense_deviation: float = 4.0
-    contour_deviation: float = 3.0
-    iris_deviation: float = 2.0
-    given_deviation: float = 1.2
+    focal_deviation: float = 0.1
+    exif_focal_deviation: float = 0.05
+    feature_deviation: float = 2.5
+    dense_deviation: float = 5.0
+    contour_deviation: float = 5.0
+    iris_deviation: float = 2.5
+    given_deviation: float = 2.0
     detector_points: float = 100.0
     huber: float = 2.0
     identity_weight: float = 1.0
@@ -69,7 +69,7 @@ class PhotometricSettings:
     sizes: tuple[int, ...] = (96, 192)
     iterations: int = 6
     samples: int = 6000
-    points: float = 1500.0
+    points: float = 40.0
     least_deviation: float = 0.02
     outlier: float = 3.0
     albedo_weight: float = 1.0

@@ -1,0 +1,216 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from fitting_head import small_head
+from PIL import Image
+
+from morphkit.errors import BadInputError, NoFaceError
+from morphkit.fitting import FitSettings, fit_image, write_fit
+from morphkit.fitting.colors import PhotometricEnergy
+from morphkit.fitting.contour import landmark_observer
+from morphkit.fitting.dense import dense_model
+from morphkit.fitting.intrinsics import focal_prior
+from morphkit.fitting.landmark import POSE, Face, FocalPrior, LandmarkEnergy
+from morphkit.fitting.look import Look, draw
+from morphkit.fitting.pose import Pose, rotation_matrix
+from morphkit.fitting.result import NOW_POINTS
+from morphkit.fitting.seen import read_photo_landmarks, seen_ibug68
+from morphkit.fitting.settings import LandmarkSettings, PhotometricSettings
+from morphkit.fitting.shading import fit_light, light_prior, reflection_basis, reflection_slope
+from morphkit.fitting.window import Window, cut_window
+from morphkit.io.color import linear_to_srgb_uint8
+from morphkit.io.meshes import read_mesh
+from morphkit.rendering import lighting
+from morphkit.rendering.rasterizer import get_rasterizer
+
+SIZE = 256
+LIGHT = np.zeros((9, 3))
+LIGHT[0], LIGHT[1], LIGHT[2], LIGHT[3] = [4.2, 4.0, 3.8], -0.9, -1.4, 0.7
+
+
+@pytest.fixture(scope="module")
+def head():
+    return small_head()
+
+
+@pytest.fixture(scope="module")
+def truth(head):
+    rng = np.random.default_rng(5)
+    rotation = rotation_matrix(np.array([0.08, -0.25, 0.05])) @ np.diag([1.0, -1.0, -1.0])
+    pose = Pose(rotation, np.array([4.0, -6.0]), 0.95, 1.4 * SIZE, np.array([SIZE / 2, SIZE / 2]))
+    identity, expression = rng.normal(size=12), rng.normal(size=4)
+    return Look(Face(pose, identity, expression), rng.normal(size=6), LIGHT)
+
+
+@pytest.fixture(scope="module")
+def photo(head, truth):
+    """The truth rendered by another path than the fit's energy: no attention, a grey wall behind."""
+    wall = Window(np.full((SIZE, SIZE, 3), 0.2, np.float32), np.ones((SIZE, SIZE), bool), 0.0, 0.0, 1.0)
+    with torch.no_grad():
+        picture = draw(truth, dense_model(head), wall, get_rasterizer("cpu"))
+    return linear_to_srgb_uint8(picture.image)
+
+
+def given_landmarks(head, truth, noise=0.0):
+    vertices = head.instance(truth.face.identity, truth.face.expression).astype(np.float64)
+    pixels = truth.face.pose.project(head.landmarks["ibug68"].landmarks(vertices, head.faces).points)
+    pixels += noise * np.random.default_rng(8).normal(size=pixels.shape)
+    pixels[:17] = np.nan
+    return pixels
+
+
+def shape_error(result, head, truth):
+    vertices = head.instance(truth.face.identity, truth.face.expression)
+    seen = head.masks["face"]
+    offset = result.vertices[seen] - vertices[seen]
+    return np.linalg.norm(offset - offset.mean(axis=0), axis=1).mean()
+
+
+def test_colours_lower_the_energy_and_the_shape_error(head, truth, photo):
+    settings = FitSettings(replace(LandmarkSettings(), focal_deviation=0.02))
+    settings = replace(settings, photometric=replace(settings.photometric, points=2000.0))
+    marks = given_landmarks(head, truth, noise=1.5)
+    sparse = fit_image(photo, head, landmarks=marks, settings=replace(settings, photometric=None))
+    dense = fit_image(photo, head, landmarks=marks, settings=settings)
+    assert dense.photometric_energies[-1] < dense.photometric_energies[0]
+    assert shape_error(dense, head, truth) < 0.7 * shape_error(sparse, head, truth)
+    assert dense.lit_colors is not None
+    assert sparse.sh_coefficients is None
+
+
+def test_derivatives_of_the_drawn_colours(head, truth, photo):
+    model, rasterizer = dense_model(head), get_rasterizer("cpu")
+    pixels = truth.face.pose.project(model.vertices(truth.face).astype(np.float64))
+    window = cut_window(photo, pixels, 160)
+    with torch.no_grad():
+        picture = draw(truth, model, window, rasterizer)
+        window = replace(window, image=picture.image)
+        seen = landmark_observer(head, seen_ibug68(given_landmarks(head, truth), 1.0, LandmarkSettings()))
+        sparse = LandmarkEnergy(seen(truth.face), FocalPrior(360.0, 0.1), LandmarkSettings())
+        energy = PhotometricEnergy(model, window, sparse, PhotometricSettings(), 0.02, LIGHT)
+        chosen = np.arange(0, len(picture.row), 5)
+        jacobian = energy._jacobian(truth, picture, chosen)
+        rows, columns = picture.row[chosen], picture.column[chosen]
+        for k in [*range(POSE), POSE, POSE + 5, POSE + 12, POSE + 16, POSE + 22, POSE + 30]:
+            step = np.zeros(jacobian.shape[2])
+            step[k] = 0.004 / np.abs(jacobian[:, :, k]).mean()
+            one, two = (draw(truth.moved(s), model, window, rasterizer).image for s in (step, -step))
+            numeric = (np.sqrt(one + 0.004) - np.sqrt(two + 0.004)) / (2 * step[k])
+            analytic = jacobian[:, :, k].ravel()
+            slope = (numeric[rows, columns].ravel() @ analytic) / (analytic @ analytic)
+            assert slope == pytest.approx(1.0, abs=0.12), k
+
+
+def test_shading_agrees_with_the_renderer(rng):
+    normals = rng.normal(size=(50, 3))
+    normals /= np.linalg.norm(normals, axis=1, keepdims=True)
+    assert np.allclose(
+        reflection_basis(normals), lighting.reflection_basis(torch.from_numpy(normals)).numpy()
+    )
+    slope = reflection_slope(normals, LIGHT)
+    for k in range(3):
+        step = 1e-6 * np.eye(3)[k]
+        numeric = (reflection_basis(normals + step) - reflection_basis(normals - step)) @ LIGHT / 2e-6
+        assert np.allclose(slope[:, :, k], numeric, atol=1e-7)
+
+
+def test_light_is_recovered_from_colours(rng):
+    normals = rng.normal(size=(400, 3))
+    normals /= np.linalg.norm(normals, axis=1, keepdims=True)
+    albedo = rng.uniform(0.1, 0.6, (400, 3))
+    colors = albedo * (reflection_basis(normals) @ LIGHT)
+    assert np.allclose(fit_light(albedo, normals, colors, np.ones(400), np.zeros((27, 27))), LIGHT, atol=1e-5)
+    white = fit_light(albedo, normals, colors, np.ones(400), light_prior(0.0, 1e6))
+    assert np.ptp(white, axis=1).max() < 1e-3
+
+
+def test_window_keeps_colours_and_places():
+    photo = np.zeros((200, 300, 3), np.uint8)
+    photo[50:150, 100:200] = 188  # linear 0.5
+    window = cut_window(photo, np.array([[100.0, 50.0], [200.0, 150.0]]), 50, margin=0.25)
+    assert (window.left, window.top, window.zoom) == (50.0, 0.0, 0.25)
+    assert np.allclose(window.image[14:36, 14:36], 0.503, atol=2e-3)
+    assert np.allclose(window.image[:10], 0.0, atol=1e-6)
+    outside = cut_window(photo, np.array([[-50.0, -50.0], [50.0, 50.0]]), 40, margin=0.0)
+    assert not outside.usable[:18, :].any()
+    assert outside.usable[22:, 22:].all()
+
+
+def test_fit_files_round_trip(head, truth, photo, tmp_path):
+    path = tmp_path / "someone.png"
+    Image.fromarray(photo).save(path)
+    marks = given_landmarks(head, truth)
+    file = tmp_path / "marks.json"
+    file.write_text(json.dumps([None if np.isnan(p[0]) else p.tolist() for p in marks]))
+    result = fit_image(path, head, landmarks=file)
+    write_fit(result, tmp_path / "out")
+    out = tmp_path / "out"
+    for name in ("mesh.obj", "mesh.glb"):
+        mesh = read_mesh(out / name)
+        assert len(mesh.faces) == len(head.faces)
+        assert np.allclose(mesh.vertices, result.vertices, atol=1e-3)
+    camera = json.loads((out / "camera.json").read_text())
+    K, R, t = (np.array(camera[k]) for k in "KRt")
+    homogeneous = (result.vertices @ R.T + t) @ K.T
+    assert np.allclose(homogeneous[:, :2] / homogeneous[:, 2:], result.camera.project(result.vertices))
+    assert (camera["width"], camera["height"]) == (SIZE, SIZE)
+    overlay = np.asarray(Image.open(out / "overlay.png"))
+    assert overlay.shape == photo.shape
+    inside = result.camera.project(result.vertices[head.masks["face"]]).astype(int).clip(0, SIZE - 1)
+    difference = np.abs(overlay.astype(float) - photo).mean(axis=2)
+    assert np.median(difference[inside[:, 1], inside[:, 0]]) < 12  # right place, right way up, right colours
+    assert difference[:8].max() == 0  # the wall is left alone
+    points = json.loads((out / "landmarks3d.json").read_text())
+    assert set(points) == set(NOW_POINTS)
+    assert points["left_eye_outer"][0] > points["left_eye_inner"][0] > points["right_eye_inner"][0]
+    values = json.loads((out / "params.json").read_text())
+    assert len(values["identity"]) == 12
+    assert values["landmark_error"] == pytest.approx(result.landmark_error)
+    page = (out / "report.html").read_text()
+    assert page.count("data:image/jpeg;base64,") == 6
+    assert "http" not in page
+    files = (
+        "camera.json landmarks3d.json mesh.glb mesh.obj overlay.png params.json report.html side_by_side.png"
+    )
+    assert sorted(p.name for p in out.iterdir()) == files.split()
+
+
+def test_a_model_of_shape_alone_still_fits(head, truth, photo, tmp_path):
+    bare = replace(head, albedo=None, expression=None, masks={}, mirror=None)
+    result = fit_image(photo, bare, landmarks=given_landmarks(head, truth))
+    assert result.albedo_colors is None
+    assert any("no albedo" in note for note in result.notes)
+    write_fit(result, tmp_path / "bare")
+    assert (tmp_path / "bare" / "mesh.glb").exists()
+
+
+def test_refusals(head, tmp_path):
+    grey = np.full((120, 160, 3), 128, np.uint8)
+    with pytest.raises(NoFaceError, match="no face was found"):
+        fit_image(grey, head)
+    with pytest.raises(BadInputError, match="embeds 0 of the ibug68"):
+        fit_image(grey, replace(head, landmarks={}), landmarks=np.zeros((68, 2)))
+    for content in ("[1, 2]", "{", json.dumps([None] * 68), json.dumps([[1, 2]] * 67)):
+        file = tmp_path / "bad.json"
+        file.write_text(content)
+        with pytest.raises(BadInputError, match=r"bad\.json"):
+            read_photo_landmarks(file)
+
+
+def test_exif_names_the_focal_length(tmp_path):
+    plain, named = tmp_path / "plain.jpg", tmp_path / "named.jpg"
+    image = Image.new("RGB", (360, 240))
+    image.save(plain)
+    exif = Image.Exif()
+    exif.get_ifd(0x8769)[0xA405] = 50
+    image.save(named, exif=exif)
+    settings = LandmarkSettings()
+    assert focal_prior(plain, 360, 240, settings).focal == settings.focal_length * 360
+    known = focal_prior(named, 360, 240, settings)
+    assert known.focal == pytest.approx(500.0)
+    assert known.deviation == settings.exif_focal_deviation
