@@ -39,7 +39,9 @@ class Dimension:
     @property
     def pooled(self) -> tuple[float, float]:
         """Mean and standard deviation of a population with equally many men and women."""
-        spread = np.sqrt((self.male[1] ** 2 + self.female[1] ** 2) / 2 + ((self.male[0] - self.female[0]) / 2) ** 2)
+        spread = np.sqrt(
+            (self.male[1] ** 2 + self.female[1] ** 2) / 2 + ((self.male[0] - self.female[0]) / 2) ** 2
+        )
         return (self.male[0] + self.female[0]) / 2, float(spread)
 
 
@@ -60,9 +62,12 @@ DIMENSIONS = (
 class Ruler:
     """Measures heads given on the base vertices or on the template's."""
 
-    def __init__(self, topology: HeadTopology, eye_front: int) -> None:
-        points = {**POINTS, "pupil": eye_front}
-        pairs = [(points[d.start], points[d.end] if d.end else int(topology.mirror[points[d.start]])) for d in DIMENSIONS]
+    def __init__(self, topology: HeadTopology) -> None:
+        points = {**POINTS, "pupil": topology.eye_poles[0]}
+        pairs = [
+            (points[d.start], points[d.end] if d.end else int(topology.mirror[points[d.start]]))
+            for d in DIMENSIONS
+        ]
         self.start, self.end = (np.array(side) for side in zip(*pairs, strict=True))
         self._rows = topology.subdivision
 
@@ -76,7 +81,9 @@ class Ruler:
         return np.linalg.norm(np.stack([difference @ shape for shape in shapes]), axis=2)
 
 
-def calibrate(population: Population, ruler: Ruler, seed: int, count: int = 600, rounds: int = 6) -> Calibration:
+def calibrate(
+    population: Population, ruler: Ruler, seed: int, count: int = 600, rounds: int = 6
+) -> Calibration:
     """Find slider means by gender, and spreads, that reproduce the survey.
 
     Means: the most probable slider shift that meets every mean exactly, one Gauss-Newton step per round.
@@ -99,7 +106,7 @@ def calibrate(population: Population, ruler: Ruler, seed: int, count: int = 600,
 
 
 def _slopes(population: Population, ruler: Ruler, calibration: Calibration) -> np.ndarray:
-    """Return each dimension's change (mm) per standard deviation of each slider, central difference at the mean."""
+    """Return each dimension's change, mm per slider's standard deviation: central differences at the mean."""
     sliders = len(population.sliders)
     average = average_person(sliders)
     rows = np.zeros(2 * (sliders + 1), int)
@@ -116,7 +123,9 @@ def _least_shift(slopes: np.ndarray, missing: np.ndarray) -> np.ndarray:
     return slopes.T @ np.linalg.solve(slopes @ slopes.T + TOLERANCE**2 * np.eye(len(slopes)), missing)
 
 
-def _gains(slopes: np.ndarray, gain: np.ndarray, sizes: np.ndarray, genders: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+def _gains(
+    slopes: np.ndarray, gain: np.ndarray, sizes: np.ndarray, genders: tuple[np.ndarray, np.ndarray]
+) -> np.ndarray:
     """Return new factors on the sliders' standard deviations, kept within 0.3 to 2."""
     have = np.mean([sizes[chosen].var(0) for chosen in genders], axis=0)
     want = np.array([(d.male[1] ** 2 + d.female[1] ** 2) / 2 for d in DIMENSIONS])
@@ -130,7 +139,7 @@ def _gains(slopes: np.ndarray, gain: np.ndarray, sizes: np.ndarray, genders: tup
 def table(male: np.ndarray, female: np.ndarray) -> str:
     """Return a Markdown table of survey and model, by gender and pooled; rows of measurements in."""
     lines = [
-        "| mm, mean (SD) | survey men | model men | survey women | model women | survey, 1:1 | model | mean off | SD ratio |",
+        "| mean (SD), mm | men, survey | model | women, survey | model | all, survey | model | off | SDs |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
     for k, d in enumerate(DIMENSIONS):
@@ -145,4 +154,3 @@ def table(male: np.ndarray, female: np.ndarray) -> str:
 
 def _moments(values: np.ndarray) -> tuple[float, float]:
     return float(values.mean()), float(values.std())
-

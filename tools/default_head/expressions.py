@@ -12,19 +12,27 @@ import numpy as np
 from assets import FACE_UNITS, MILLIMETRES_PER_UNIT, Assets
 from head import HeadTopology
 
-# How strong a unit is when it shows, and how often it shows: root mean square = strength * sqrt(rate / 3) roughly.
+# How often a unit shows; its strength then is anything between 0 and 1.
 RATE = (
-    (r"eyeBlink|eyeLook", 0.45), (r"mouthSmile|jawOpen", 0.55), (r"brow|eyeSquint|cheekSquint|mouthPucker|mouthFunnel", 0.40),
+    (r"eyeBlink|eyeLook", 0.45), (r"mouthSmile|jawOpen", 0.55),
+    (r"brow|eyeSquint|cheekSquint|mouthPucker|mouthFunnel", 0.40),
     (r".", 0.30),
 )  # fmt: skip
-SIDES_TOGETHER = 0.85  # correlation of a left and a right unit
+SIDES_TOGETHER = (
+    0.9  # how often a left unit does what the right one does, exactly; else they know nothing of each other
+)
+DIRECTIONS = re.compile("(mouth|jaw)(Left|Right)$")  # a way to move, not a side of the face
 GAZE = ("Up", "Down", "In", "Out")
 
 
 def unit_names(assets: Assets) -> tuple[str, ...]:
     """Return the 52 names, sorted."""
     suffix = ".target"
-    return tuple(n.rsplit("/", 1)[1].removesuffix(suffix) for n in assets.names if n.startswith(FACE_UNITS) and n.endswith(suffix))
+    return tuple(
+        n.rsplit("/", 1)[1].removesuffix(suffix)
+        for n in assets.names
+        if n.startswith(FACE_UNITS) and n.endswith(suffix)
+    )
 
 
 def unit_offsets(assets: Assets, topology: HeadTopology, vertex_count: int, scale: float) -> np.ndarray:
@@ -35,20 +43,25 @@ def unit_offsets(assets: Assets, topology: HeadTopology, vertex_count: int, scal
 
 
 def draw_activations(rng: np.random.Generator, names: tuple[str, ...], count: int) -> np.ndarray:
-    """Draw random faces: (count, 52) activations in 0..1, left and right together, gaze in one direction."""
-    stems = [re.sub(r"(Left|Right)$", "", name) for name in names]
+    """Draw faces: (count, 52) activations in 0..1, left and right mostly together, gaze in one direction."""
+    stems = [name if DIRECTIONS.match(name) else re.sub(r"(Left|Right)$", "", name) for name in names]
     shown = {stem: rng.random(count) < _rate(stem) for stem in dict.fromkeys(stems)}
     strength = {stem: rng.beta(1.3, 1.3, count) for stem in shown}
     columns = []
     for stem in stems:
-        own = rng.beta(1.3, 1.3, count)
-        columns.append(shown[stem] * (SIDES_TOGETHER * strength[stem] + (1 - SIDES_TOGETHER) * own))
+        own = (rng.random(count) < _rate(stem)) * rng.beta(1.3, 1.3, count)
+        together = rng.random(count) < SIDES_TOGETHER
+        columns.append(np.where(together, shown[stem] * strength[stem], own))
     activations = np.stack(columns, axis=1)
+    activations[:, names.index("mouthRight")] *= activations[:, names.index("mouthLeft")] == 0
+    activations[:, names.index("jawRight")] *= activations[:, names.index("jawLeft")] == 0
     _gaze(rng, names, activations)
     return activations
 
 
-def second_moment_basis(units: np.ndarray, activations: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def second_moment_basis(
+    units: np.ndarray, activations: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return basis (3v, k), standard deviations (k,) and the units' coefficients (52, k), k the units' rank.
 
     Works in the small space of activations: with thin QR, units^T = Q R, faces are Q (R a), and the second

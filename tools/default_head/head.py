@@ -12,13 +12,16 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.sparse as sp
 from assets import MILLIMETRES_PER_UNIT, MPFB, Assets, BaseMesh
+from atlas import pack_atlas
 
 NECK_LOOP_START = (815, 7523)  # two neighbours on the edge loop around the base of the neck
 FINE_EDGE = 3.1  # quads whose mean edge is longer than this (mm) are subdivided
 FINE_EDGE_EAR = 3.6
 HEAD_SEED = 5399  # a vertex on the head, to tell the two sides of the loop apart
 EYE_GROUPS = ("helper-l-eye", "helper-r-eye")
-EYE_GROWTH = 1.045  # undoes the shrinking that subdivision brings to so coarse a ball, so that the lids still touch it
+EYE_GROWTH = (
+    1.045  # undoes the shrinking that subdivision brings to so coarse a ball, so that the lids still touch it
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,9 +33,11 @@ class HeadTopology:
     base_index : (b,) base-mesh vertices in use.
     subdivision : (v, b) sparse.
     faces : (f, 3) triangles, counter-clockwise from outside.
-    uv : (f, 3, 2) per-corner coordinates of the base mesh's atlas.
+    uv : (f, 3, 2) per-corner texture coordinates, repacked for the head.
+    old_uv : (v, 2) where the vertex lies in MakeHuman's atlas, to read region masks.
     mirror : (v,) left-right map.
     parts : (v,) 0 skin, 1 inside the mouth, 2 left eyeball, 3 right eyeball.
+    eye_poles : the left and right eyeballs' foremost vertices, in the pupils' middle.
     origin : (3,) base-mesh position, millimetres, that becomes the template's origin.
     """
 
@@ -40,8 +45,10 @@ class HeadTopology:
     subdivision: sp.csr_matrix
     faces: np.ndarray
     uv: np.ndarray
+    old_uv: np.ndarray
     mirror: np.ndarray
     parts: np.ndarray
+    eye_poles: tuple[int, int]
     origin: np.ndarray
 
     def lift(self, base: np.ndarray) -> np.ndarray:
@@ -59,16 +66,19 @@ def build_topology(assets: Assets, base: BaseMesh) -> HeadTopology:
     base_index = np.unique(quads)
     local = np.full(len(base.vertices), -1)
     local[base_index] = np.arange(len(base_index))
-    surface = _Subdivider(local[quads], base.texture[corners], local[partner[base_index]], fine)
-    subdivision, faces, uv, mirror = surface.result()
     part_of_quad = np.where(sock, 1, 0)
-    part_of_quad[np.isin(quads[:, 0], np.unique(base.quads[base.groups == EYE_GROUPS[0]]))] = 2
-    part_of_quad[np.isin(quads[:, 0], np.unique(base.quads[base.groups == EYE_GROUPS[1]]))] = 3
+    for part, group in enumerate(EYE_GROUPS, start=2):
+        part_of_quad[base.groups[chosen] == group] = part
+    texture = pack_atlas(corners, base.texture, quads, base.vertices, part_of_quad)
+    surface = _Subdivider(local[quads], texture[corners], local[partner[base_index]], fine)
+    subdivision, faces, uv, mirror = surface.result()
     parts = surface.vertex_parts(part_of_quad)
     for part in (2, 3):
         subdivision = _grow(subdivision, parts == part, EYE_GROWTH)
-    origin = _origin(subdivision @ base.vertices[base_index])
-    return HeadTopology(base_index, subdivision, faces, uv, mirror, parts, origin)
+    rest = subdivision @ base.vertices[base_index]
+    poles = (_pole(rest, parts == 2), _pole(rest, parts == 3))
+    old_uv = _per_vertex(local[quads], base.texture[corners], subdivision)
+    return HeadTopology(base_index, subdivision, faces, uv, old_uv, mirror, parts, poles, _origin(rest))
 
 
 def sample_mask(assets: Assets, name: str, uv: np.ndarray) -> np.ndarray:
@@ -145,6 +155,20 @@ def _fine_quads(assets: Assets, base: BaseMesh, chosen: np.ndarray, sock: np.nda
     return ~hidden & (eyeball | (edge > np.where(ear, FINE_EDGE_EAR, FINE_EDGE)))
 
 
+def _per_vertex(quads: np.ndarray, uv: np.ndarray, subdivision: sp.csr_matrix) -> np.ndarray:
+    """Return one texture coordinate per template vertex: seams take either side."""
+    corner = np.zeros((subdivision.shape[1], 2))
+    corner[quads.ravel()] = uv.reshape(-1, 2)
+    return np.asarray(subdivision @ corner)
+
+
+def _pole(rest: np.ndarray, ball: np.ndarray) -> int:
+    """Return an eyeball's vertex straight ahead of its centre."""
+    centre = rest[ball].mean(0)
+    front = np.flatnonzero(ball & (rest[:, 2] > centre[2]))
+    return int(front[np.argmin(np.linalg.norm(rest[front, :2] - centre[:2], axis=1))])
+
+
 def _grow(subdivision: sp.csr_matrix, rows: np.ndarray, factor: float) -> sp.csr_matrix:
     """Return the matrix with the chosen vertices scaled about their own centre."""
     inside = rows.astype(float)
@@ -204,16 +228,24 @@ class _Subdivider:
         centres = _average(self.quads, self.count)
         ends = _average(self.edges, self.count)
         edge_quads = sp.coo_matrix(
-            (np.full(self.edge_of.size, 0.5), (self.edge_of.ravel(), np.repeat(np.arange(len(self.quads)), 4))),
+            (
+                np.full(self.edge_of.size, 0.5),
+                (self.edge_of.ravel(), np.repeat(np.arange(len(self.quads)), 4)),
+            ),
             shape=(len(self.edges), len(self.quads)),
         ).tocsr()
         inner = sp.diags((self.uses == 2).astype(float))
-        edge_points = inner @ (0.5 * ends + 0.5 * edge_quads @ centres) + sp.diags((self.uses == 1).astype(float)) @ ends
+        edge_points = (
+            inner @ (0.5 * ends + 0.5 * edge_quads @ centres)
+            + sp.diags((self.uses == 1).astype(float)) @ ends
+        )
         corners = self._smoothed_corners(identity, centres, ends)
         rows = [corners, edge_points[self.split_edges], centres[self.centred]]
         return sp.vstack(rows).tocsr()
 
-    def _smoothed_corners(self, identity: sp.csr_matrix, centres: sp.csr_matrix, ends: sp.csr_matrix) -> sp.csr_matrix:
+    def _smoothed_corners(
+        self, identity: sp.csr_matrix, centres: sp.csr_matrix, ends: sp.csr_matrix
+    ) -> sp.csr_matrix:
         """Return the rows (F + 2R + (n - 3) P) / n inside and (1, 6, 1) / 8 on the boundary."""
         valence = np.bincount(self.edges.ravel(), minlength=self.count).astype(float)
         around = sp.coo_matrix(
@@ -225,7 +257,9 @@ class _Subdivider:
             shape=(self.count, len(self.edges)),
         ).tocsr()
         inverse = sp.diags(1.0 / valence)
-        inside = inverse @ (inverse @ around @ centres + 2.0 * inverse @ along @ ends) + sp.diags((valence - 3) / valence)
+        inside = inverse @ (inverse @ around @ centres + 2.0 * inverse @ along @ ends) + sp.diags(
+            (valence - 3) / valence
+        )
         rim = self.uses == 1
         rim_edges = along @ sp.diags(rim.astype(float))
         on_rim = np.zeros(self.count)
@@ -292,4 +326,6 @@ class _Subdivider:
 def _average(index: np.ndarray, count: int) -> sp.csr_matrix:
     """Return the matrix whose row i averages the vertices index[i]."""
     n, k = index.shape
-    return sp.coo_matrix((np.full(n * k, 1.0 / k), (np.repeat(np.arange(n), k), index.ravel())), shape=(n, count)).tocsr()
+    return sp.coo_matrix(
+        (np.full(n * k, 1.0 / k), (np.repeat(np.arange(n), k), index.ravel())), shape=(n, count)
+    ).tocsr()

@@ -28,9 +28,10 @@ SPREAD = {
 }  # fmt: skip
 # Sliders that caricature sooner than their folder's others.
 SPREAD_OF = {
-    r"forehead-(nubian|scale-vert)": 0.10, r"forehead-trans": 0.20, r"head-(diamond|oval|rect|round|square|tri|inv)": 0.10,
-    r"head-back": 0.15, r"(mouth|nose)-trans-out": 0.04, r"asym-top": 0.03, r"asym-jaw-3": 0.05, r"asym-ear": 0.06,
-    r"ear-(wing|trans|scale)": 0.20, r"ear-shape": 0.12, r"neck-scale-vert": 0.10, r"cheek-volume": 0.22, r"head-fat": 0.15, r"eyebrows-trans-forward": 0.20,
+    r"forehead-(nubian|scale-vert)": 0.10, r"forehead-trans": 0.20, r"head-back": 0.15, r"head-fat": 0.15,
+    r"head-(diamond|oval|rect|round|square|tri|inv)": 0.10, r"(mouth|nose)-trans-out": 0.04,
+    r"asym-top": 0.03, r"asym-jaw-3": 0.05, r"asym-ear": 0.06, r"ear-(wing|trans|scale)": 0.20,
+    r"ear-shape": 0.12, r"neck-scale-vert": 0.10, r"cheek-volume": 0.22, r"eyebrows-trans-forward": 0.20,
 }  # fmt: skip
 # MakeHuman has no slider for the breadth of the jaw at its angle: one of our own, a smooth sideways push.
 JAW_BREADTH = "morphkit/jaw-breadth"
@@ -86,7 +87,7 @@ class Calibration:
 
     Attributes
     ----------
-    shift : (2, s + 1) for females and males: mean of each slider, and of the overall scale last, in standard deviations.
+    shift : (2, s + 1) for women and men: mean of each slider, the overall scale last, in standard deviations.
     gain : (s + 1,) factors on the standard deviations.
     """
 
@@ -116,7 +117,9 @@ class Population:
 
     def shapes(self, people: People, calibration: Calibration) -> np.ndarray:
         """Return the heads' vertices (n, b, 3), not aligned to one another."""
-        shift = np.outer(1.0 - people.gender, calibration.shift[0]) + np.outer(people.gender, calibration.shift[1])
+        shift = np.outer(1.0 - people.gender, calibration.shift[0]) + np.outer(
+            people.gender, calibration.shift[1]
+        )
         spread = np.array([slider.spread for slider in self.sliders])
         value = (people.sliders * calibration.gain[:-1] + shift[:, :-1]) * spread
         side = people.sides * calibration.gain[:-1] * spread
@@ -139,7 +142,9 @@ class Population:
             part = name.split("-")
             share = gender[part[1]] * age[part[2]]
             if part[0] == "universal":
-                share = share * muscle[part[3].removesuffix("muscle")] * weight[part[4].removesuffix("weight")]
+                share = (
+                    share * muscle[part[3].removesuffix("muscle")] * weight[part[4].removesuffix("weight")]
+                )
             else:
                 share = share * people.ancestry[:, ANCESTRIES.index(part[0])]
             columns.append(share)
@@ -181,7 +186,13 @@ class Population:
 def find_sliders(assets: Assets) -> list[Slider]:
     """Pair up the local targets that move the head into sliders."""
     stems = [n[len(TARGETS) + 1 : -len(".target.gz")] for n in assets.names if n.startswith(TARGETS)]
-    stems = [s for s in stems if s.split("/")[0] in SPREAD and s.endswith(tuple("abcdefghijklmnopqrstuvwxyz")) and not LEFT_OUT.search(s)]
+    stems = [
+        s
+        for s in stems
+        if s.split("/")[0] in SPREAD
+        and s.endswith(tuple("abcdefghijklmnopqrstuvwxyz"))
+        and not LEFT_OUT.search(s)
+    ]
     sliders, used = [], set()
     for stem in stems:
         folder, name = stem.split("/")
@@ -223,7 +234,7 @@ def select(people: People, rows: np.ndarray) -> People:
 
 
 def align(shapes: np.ndarray, weights: np.ndarray, rounds: int = 3) -> np.ndarray:
-    """Return the shapes rotated and moved, not scaled, onto their mean (generalized Procrustes, Gower 1975)."""
+    """Return shapes turned and moved, not scaled, onto their mean (generalized Procrustes: Gower 1975)."""
     weights = weights / weights.sum()
     shapes = shapes - np.einsum("v,nvd->nd", weights, shapes)[:, None]
     mean = shapes.mean(0)
@@ -251,7 +262,9 @@ def _opposite(stem: str, stems: list[str]) -> str | None:
 
 def _one_sided(slider: Slider) -> Slider:
     """Let the positive direction of `decr`-named sliders be the growing one."""
-    if slider.negative and slider.positive[0].endswith(("decr", "down", "in", "backward", "concave", "compress")):
+    if slider.negative and slider.positive[0].endswith(
+        ("decr", "down", "in", "backward", "concave", "compress")
+    ):
         return replace(slider, name=slider.negative[0], negative=slider.positive, positive=slider.negative)
     return slider
 
@@ -271,7 +284,7 @@ def _asymmetries(assets: Assets) -> list[Slider]:
 
 
 def _age_weights(age: np.ndarray) -> dict[str, np.ndarray]:
-    """Blend the ages: young at 25, old at 90, and a trace of child below 25 (grown heads at 18 are near adult)."""
+    """Blend the ages: young at 25, old at 90, and a trace of child below 25 (heads are near adult at 18)."""
     old = np.clip((age - 25.0) / 65.0, 0.0, 1.0)
     child = 0.12 * np.clip((25.0 - age) / 7.0, 0.0, 1.0)
     return {"child": child, "young": 1.0 - old - child, "old": old}

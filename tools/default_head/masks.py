@@ -12,11 +12,15 @@ from morphkit.geometry.normals import vertex_normals
 
 # The left brow from its inner end to its tail, as template vertices, and its half thickness there, mm.
 BROW = (10842, 7233, 7229, 2432, 2434, 2435, 10862, 2423)
-BROW_HALF = np.array([3.6, 4.2, 4.0, 3.6, 3.2, 2.7, 2.0, 1.2])
+BROW_HALF = np.array([2.8, 3.9, 4.0, 3.7, 3.3, 2.8, 2.1, 1.2])
 NOSE_TIP, CHEEK, CHIN, GLABELLA, SUBNASALE, LIP_CORNER = 1475, 8777, 1646, 234, 343, 2618
 LEFT_CANTHI = (3592, 3551)
 NOSTRIL = 2550  # on the rim, to find the inside from
-IRIS_RADIUS, PUPIL_RADIUS = 5.9, 1.9  # millimetres
+EYE_RADIUS, IRIS_RADIUS, PUPIL_RADIUS = (
+    13.0,
+    6.4,
+    2.0,
+)  # millimetres; the iris ends between two rings of vertices
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +41,8 @@ class Regions:
     nostrils: np.ndarray
     eyeballs: np.ndarray
     iris: np.ndarray
+    limbus: np.ndarray
+    corners: np.ndarray
     pupil: np.ndarray
     face: np.ndarray
     neck: np.ndarray
@@ -45,8 +51,7 @@ class Regions:
 def find_regions(assets: Assets, topology: HeadTopology, mean: np.ndarray) -> Regions:
     """Lay the regions out on the mean head (v, 3), millimetres."""
     paint = _Painter(topology, mean)
-    uv = np.zeros((len(mean), 2))
-    uv[topology.faces.ravel()] = topology.uv.reshape(-1, 2)
+    uv = topology.old_uv
     skin = topology.parts == 0
     lips = paint.even(np.where(skin, sample_mask(assets, "lips", uv), 0.0))
     ears = paint.even(np.where(skin, sample_mask(assets, "ears", uv), 0.0))
@@ -67,8 +72,10 @@ def find_regions(assets: Assets, topology: HeadTopology, mean: np.ndarray) -> Re
         "canthus": paint.blob(LEFT_CANTHI[0], 2.6) * skin,
         "nostrils": paint.nostrils() * skin,
         "eyeballs": ball.astype(float),
-        "iris": _fade(off_axis, IRIS_RADIUS, 0.5) * ball,
-        "pupil": _fade(off_axis, PUPIL_RADIUS, 0.4) * ball,
+        "iris": _fade(off_axis, IRIS_RADIUS, 0.4) * ball,
+        "limbus": np.exp(-0.5 * ((off_axis - 5.4) / 0.7) ** 2) * ball,
+        "pupil": _fade(off_axis, PUPIL_RADIUS, 0.9) * ball,
+        "corners": paint.blob(LIP_CORNER, 2.2, (-0.8, 0.0, 0.0)) * skin,
         "face": face,
         "neck": paint.neck() * skin,
     }
@@ -115,7 +122,9 @@ class _Painter:
         """Return the field made left-right symmetric."""
         return 0.5 * (field + field[self.topology.mirror])
 
-    def blob(self, vertex: int, radius: float, offset: tuple[float, float, float] = (0.0, 0.0, 0.0)) -> np.ndarray:
+    def blob(
+        self, vertex: int, radius: float, offset: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    ) -> np.ndarray:
         """Return a Gaussian around a vertex and its mirror image."""
         away = np.linalg.norm(self.left - (self.mean[vertex] + offset), axis=1)
         return np.exp(-0.5 * (away / radius) ** 2)
@@ -127,11 +136,11 @@ class _Painter:
         points = np.stack([np.interp(steps, np.arange(len(line)), line[:, d]) for d in range(3)], axis=1)
         half = np.interp(steps, np.arange(len(line)), BROW_HALF)
         away = np.linalg.norm(self.left[:, None] - points, axis=2)
-        return _fade((away / half).min(1), 1.0, 0.28)
+        return _fade((away / half).min(1), 1.0, 0.42)
 
     def under_eyes(self) -> np.ndarray:
         """Return the hollow below the lower lid."""
-        middle = self.mean[list(LEFT_CANTHI)].mean(0) + (-1.0, -10.0, 0.0)
+        middle = self.mean[list(LEFT_CANTHI)].mean(0) - (1.0, 10.0, 0.0)
         return np.exp(-0.5 * np.sum(((self.left - middle) / (11.0, 4.5, 14.0)) ** 2, axis=1))
 
     def lash(self) -> np.ndarray:
@@ -146,7 +155,7 @@ class _Painter:
     def nostrils(self) -> np.ndarray:
         """Return the nostrils' inside: skin that looks down or inwards just above the nose's base."""
         rim = self.mean[NOSTRIL]
-        away = np.linalg.norm((self.left - (rim + (-1.5, 2.0, -1.0))) / (4.2, 3.6, 5.5), axis=1)
+        away = np.linalg.norm((self.left - rim - (1.0, 3.2, 3.2)) / (3.6, 3.6, 6.0), axis=1)
         return _fade(away, 1.0, 0.25)
 
     def beard(self) -> np.ndarray:
@@ -167,7 +176,9 @@ class _Painter:
         high = y - (self.mean[GLABELLA][1] + 58.0)
         back = (self.mean[3010][2] - 6.0) - z
         limit = self.mean[GLABELLA][1] - 50.0
-        crown = np.maximum(_fade(-high, 0.0, 7.0), _fade(-back + np.clip((y - 60.0) * -0.25, -25, 12), 0.0, 6.0))
+        crown = np.maximum(
+            _fade(-high, 0.0, 7.0), _fade(-back + np.clip((y - 60.0) * -0.25, -25, 12), 0.0, 6.0)
+        )
         return crown * _fade(-(y - limit), 0.0, 10.0)
 
     def face(self) -> np.ndarray:
@@ -186,14 +197,15 @@ class _Painter:
         return _fade(y - jaw, 0.0, 3.0)
 
     def off_gaze_axis(self) -> np.ndarray:
-        """Return each vertex's distance from its eye's forward axis; huge behind the ball's middle."""
+        """Return each eyeball vertex's arc length from its pole, mm; huge elsewhere."""
         away = np.full(len(self.mean), 1e3)
-        for part in (2, 3):
-            ball = self.topology.parts == part
-            centre = self.mean[ball].mean(0)
-            front = ball & (self.mean[:, 2] > centre[2])
-            pole = self.mean[front][np.argmax(self.mean[front, 2])]
-            away[front] = np.linalg.norm(self.mean[front, :2] - pole[:2], axis=1)
+        for part, pole in zip((2, 3), self.topology.eye_poles, strict=True):
+            ball = np.flatnonzero(self.topology.parts == part)
+            rays = self.mean[ball] - self.mean[ball].mean(0)
+            rays /= np.linalg.norm(rays, axis=1, keepdims=True)
+            away[ball] = EYE_RADIUS * np.arccos(
+                np.clip(rays @ rays[np.flatnonzero(ball == pole)[0]], -1.0, 1.0)
+            )
         return away
 
 
