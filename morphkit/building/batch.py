@@ -127,7 +127,8 @@ def _registered(job: _Job, start: float) -> ScanOutcome:
     if result.verdict == "failed":
         return _failed(job, "; ".join(result.reasons), start, 1)
     supported = np.where(result.valid, result.distances, np.nan)
-    strip = registration_strip(prepared.mesh, result.mesh_mm, supported, result.rotation)
+    shown = prepared.raw if np.isfinite(prepared.raw.vertices).all() else prepared.mesh
+    strip = registration_strip(shown, result.mesh_mm, supported, result.rotation)
     write_image(picture_path(job.folder, result.name), strip)
     return _succeeded(job, result, save_registered(job.folder, result), time.perf_counter() - start)
 

@@ -31,6 +31,8 @@ class RegisterSettings:
     Attributes
     ----------
     cleaning, detection, registration, colors : the stages' own settings.
+    detected_inflation : factor on the standard deviations of detected landmarks. One network sets all 478
+        points and its errors go together, so that they say no more than about 50 independent ones.
     texture : whether colours are carried over.
     """
 
@@ -38,6 +40,7 @@ class RegisterSettings:
     detection: ScanLandmarkSettings = field(default_factory=ScanLandmarkSettings)
     registration: RegistrationSettings = field(default_factory=RegistrationSettings)
     colors: ColorSettings = field(default_factory=ColorSettings)
+    detected_inflation: float = 3.0
     texture: bool = True
 
 
@@ -48,6 +51,7 @@ class PreparedScan:
     Attributes
     ----------
     source : its files.
+    raw : as it was delivered, but in millimetres.
     mesh : cleaned, in millimetres, in the scan's own pose.
     landmarks : in the same frame.
     detected : whether they were found on rendered views; else they come from a file.
@@ -58,6 +62,7 @@ class PreparedScan:
     """
 
     source: ScanFile
+    raw: Mesh
     mesh: Mesh
     landmarks: Landmarks
     detected: bool
@@ -126,6 +131,7 @@ def prepare_scan(source: ScanFile, settings: RegisterSettings) -> PreparedScan:
         landmarks = _landmarks(source, cleaned, settings)
     return PreparedScan(
         source=source,
+        raw=replace(raw, vertices=raw.vertices * cleaned.report.scale),
         mesh=cleaned.mesh,
         landmarks=landmarks,
         detected=source.landmarks_path is None,
@@ -187,7 +193,11 @@ def scan_file(path: str | Path) -> ScanFile:
 
 def _landmarks(source: ScanFile, cleaned: CleanedScan, settings: RegisterSettings) -> Landmarks:
     if source.landmarks_path is None:
-        return detect_scan_landmarks(cleaned.mesh, settings.detection).ibug68
+        found = detect_scan_landmarks(cleaned.mesh, settings.detection).mediapipe478
+        deviations = found.standard_deviations
+        if deviations is None:
+            return found
+        return replace(found, standard_deviations=settings.detected_inflation * deviations)
     given = read_landmarks(source.landmarks_path)
     return replace(given, points=given.points * cleaned.report.scale)
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from morphkit.building import ScanOutcome
 
 
-@click.command("build-basis")
+@click.command("build-basis", short_help="A folder of raw scans to a morphable model.")
 @click.argument("scans_dir", type=options.FILE)
 @click.option(
     "-o", "--output", type=options.FILE, required=True, metavar="MODEL.H5", help="The model's file."
@@ -43,7 +43,8 @@ def build_basis(
     """Build a morphable model from a folder of raw face scans.
 
     Every scan is cleaned, placed by landmarks (a sidecar <stem>.landmarks.json, else found on rendered
-    views), and the template is deformed to it. A report with pictures of every scan is written beside the model.
+    views), and the template is deformed to it. A report with a picture of every scan is written beside the
+    model.
     """
     from morphkit.building import build_basis as run
     from morphkit.cli.progress import StageProgress
@@ -70,7 +71,7 @@ def build_basis(
     click.echo(f"Model:  {output}\nReport: {result.report}")
 
 
-@click.command()
+@click.command(short_help="Deform the template to raw scans.")
 @click.argument("scans", type=options.FILE, nargs=-1, required=True, metavar="SCAN...")
 @click.option("-o", "--output", type=options.FILE, required=True, metavar="OUT_DIR", help="Where meshes go.")
 @options.template

@@ -9,7 +9,7 @@ import click
 from morphkit.cli import options
 
 
-@click.command()
+@click.command(short_help="See it all in a few minutes: scans, a model, a fitted photo.")
 @click.option(
     "-o",
     "--output",
@@ -41,7 +41,7 @@ def demo(output: Path, jobs: int | None) -> None:
     )
 
 
-@click.command()
+@click.command(short_help="Say what is installed, which backends work, what to do.")
 @click.pass_context
 def doctor(ctx: click.Context) -> None:
     """Say what is installed, which backends work, and what to do about those that do not."""

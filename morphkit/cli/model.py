@@ -9,7 +9,7 @@ import click
 from morphkit.cli import options
 
 
-@click.command()
+@click.command(short_help="Write random heads of a model.")
 @click.argument("model", type=options.FILE, required=False, metavar="[MODEL.H5]")
 @click.option("-o", "--output", type=options.FILE, required=True, metavar="OUT_DIR", help="Where heads go.")
 @click.option(

@@ -12,7 +12,7 @@ template = click.option(
     "--template",
     type=FILE,
     metavar="MESH|MODEL.H5",
-    help="The mesh that is deformed to every scan, or a model whose mean is it.  [default: the embedded head]",
+    help="The mesh that is deformed to every scan, or a model (its mean).  [default: the embedded head]",
 )
 template_landmarks = click.option(
     "--template-landmarks",

@@ -12,7 +12,7 @@ from morphkit.cli import options
 from morphkit.errors import MorphkitError
 
 
-@click.command()
+@click.command(short_help="Fit a face to each photo.")
 @click.argument("photos", type=options.FILE, nargs=-1, required=True, metavar="PHOTO...")
 @click.option(
     "-o", "--output", type=options.FILE, required=True, metavar="OUT_DIR", help="Gets a folder a photo."

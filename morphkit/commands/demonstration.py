@@ -20,20 +20,23 @@ from morphkit.building.synthetic import scan_head
 from morphkit.commands.photos import fit
 from morphkit.export.build_pictures import contact_sheet, portrait
 from morphkit.export.build_report import ScanRow, model_values, scan_values
+from morphkit.export.fit_pictures import turned_view
 from morphkit.export.html import image_uri, render_report
+from morphkit.fitting import FitResult
+from morphkit.fitting.output import photo_mesh
 from morphkit.geometry.procrustes import fit_similarity
 from morphkit.geometry.similarity import Similarity
-from morphkit.geometry.views import turn
 from morphkit.io.images import read_image
 from morphkit.io.meshes import read_mesh, write_mesh
 from morphkit.mesh import Mesh
-from morphkit.morphable import MorphableModel
+from morphkit.morphable import LinearModel, MorphableModel
 
 _SEED = 2019
 _SHOWN_IN_DETAIL = 4
 _COLUMNS = 8
 _MOST_JOBS = 8
 _MILD_EXPRESSION = 0.25  # of a unit's full strength, at most, and of few units
+_DARKEST, _CLIPPED_SHARE = 0.02, 0.01  # of linear colours
 _PHOTO = "astronaut.jpg"
 _PHOTO_CREDIT = "Photo: Eileen Collins, NASA, public domain."
 
@@ -101,7 +104,6 @@ def demo(
     report("Fitting the photo", 0, 1)
     with resources.as_file(resources.files("morphkit") / "data" / _PHOTO) as photo:
         fitted = fit(photo, folder / "fit", photometric=photometric)
-        photo_image = read_image(photo)
     report("Fitting the photo", 1, 1)
     report("Writing the report", 0, 1)
     errors = _errors(head, people, folder / "work")
@@ -115,7 +117,7 @@ def demo(
         errors=[(name, *(f"{value:.2f}" for value in row)) for name, row in errors.items()],
         **_scan_pictures(head, people, built, folder),
         **model_values(built.model),
-        **_fit_pictures(fitted.mesh, photo_image, folder / "fit"),
+        **_fit_pictures(fitted, folder / "fit"),
     )
     report("Writing the report", 1, 1)
     used = sum(scan.usable for scan in built.scans)
@@ -141,12 +143,23 @@ def _simulate(head: MorphableModel, folder: Path, count: int, report: Progress) 
 
 def _random_person(head: MorphableModel, rng: np.random.Generator) -> Mesh:
     identity = np.clip(rng.standard_normal(head.identity.n_components), -2.5, 2.5)
-    albedo = None if head.albedo is None else np.clip(rng.standard_normal(head.albedo.n_components), -2, 2)
+    albedo = None if head.albedo is None else _natural_albedo(head.albedo, rng)
     expression = None
     if head.expression is not None and head.expression_units is not None:
         names = rng.choice(head.expression_units.names, 3, replace=False)
         expression = head.expression_units.combine({str(n): rng.uniform(0, _MILD_EXPRESSION) for n in names})
     return replace(head.mesh(identity, expression, albedo), uv=None)
+
+
+def _natural_albedo(group: LinearModel, rng: np.random.Generator) -> Float[np.ndarray, "k"]:
+    """Return random albedo coefficients, drawn towards the mean until hardly a colour leaves 0..1.
+
+    Skin tones are not Gaussian: the tails of a linear model are darker than black.
+    """
+    coefficients = rng.standard_normal(group.n_components)
+    while (np.abs(group.instance(coefficients) - 0.5) > 0.5 - _DARKEST).mean() > _CLIPPED_SHARE:
+        coefficients *= 0.85
+    return coefficients
 
 
 def _face_center(head: MorphableModel, mesh: Mesh) -> Float[np.ndarray, "3"]:
@@ -159,20 +172,26 @@ def _errors(
 ) -> dict[str, tuple[float, float, float]]:
     """Return (mean, median, 95 %) distances in millimetres of face vertices from the truth.
 
-    "registered" is what was built; "mean head, placed" is the template moved rigidly onto the truth, the
-    error that one starts from.
+    "mean head, placed" is the template moved rigidly onto the truth, the error that one starts from;
+    "registered" is what was built, over the whole face and where the scan has data.
     """
     face = head.masks["face"]
     mean = head.instance()
-    placed, registered = [], []
+    placed, registered, supported = [], [], []
     for person in people:
         if not data_path(work, person.name).exists():
             continue
-        result = load_registered(work, person.name, head.mesh()).mesh_mm.vertices
+        result = load_registered(work, person.name, head.mesh())
         rigid = fit_similarity(mean[face], person.vertices[face], scale=False).apply(mean)
-        registered.append(np.linalg.norm(result - person.vertices, axis=1)[face])
+        errors = np.linalg.norm(result.mesh_mm.vertices - person.vertices, axis=1)
+        registered.append(errors[face])
+        supported.append(errors[face & result.valid])
         placed.append(np.linalg.norm(rigid - person.vertices, axis=1)[face])
-    sets = {"mean head, placed": placed, "registered": registered}
+    sets = {
+        "mean head, placed": placed,
+        "registered": registered,
+        "registered, where the scan has data": supported,
+    }
     return {name: _summary(np.concatenate(values)) for name, values in sets.items()}
 
 
@@ -216,10 +235,11 @@ def _scan_pictures(
     }
 
 
-def _fit_pictures(mesh: Mesh, photo: np.ndarray, folder: Path) -> dict[str, Any]:
-    turned = [portrait(mesh, turn(yaw=yaw), size=300) for yaw in (-0.9, -0.45, 0.0, 0.45, 0.9)]
+def _fit_pictures(fitted: FitResult, folder: Path) -> dict[str, Any]:
+    mesh, face = photo_mesh(fitted), fitted.model.masks.get("face")
+    turned = [turned_view(mesh, yaw, shown=face, size=320) for yaw in (-0.9, -0.45, 0.0, 0.45, 0.9)]
     return {
-        "photo": image_uri(photo),
+        "photo": image_uri(fitted.photo),
         "overlay": image_uri(read_image(folder / "overlay.png")),
         "turned": image_uri(np.concatenate(turned, axis=1), max_side=None),
         "photo_credit": _PHOTO_CREDIT,

@@ -49,8 +49,8 @@ def detect_landmarks(path: str | Path, output: str | Path | None = None) -> Poin
     ----------
     path : an image, or a mesh (by its suffix).
     output : the folder that gets ``<stem>.landmarks.json`` and ``.png``; None writes nothing. A photo's file
-        lists its faces with box, score, 478 and 68 points in pixels (x right, y down, pixel centres at +0.5); a
-        scan's is a sidecar, iBUG-68 points in the scan's own frame and units.
+        lists its faces with box, score, 478 and 68 points in pixels (x right, y down, pixel centres at +0.5);
+        a scan's is a sidecar, iBUG-68 points in the scan's own frame and units.
 
     Raises
     ------
