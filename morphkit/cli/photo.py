@@ -73,6 +73,9 @@ def landmarks(ctx: click.Context, files: tuple[Path, ...], output: Path) -> None
 
 def _each(ctx: click.Context, files: Sequence[Path], work: Callable[[Path], None]) -> None:
     """Go on past a file that fails and name the failures at the end; a single file's error is raised."""
+    stems = [file.stem for file in files]
+    if len(set(stems)) < len(stems):
+        raise click.UsageError("Two files have the same name; results are named after them, so rename one.")
     failed: dict[Path, MorphkitError] = {}
     for file in files:
         try:

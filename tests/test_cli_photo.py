@@ -1,0 +1,77 @@
+"""Photos through the command line."""
+
+import json
+from importlib import resources
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+from PIL import Image
+
+from morphkit.cli import main
+from morphkit.io.images import write_image
+
+
+@pytest.fixture(scope="module")
+def astronaut(tmp_path_factory):
+    path = tmp_path_factory.mktemp("photo") / "astronaut.jpg"
+    path.write_bytes((resources.files("morphkit") / "data" / "astronaut.jpg").read_bytes())
+    return path
+
+
+@pytest.fixture
+def blank(tmp_path):
+    path = tmp_path / "blank.png"
+    write_image(path, np.full((200, 200, 3), 128, np.uint8))
+    return path
+
+
+def _run(*arguments: object) -> Result:
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+def test_fit_writes_everything(astronaut, tmp_path):
+    result = _run("fit", astronaut, "-o", tmp_path, "--no-photometric")
+    assert result.exit_code == 0, result.output
+    folder = tmp_path / "astronaut"
+    names = {"mesh.obj", "mesh.glb", "overlay.png", "side_by_side.png", "params.json", "camera.json"}
+    assert names | {"landmarks3d.json", "report.html"} <= {path.name for path in folder.iterdir()}
+    assert len(json.loads((folder / "landmarks3d.json").read_text())) == 7
+
+
+def test_fit_goes_on_past_a_photo_without_a_face(astronaut, blank, tmp_path):
+    result = _run("fit", blank, astronaut, "-o", tmp_path / "out", "--no-photometric")
+    assert result.exit_code == 2
+    assert f"1 of 2 failed: {blank}." in result.stderr
+    assert (tmp_path / "out" / "astronaut" / "mesh.obj").exists()
+    assert not (tmp_path / "out" / "blank").exists()
+
+
+@pytest.mark.parametrize("command", ["fit", "landmarks"])
+def test_no_face_no_image_no_file_exit_with_2_and_one_sentence(command, blank, tmp_path):
+    text = tmp_path / "notes.jpg"
+    text.write_text("not an image")
+    for path in (blank, text, tmp_path / "missing.jpg"):
+        result = _run(command, path, "-o", tmp_path / "out")
+        assert result.exit_code == 2
+        assert len(result.stderr.splitlines()) == 1
+        assert str(path) in result.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_landmarks_of_a_photo_are_written_and_drawn(astronaut, tmp_path):
+    result = _run("landmarks", astronaut, "-o", tmp_path)
+    assert result.exit_code == 0, result.output
+    content = json.loads((tmp_path / "astronaut.landmarks.json").read_text())
+    face = content["faces"][0]
+    assert np.array(face["points478"]).shape == (478, 3)
+    assert np.array(face["points68"]).shape == (68, 2)
+    drawn = np.asarray(Image.open(tmp_path / "astronaut.landmarks.png"))
+    assert list(drawn.shape[1::-1]) == content["size"]
+    x, y = np.array(face["points68"])[30].astype(int)
+    assert drawn[y, x, 0] > 200
+    assert drawn[y, x, 2] < 120
+
+
+def test_photos_of_one_name_are_refused(astronaut, tmp_path):
+    assert _run("fit", astronaut, astronaut, "-o", tmp_path).exit_code == 2
