@@ -10,10 +10,20 @@ from head import HeadTopology, sample_mask
 
 from morphkit.geometry.normals import vertex_normals
 
-# The left brow from its inner end to its tail, as template vertices, and its half thickness there, mm.
-BROW = (10842, 7233, 7229, 2432, 2434, 2435, 10862, 2423)
-BROW_HALF = np.array([2.8, 3.9, 4.0, 3.7, 3.3, 2.8, 2.1, 1.2])
-NOSE_TIP, CHEEK, CHIN, GLABELLA, SUBNASALE, LIP_CORNER = 1475, 8777, 1646, 234, 343, 2618
+# The left brow, inner end to tail: middles of template vertices, and its half thickness there, mm.
+BROW = (
+    (10842, 7202),
+    (11206,),
+    (10841,),
+    (2432, 7194),
+    (2434,),
+    (10845, 7234),
+    (2435, 10863),
+    (2460,),
+    (10856,),
+)
+BROW_HALF = np.array([3.0, 3.9, 4.0, 3.8, 3.4, 2.9, 2.3, 1.7, 0.9])
+NOSE_TIP, CHEEK, CHIN, GLABELLA, SUBNASALE, LIP_CORNER, EAR_FRONT = 1475, 8777, 1646, 234, 343, 2618, 3010
 LEFT_CANTHI = (3592, 3551)
 NOSTRIL = 2550  # on the rim, to find the inside from
 EYE_RADIUS, IRIS_RADIUS, PUPIL_RADIUS = (
@@ -131,7 +141,7 @@ class _Painter:
 
     def brows(self) -> np.ndarray:
         """Return the eyebrows: a band around a polyline, thinning towards its tail."""
-        line = self.mean[list(BROW)]
+        line = np.array([self.mean[list(place)].mean(0) for place in BROW])
         steps = np.linspace(0, len(line) - 1, 80)
         points = np.stack([np.interp(steps, np.arange(len(line)), line[:, d]) for d in range(3)], axis=1)
         half = np.interp(steps, np.arange(len(line)), BROW_HALF)
@@ -161,7 +171,7 @@ class _Painter:
     def beard(self) -> np.ndarray:
         """Return the beard's ground: moustache, chin and jaw up to the sideburns."""
         x, y, z = self.left.T
-        corner, ear = self.mean[LIP_CORNER], self.mean[3010]
+        corner, ear = self.mean[LIP_CORNER], self.mean[EAR_FRONT]
         share = np.clip((z - corner[2]) / (ear[2] - corner[2]), 0.0, 1.0)
         top = (1 - share) * (corner[1] + 6.0) + share * (ear[1] + 26.0)
         upper = _fade(np.abs(x), 24.0, 5.0) * _fade(y - (self.mean[SUBNASALE][1] - 2.0), 0.0, 1.2)
@@ -172,19 +182,17 @@ class _Painter:
 
     def scalp(self) -> np.ndarray:
         """Return where a head of hair would root: behind a line over the forehead, temples and ears."""
-        _, y, z = self.left.T
-        high = y - (self.mean[GLABELLA][1] + 58.0)
-        back = (self.mean[3010][2] - 6.0) - z
-        limit = self.mean[GLABELLA][1] - 50.0
-        crown = np.maximum(
-            _fade(-high, 0.0, 7.0), _fade(-back + np.clip((y - 60.0) * -0.25, -25, 12), 0.0, 6.0)
-        )
-        return crown * _fade(-(y - limit), 0.0, 10.0)
+        x, y, z = self.left.T
+        glabella, ear = self.mean[GLABELLA][1], self.mean[EAR_FRONT][2]
+        over = _fade((glabella + 56.0 - 0.12 * np.maximum(x - 20.0, 0.0)) - y, 0.0, 9.0)
+        temple = ear - 6.0 + np.clip((y - (glabella - 34.0)) * 0.55, 0.0, 30.0)
+        behind = _fade(z - temple, 0.0, 9.0)
+        return np.maximum(over, behind) * _fade(-(y - (glabella - 50.0)), 0.0, 10.0)
 
     def face(self) -> np.ndarray:
         """Return the face: from chin to hairline and to the front of the ears."""
         _, y, z = self.left.T
-        ahead = _fade(-(z - (self.mean[3010][2] + 2.0)), 0.0, 1.0)
+        ahead = _fade(-(z - (self.mean[EAR_FRONT][2] + 2.0)), 0.0, 1.0)
         below = _fade(y - (self.mean[GLABELLA][1] + 50.0), 0.0, 1.0)
         jaw = self.mean[CHIN][1] - 4.0 + np.clip((self.mean[CHIN][2] - z) * 0.55, -20.0, 60.0)
         under = _fade(-(y - jaw), 0.0, 1.0)
