@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Float, UInt8
 
 from morphkit.export.camera import PhotoCamera
 from morphkit.export.fit_pictures import crop, face_window, side_by_side, turned_view
@@ -50,7 +50,7 @@ def fit_pictures(
     mesh: Mesh,
     normals: Float[np.ndarray, "v 3"],
     lit_colors: Float[np.ndarray, "v 3"] | None,
-    face_mask: Bool[np.ndarray, "v"],
+    opacity: Float[np.ndarray, "v"],
     *,
     size: int = 512,
 ) -> FitPictures:
@@ -63,14 +63,14 @@ def fit_pictures(
     mesh : head frame, with the colours that the turned views show.
     normals : (v, 3) unit vertex normals, head frame.
     lit_colors : (v, 3) the model's linear colours under the photo's light; None draws clay in their place.
-    face_mask : (v,) the vertices that are laid over the photo.
+    opacity : (v,) 0..1, what of the mesh is laid over the photo; above a half, the views are framed by it.
     size : of the close pictures, pixels.
     """
-    shown = face_mask[mesh.faces].all(axis=1)
+    face_mask = opacity > 0.5
     clay = clay_colors(normals @ camera.R.T)
     lit = clay if lit_colors is None else lit_colors
-    overlay = composite(photo, draw_face(camera, mesh.vertices, mesh.faces, lit, shown))
-    bare = composite(photo, draw_face(camera, mesh.vertices, mesh.faces, clay, shown))
+    overlay = composite(photo, draw_face(camera, mesh.vertices, mesh.faces, lit, opacity))
+    bare = composite(photo, draw_face(camera, mesh.vertices, mesh.faces, clay, opacity))
     window = face_window(camera, mesh.vertices[face_mask])
     return FitPictures(
         overlay,

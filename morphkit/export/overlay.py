@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float, Int, UInt8
+from jaxtyping import Float, Int, UInt8
 
 from morphkit.export.camera import PhotoCamera
 from morphkit.geometry.raster import RasterBuffer, rasterize
@@ -44,7 +44,7 @@ def draw_face(
     vertices: Float[np.ndarray, "v 3"],
     faces: Int[np.ndarray, "f 3"],
     colors: Float[np.ndarray, "v 3"],
-    shown: Bool[np.ndarray, "f"] | None = None,
+    opacity: Float[np.ndarray, "v"] | None = None,
 ) -> Layer:
     """Draw vertex colours through a photo's camera.
 
@@ -53,18 +53,18 @@ def draw_face(
     camera : the photo's.
     vertices, faces : the mesh, head frame.
     colors : (v, 3) linear RGB as the photo would show them (albedo times light).
-    shown : which triangles are drawn; the others still hide what lies behind them. None draws all.
+    opacity : (v,) 0..1; what is transparent still hides what lies behind it. None is 1 everywhere.
     """
-    shown = np.ones(len(faces), dtype=bool) if shown is None else shown
-    left, top, width, height = _window(camera, vertices[np.unique(faces[shown])])
+    opacity = np.ones(len(vertices)) if opacity is None else opacity
+    left, top, width, height = _window(camera, vertices[opacity > 0] if opacity.any() else vertices)
     fine = 2 if max(width, height) <= _FINE_SIDE else 1
     window = camera.cropped(float(left), float(top), fine * width, fine * height, float(fine))
     seen = rasterize_upright(window, vertices, faces)
-    drawn = (seen.face_index >= 0) & shown[np.maximum(seen.face_index, 0)]
+    drawn = seen.face_index >= 0
+    attributes = np.column_stack([colors * opacity[:, None], opacity]).astype(np.float32)
+    corners = attributes[faces[seen.face_index[drawn]]]
     image = np.zeros((*drawn.shape, 4), dtype=np.float32)
-    corners = colors[faces[seen.face_index[drawn]]]
-    image[drawn, :3] = np.einsum("nk,nkc->nc", seen.barycentrics[drawn], corners)
-    image[drawn, 3] = 1.0
+    image[drawn] = np.einsum("nk,nkc->nc", seen.barycentrics[drawn], corners)
     image = image.reshape(height, fine, width, fine, 4).mean(axis=(1, 3))
     return Layer(left, top, image[..., :3], image[..., 3])
 

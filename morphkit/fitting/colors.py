@@ -31,6 +31,7 @@ class PhotometricEnergy:
     settings : weights.
     deviation : of a colour residual.
     start_light : scales the light's prior.
+    shape_held : whether camera, identity and expression are held.
     """
 
     model: DenseModel
@@ -39,6 +40,7 @@ class PhotometricEnergy:
     settings: PhotometricSettings
     deviation: float
     start_light: Float[np.ndarray, "9 3"]
+    shape_held: bool = False
 
     def energy(self, look: Look, picture: Picture) -> float:
         """Return the energy of a drawn look."""
@@ -78,6 +80,9 @@ class PhotometricEnergy:
         prior = self._light_prior()
         hessian[n + a :, n + a :] += prior + 1e-9 * np.eye(27)
         gradient[n + a :] += prior @ look.light.ravel()
+        if self.shape_held:
+            gradient[:n] = 0.0
+            hessian[:n, n:] = hessian[n:, :n] = 0.0
         return hessian, gradient
 
     def _light_prior(self) -> Float[np.ndarray, "27 27"]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int
 
 from morphkit.export.appearance import blended_colors, photo_colors, visibility
 from morphkit.export.camera import CONVENTIONS
@@ -23,7 +23,9 @@ from morphkit.io.meshes import write_mesh
 from morphkit.mesh import Mesh
 
 _PACKAGES = ("morphkit-3dmm", "numpy", "torch", "numba")
+_DIMMEST, _BRIGHTEST = 0.75, 1.3  # of the face's usual light, for what the photo did not show
 _FEATHER = 4  # rings of triangles over which the photo's colours fade out beyond the face
+_EDGE = 2  # rings over which the overlay fades out within it
 
 
 def write_fit(result: FitResult, folder: Path | str) -> None:
@@ -53,7 +55,9 @@ def photo_mesh(result: FitResult) -> Mesh:
     mirrored vertex in this side's light, and failing that (and off the face, where hair and background lie)
     the model's albedo under the photo's light.
     """
-    trust = visibility(result.camera, result.vertices, result.model.faces) * _on_face(result)
+    trust = visibility(result.camera, result.vertices, result.model.faces) * _faded(
+        face_mask(result.model), result.model.faces, _FEATHER
+    )
     seen = photo_colors(result.photo, result.camera, result.vertices)
     colors = blended_colors(seen, trust, _model_colors(result, seen, trust), result.model.mirror)
     return Mesh(result.vertices, result.model.faces, colors=colors.astype(np.float32), source=result.source)
@@ -62,8 +66,8 @@ def photo_mesh(result: FitResult) -> Mesh:
 def draw_fit(result: FitResult, mesh: Mesh) -> FitPictures:
     """Return the pictures of a fit; `mesh` is what the turned views show."""
     normals = vertex_normals(result.vertices, result.model.faces)
-    mask = face_mask(result.model)
-    return fit_pictures(result.photo, result.camera, mesh, normals, result.lit_colors, mask)
+    opacity = _faded(face_mask(result.model), result.model.faces, -_EDGE)
+    return fit_pictures(result.photo, result.camera, mesh, normals, result.lit_colors, opacity)
 
 
 def camera_values(result: FitResult) -> dict[str, Any]:
@@ -107,23 +111,28 @@ def _unit_strengths(result: FitResult) -> dict[str, float]:
     return dict(zip(units.names, strengths.round(4).tolist(), strict=True))
 
 
-def _on_face(result: FitResult) -> Float[np.ndarray, "v"]:
-    """Return 1 on the face, falling to 0 over a few rings of triangles beyond it."""
-    faces, mask = result.model.faces, face_mask(result.model)
-    rings = [mask]
-    for _ in range(_FEATHER):
-        rings.append(dilate(rings[-1], faces))
-    return np.mean(rings, axis=0)
+def _faded(mask: Bool[np.ndarray, "v"], faces: Int[np.ndarray, "f 3"], rings: int) -> Float[np.ndarray, "v"]:
+    """Return 1 in a region, falling to 0 over `rings` rings of triangles outside it (inside, if negative)."""
+    region = mask if rings > 0 else ~mask
+    grown = [dilate(region, faces, n) for n in range(abs(rings) + 1)]
+    faded: np.ndarray = np.mean(grown, axis=0)
+    return faded if rings > 0 else 1.0 - faded
 
 
 def _model_colors(
     result: FitResult, seen: Float[np.ndarray, "v 3"], trust: Float[np.ndarray, "v"]
 ) -> Float[np.ndarray, "v 3"]:
-    """Return the model's lit colours, or where it has none the photo's mean skin."""
-    if result.lit_colors is not None:
-        return result.lit_colors
+    """Return the model's colours for what the photo did not show, or where it has none the photo's mean skin.
+
+    The light that a face shows says nothing of the light behind it, so brightness stays near the face's own.
+    """
     trusted = trust > 0.5 * trust.max()
-    return np.tile(np.median(seen[trusted], axis=0), (len(seen), 1))
+    if result.lit_colors is None or result.albedo_colors is None:
+        return np.tile(np.median(seen[trusted], axis=0), (len(seen), 1))
+    albedo = np.maximum(result.albedo_colors, 1e-3)
+    brightness = result.lit_colors / albedo
+    usual = np.median(brightness[trusted], axis=0)
+    return albedo * brightness.clip(_DIMMEST * usual, _BRIGHTEST * usual)
 
 
 def _write_report(result: FitResult, pictures: FitPictures, path: Path) -> None:

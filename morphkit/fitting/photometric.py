@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -25,7 +25,7 @@ class PhotometricFit:
     Attributes
     ----------
     look : face, albedo and light.
-    energies : after each accepted step; they are comparable within a level only.
+    energies : after each accepted step, over all levels; they are comparable within a level only.
     converged : whether the last level ended by its tolerance.
     """
 
@@ -70,7 +70,9 @@ def fit_colors(
         sparse = LandmarkEnergy(observe(look.face), focal_prior, settings.landmark)
         look, trace, converged = _fit_level(look, model, window, sparse, photometric, rasterizer)
         energies += trace
-    return PhotometricFit(look, tuple(energies), converged)
+    skin = replace(photometric, points=photometric.albedo_points)
+    look, trace, _ = _fit_level(look, model, window, sparse, skin, rasterizer, shape_held=True)
+    return PhotometricFit(look, tuple(energies + trace), converged)
 
 
 def _face_pixels(model: DenseModel, face: Face) -> Float[np.ndarray, "n 2"]:
@@ -85,6 +87,8 @@ def _fit_level(
     sparse: LandmarkEnergy,
     settings: PhotometricSettings,
     rasterizer: Rasterizer,
+    *,
+    shape_held: bool = False,
 ) -> tuple[Look, list[float], bool]:
     """Descend at one size of the window."""
     with torch.no_grad():
@@ -93,7 +97,7 @@ def _fit_level(
             look = look_light(look, picture, window, settings)
             picture = draw(look, model, window, rasterizer)
         deviation = residual_deviation(picture, window, settings)
-        problem = PhotometricEnergy(model, window, sparse, settings, deviation, look.light)
+        problem = PhotometricEnergy(model, window, sparse, settings, deviation, look.light, shape_held)
         energy, damping = problem.energy(look, picture), 1e-3
         trace = [energy]
         for _ in range(settings.iterations):

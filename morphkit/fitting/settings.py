@@ -56,7 +56,9 @@ class PhotometricSettings:
     sizes : side of the face's window in pixels, one for each level of the pyramid.
     iterations : Gauss–Newton steps at each level.
     samples : at most so many pixels are compared at a level.
-    points : how many independent pixels the comparison is worth: neighbours go wrong together.
+    points : how many independent pixels the comparison is worth for camera and shape: neighbours go wrong
+        together, and what the albedo cannot explain bends the shape.
+    albedo_points : the same for albedo and light, which are fitted once more with the shape held.
     least_deviation : floor of the colour residuals' standard deviation, which is estimated from the photo.
     outlier : residuals beyond so many standard deviations lose their say (Geman–McClure): hair, glasses, a
         microphone.
@@ -70,6 +72,7 @@ class PhotometricSettings:
     iterations: int = 6
     samples: int = 6000
     points: float = 40.0
+    albedo_points: float = 2000.0
     least_deviation: float = 0.02
     outlier: float = 3.0
     albedo_weight: float = 1.0
