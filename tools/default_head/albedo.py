@@ -43,8 +43,8 @@ MOUTH = np.array([0.060, 0.016, 0.014])
 NOSTRIL = np.array([0.050, 0.018, 0.013])
 # Skin tones are drawn Gaussian in luminance (mean, standard deviation), as the linear model that is fitted to
 # them will have it, and for a share of the people evenly over the scale, so that its ends stay within reach.
-EVEN_SHARE = 0.22
-LUMINANCE = (0.46, 0.175)
+EVEN_SHARE = 0.36
+LUMINANCE = (0.47, 0.18)
 LIGHTEST, DARKEST = 0.0, 9.0  # the Monk scale as a coordinate
 MOTTLES = 26
 
