@@ -157,9 +157,17 @@ def _natural_albedo(group: LinearModel, rng: np.random.Generator) -> Float[np.nd
     Skin tones are not Gaussian: the tails of a linear model are darker than black.
     """
     coefficients = rng.standard_normal(group.n_components)
-    while (np.abs(group.instance(coefficients) - 0.5) > 0.5 - _DARKEST).mean() > _CLIPPED_SHARE:
-        coefficients *= 0.85
-    return coefficients
+    allowed = _out_of_gamut(group, np.zeros(0)) + _CLIPPED_SHARE  # pupils and nostrils are black
+    for shrinkage in 0.85 ** np.arange(12):
+        if _out_of_gamut(group, shrinkage * coefficients) <= allowed:
+            return shrinkage * coefficients
+    return np.zeros_like(coefficients)
+
+
+def _out_of_gamut(group: LinearModel, coefficients: Float[np.ndarray, "c"]) -> float:
+    """Return the share of colour values that lie (nearly) outside 0..1."""
+    colors = group.instance(coefficients)
+    return float(((colors < _DARKEST) | (colors > 1.0)).mean())
 
 
 def _face_center(head: MorphableModel, mesh: Mesh) -> Float[np.ndarray, "3"]:
