@@ -1,9 +1,9 @@
 """The fine stage: every vertex moves onto the scan along its normal, held by bending energy.
 
 The unknown is the displacement u that the coarse stage could not express. It minimises
-sum_i w_i (n_i . (x_i + u_i - y_i))^2 + stiffness |L u|^2. The point-to-plane term couples x, y and z; instead of
-a system three times as large, each right-hand side takes the projection of the current point onto the plane as
-its target and reuses one factorisation (a majorisation, so the energy only falls).
+sum_i w_i (n_i . (x_i + u_i - y_i))^2 + stiffness |L u|^2. The point-to-plane term couples x, y and z; instead
+of a system three times as large, each right-hand side takes the projection of the current point onto the
+plane as its target and reuses one factorisation (a majorisation, so the energy only falls).
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from scipy import sparse
 from scipy.sparse import linalg as sparse_linalg
 
 from morphkit.geometry.normals import vertex_normals
+from morphkit.registration.pairs import robust_weight
 from morphkit.registration.prepared import PreparedTemplate
 from morphkit.registration.settings import FineSettings
 from morphkit.registration.target import SurfaceMatches, Target
@@ -44,7 +45,7 @@ def fit_fine(
 def _belief(match: SurfaceMatches, normals: np.ndarray, cutoff: float) -> np.ndarray:
     cosine = np.clip(np.einsum("vd,vd->v", match.normals, normals), 0, 1)
     distance = np.where(match.usable, match.closest.distances, 0.0)
-    return match.usable * cosine**2 / (1 + (distance / cutoff) ** 2) ** 2
+    return match.usable * cosine**2 * robust_weight(distance, cutoff)
 
 
 def _descend(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float
 
+from morphkit.registration.pairs import robust_weight
 from morphkit.registration.prepared import LandmarkPairs
 from morphkit.registration.ridge import Observations
 from morphkit.registration.target import Target
@@ -12,7 +13,8 @@ from morphkit.registration.target import Target
 _GAUSSIAN = 1.4826  # median absolute deviation to standard deviation
 _ON_SURFACE = 0.25
 _PLAUSIBLE = (0.5, 4.0)
-_OUTLIER = 4.0
+_OUTLIER = 6.0
+_FAR = 12.0
 
 
 class LandmarkEvidence:
@@ -36,13 +38,15 @@ class LandmarkEvidence:
     def observations(self, coefficients: Float[np.ndarray, "3 k"] | None) -> Observations:
         """Return the observations, weighed by how far the deformation of `coefficients` leaves them off.
 
-        The weights are those of a heavy-tailed (Cauchy) error: a landmark off by many of its standard
-        deviations loses its say, the others keep theirs.
+        A landmark off by many of its standard deviations loses its say, the others keep theirs. Before there
+        is a deformation, those far from where the placed template has them lose it.
         """
-        precision = self._deviations**-2.0
-        if coefficients is not None:
+        if coefficients is None:
+            weights = robust_weight(np.linalg.norm(self._displacements, axis=1), _FAR)
+        else:
             off = np.linalg.norm(self._displacements - self._pairs.prior.displace(coefficients), axis=1)
-            precision = precision / (1 + (off / (_OUTLIER * self._deviations)) ** 2)
+            weights = robust_weight(off / self._deviations, _OUTLIER)
+        precision = weights * self._deviations**-2.0
         return Observations(
             prior=self._pairs.prior,
             displacements=self._displacements,

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 from jaxtyping import Float
+from threadpoolctl import threadpool_limits
 
 from morphkit.errors import RegistrationError
 from morphkit.geometry.normals import vertex_normals
@@ -63,6 +64,20 @@ def register(
     settings = settings or RegistrationSettings()
     report = progress or _silent
     _check_scan(scan)
+    # one BLAS thread: the matrices are small, spinning threads cost more than they give on a busy machine,
+    # and the sums do not depend on the machine
+    with threadpool_limits(limits=1, user_api="blas"):
+        return _register(scan, template, landmarks, settings, project, report)
+
+
+def _register(
+    scan: Mesh,
+    template: Template,
+    landmarks: Landmarks | None,
+    settings: RegistrationSettings,
+    project: Project | None,
+    report: Progress,
+) -> RegistrationResult:
     timings: dict[str, float] = {}
     with _timed(timings, "prepare"):
         prepared = prepare_template(template, settings)
@@ -156,7 +171,14 @@ def _conclude(
     match = target.match(vertices, None, 0.0, None)
     valid = gate(match, vertex_normals(vertices, mesh.faces), prepared.passive, settings.gates)
     diagnosis = diagnose(
-        prepared, vertices, valid, match.closest.distances, pairs, similarity, _judged(template, prepared)
+        prepared,
+        vertices,
+        valid,
+        match.closest.distances,
+        pairs,
+        similarity,
+        coarse.strain,
+        _judged(template, prepared),
     )
     verdict, reasons = judge(diagnosis)
     placed = similarity.apply(vertices)

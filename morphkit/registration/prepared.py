@@ -11,7 +11,6 @@ from jaxtyping import Bool, Float, Int
 from morphkit.geometry.laplacian import uniform_laplacian
 from morphkit.geometry.topology import boundary_vertices, connected_components
 from morphkit.mesh import Landmarks, Mesh, Template
-from morphkit.registration.exposure import exposed_vertices
 from morphkit.registration.prior import DeformationPrior, farthest_points, gaussian_process_prior
 from morphkit.registration.settings import RegistrationSettings
 
@@ -29,8 +28,7 @@ class PreparedTemplate:
     subset : (n,) vertices that the coarse stage uses.
     subset_prior : the prior there.
     border : (v,) vertices on the template's border.
-    passive : (v,) vertices that follow their surroundings instead of the scan: eyeballs, other small parts, and
-        what no scanner sees.
+    passive : (v,) vertices that follow their surroundings instead of the scan: eyeballs, other small parts.
     components : (v,) component numbers.
     bending : (v, v) sparse squared Laplacian.
     """
@@ -93,7 +91,6 @@ def _prepare(mesh: Mesh, eyes: _Identity, settings: RegistrationSettings) -> Pre
     components = connected_components(faces, count)
     sizes = np.bincount(components)
     passive = (sizes < _SMALL_COMPONENT * sizes.max())[components]
-    passive |= ~exposed_vertices(mesh)
     if eyes.array is not None:
         passive |= eyes.array
     p = settings.prior

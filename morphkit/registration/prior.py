@@ -2,7 +2,8 @@
 
 The displacement field u is Gaussian with covariance k(x, y) + s S k(x, mirror(y)), where k sums Gaussian
 kernels of several widths, S = diag(-1, 1, 1) and s says how symmetric faces are (Gerig et al. 2018,
-section 3.2). Because S is diagonal the three components are independent: x has one basis, y and z share another.
+section 3.2). Because S is diagonal the three components are independent: x has one basis, y and z share
+another.
 """
 
 from __future__ import annotations

@@ -51,10 +51,12 @@ class CoarseSettings:
     ----------
     vertex_count, sample_count : template vertices and scan points that take part.
     soft_iterations, surface_iterations : of the two halves.
+    guiding_landmarks : so many make the soft half needless: their own fit starts near enough.
+    annealed_iterations : surface iterations after which everything below has reached its last value.
     neighbours : of a soft correspondence.
     normal_weight : millimetres that a unit difference of normals is worth when neighbours are sought.
     push_weight : of the matches from scan to template beside those from template to scan.
-    first_rank : basis functions in the first iteration; it grows to the prior's.
+    first_rank : basis functions in the first iteration, guided and not; the number grows to the prior's.
     along : standard deviation of an observation along the surface normal, first and last.
     across : the same in the tangent plane, where a closest point says little.
     cutoff : distance at which a match loses three quarters of its weight, first and last.
@@ -65,15 +67,17 @@ class CoarseSettings:
 
     vertex_count: int = 2500
     sample_count: int = 6000
-    soft_iterations: int = 12
-    surface_iterations: int = 8
+    soft_iterations: int = 25
+    guiding_landmarks: int = 12
+    surface_iterations: int = 12
+    annealed_iterations: int = 5
     neighbours: int = 3
     normal_weight: float = 12.0
     push_weight: float = 0.5
-    first_rank: int = 60
+    first_rank: tuple[int, int] = (60, 15)
     along: tuple[float, float] = (3.0, 1.0)
     across: tuple[float, float] = (6.0, 6.0)
-    cutoff: tuple[float, float] = (12.0, 1.5)
+    cutoff: tuple[float, float] = (12.0, 3.0)
     landmark_deviation: float = 1.0
     project_deviation: float = 2.0
 

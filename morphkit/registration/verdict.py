@@ -26,14 +26,16 @@ class Diagnosis:
     distance : mean distance of that area to the scan, millimetres.
     landmark_error : median distance of the registered landmarks to the given ones, millimetres; None without.
     flipped : share of triangles that turned over.
-    scale : of the similarity.
+    strain : how unlikely the prior finds the deformation; about one for a face.
+    resizing : logarithm of the scale when the placement was searched for; None when landmarks gave it.
     """
 
     covered: float
     distance: float
     landmark_error: float | None
     flipped: float
-    scale: float
+    strain: float
+    resizing: float | None
 
 
 _LIMITS = (
@@ -42,6 +44,8 @@ _LIMITS = (
     ("distance", 0.5, 1.0, True, "the surface lies {:.1f} mm from the scan"),
     ("landmark_error", 5.0, 9.0, True, "landmarks are off by {:.1f} mm"),
     ("flipped", 0.005, 0.03, True, "{:.1%} of the triangles are folded over"),
+    ("strain", 1.6, 2.4, True, "the shape is unlike a face (strain {:.1f}, a face has about 1)"),
+    ("resizing", 0.35, 0.7, True, "the scan's size is unlike the template's: is it in millimetres?"),
 )
 
 
@@ -64,6 +68,7 @@ def diagnose(
     distances: Float[np.ndarray, "v"],
     landmarks: LandmarkPairs | None,
     similarity: Similarity,
+    strain: float,
     judged: Bool[np.ndarray, "v"],
 ) -> Diagnosis:
     """Return the figures; `judged` are the vertices that a scan of a face should cover."""
@@ -83,7 +88,8 @@ def diagnose(
         distance=float((supported * np.where(valid, distances, 0)).sum() / max(supported.sum(), 1e-12)),
         landmark_error=error,
         flipped=float(size[flipped].sum() / size.sum()),
-        scale=similarity.scale,
+        strain=strain,
+        resizing=abs(float(np.log(similarity.scale))) if landmarks is None else None,
     )
 
 
