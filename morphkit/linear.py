@@ -200,7 +200,7 @@ def cross_gram(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 def solve_coefficients(
     gram: np.ndarray, seen: np.ndarray, deviations: np.ndarray, noise_variance: float
 ) -> np.ndarray:
-    """Minimise |r − B σ c|² + noise_variance |c|² over c, given the Gram matrix BᵀB and `seen`, Bᵀr; the least-norm minimum."""
+    """Return the least-norm c of min |r − B σ c|² + noise_variance |c|²; gram is BᵀB, seen is Bᵀr."""
     normal = deviations[:, None] * gram * deviations + noise_variance * np.eye(len(deviations))
     solution: np.ndarray = np.linalg.lstsq(normal, deviations * seen, rcond=None)[0]
     return solution
