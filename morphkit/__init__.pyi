@@ -14,4 +14,36 @@ from .mesh import Landmarks, Mesh, Template
 from .model import FaceModel
 from .morphable import LinearModel, MorphableModel
 
+__all__ = [
+    "BadInputError",
+    "FaceModel",
+    "FitResult",
+    "FitSettings",
+    "Landmarks",
+    "LinearModel",
+    "Mesh",
+    "MorphableModel",
+    "MorphkitError",
+    "NoFaceError",
+    "Template",
+    "build_basis",
+    "demo",
+    "detect_landmarks",
+    "doctor",
+    "fit",
+    "fit_image",
+    "info",
+    "load_default_model",
+    "load_model",
+    "read_image",
+    "read_landmarks",
+    "read_mesh",
+    "register",
+    "sample",
+    "save_model",
+    "write_image",
+    "write_landmarks",
+    "write_mesh",
+]
+
 __version__: str

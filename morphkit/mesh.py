@@ -21,7 +21,8 @@ class Mesh:
     colors : (v, 3) float32, linear RGB in 0..1; NaN rows where the colour is unknown.
     uv : (f, 3, 2) float32, one coordinate per triangle corner (so seams split nothing), v up.
     texture : (h, w, 3) uint8, the sRGB-encoded image that `uv` points into, row 0 at the top. It stays
-        encoded because a decoded 8k texture is 800 MB; `geometry.sampling.surface_colors` decodes what it reads.
+        encoded because a decoded 8k texture is 800 MB; `geometry.sampling.surface_colors` decodes what it
+        reads.
     source : the file it came from, for messages.
     """
 
