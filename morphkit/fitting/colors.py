@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -31,7 +32,7 @@ class PhotometricEnergy:
     settings : weights.
     deviation : of a colour residual.
     start_light : scales the light's prior.
-    shape_held : whether camera, identity and expression are held.
+    hold : which half stands still, camera and shape or the albedo; the light always moves.
     """
 
     model: DenseModel
@@ -40,7 +41,7 @@ class PhotometricEnergy:
     settings: PhotometricSettings
     deviation: float
     start_light: Float[np.ndarray, "9 3"]
-    shape_held: bool = False
+    hold: Literal["shape", "albedo"] = "albedo"
 
     def energy(self, look: Look, picture: Picture) -> float:
         """Return the energy of a drawn look."""
@@ -80,9 +81,10 @@ class PhotometricEnergy:
         prior = self._light_prior()
         hessian[n + a :, n + a :] += prior + 1e-9 * np.eye(27)
         gradient[n + a :] += prior @ look.light.ravel()
-        if self.shape_held:
-            gradient[:n] = 0.0
-            hessian[:n, n:] = hessian[n:, :n] = 0.0
+        held = slice(0, n) if self.hold == "shape" else slice(n, n + a)
+        kept = hessian[held, held].diagonal().copy()
+        gradient[held], hessian[held], hessian[:, held] = 0.0, 0.0, 0.0
+        hessian[held, held] = np.diag(kept)
         return hessian, gradient
 
     def _light_prior(self) -> Float[np.ndarray, "27 27"]:

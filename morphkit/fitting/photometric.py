@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 import torch
@@ -65,13 +66,14 @@ def fit_colors(
     look = Look(face, np.zeros(model.albedo.shape[2]), np.zeros((9, 3)))
     energies: list[float] = []
     converged = False
+    skin = replace(photometric, points=photometric.albedo_points)
     for size in photometric.sizes:
         window = cut_window(photo, _face_pixels(model, look.face), size)
         sparse = LandmarkEnergy(observe(look.face), focal_prior, settings.landmark)
-        look, trace, converged = _fit_level(look, model, window, sparse, photometric, rasterizer)
-        energies += trace
-    skin = replace(photometric, points=photometric.albedo_points)
-    look, trace, _ = _fit_level(look, model, window, sparse, skin, rasterizer, shape_held=True)
+        look, first, _ = _fit_level(look, model, window, sparse, skin, rasterizer, "shape")
+        look, second, converged = _fit_level(look, model, window, sparse, photometric, rasterizer, "albedo")
+        energies += [*first, *second]
+    look, trace, _ = _fit_level(look, model, window, sparse, skin, rasterizer, "shape")
     return PhotometricFit(look, tuple(energies + trace), converged)
 
 
@@ -87,8 +89,7 @@ def _fit_level(
     sparse: LandmarkEnergy,
     settings: PhotometricSettings,
     rasterizer: Rasterizer,
-    *,
-    shape_held: bool = False,
+    hold: Literal["shape", "albedo"],
 ) -> tuple[Look, list[float], bool]:
     """Descend at one size of the window."""
     with torch.no_grad():
@@ -97,7 +98,7 @@ def _fit_level(
             look = look_light(look, picture, window, settings)
             picture = draw(look, model, window, rasterizer)
         deviation = residual_deviation(picture, window, settings)
-        problem = PhotometricEnergy(model, window, sparse, settings, deviation, look.light, shape_held)
+        problem = PhotometricEnergy(model, window, sparse, settings, deviation, look.light, hold)
         energy, damping = problem.energy(look, picture), 1e-3
         trace = [energy]
         for _ in range(settings.iterations):

@@ -32,14 +32,14 @@ class LandmarkSettings:
     focal_deviation: float = 0.1
     exif_focal_deviation: float = 0.05
     feature_deviation: float = 2.5
-    dense_deviation: float = 5.0
+    dense_deviation: float = 10.0
     contour_deviation: float = 5.0
     iris_deviation: float = 2.5
     given_deviation: float = 2.0
     detector_points: float = 100.0
     huber: float = 2.0
     identity_weight: float = 1.0
-    expression_weight: float = 1.0
+    expression_weight: float = 2.0
     rounds: int = 5
     iterations: int = 12
     tolerance: float = 1e-4
@@ -69,9 +69,9 @@ class PhotometricSettings:
     """
 
     sizes: tuple[int, ...] = (96, 192)
-    iterations: int = 6
+    iterations: int = 4
     samples: int = 6000
-    points: float = 40.0
+    points: float = 30.0
     albedo_points: float = 2000.0
     least_deviation: float = 0.02
     outlier: float = 3.0
