@@ -68,6 +68,8 @@ def build_basis(
     click.echo(
         f"{used} of {len(result.scans)} scans, {model.identity.basis.shape[1]} modes of shape{albedo}."
     )
+    for note in model.provenance["notes"]:
+        click.echo(note)
     click.echo(f"Model:  {output}\nReport: {result.report}")
 
 

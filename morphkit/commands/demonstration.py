@@ -244,8 +244,8 @@ def _scan_pictures(
 
 
 def _fit_pictures(fitted: FitResult, folder: Path) -> dict[str, Any]:
-    mesh, face = photo_mesh(fitted), fitted.model.masks.get("face")
-    turned = [turned_view(mesh, yaw, shown=face, size=320) for yaw in (-0.9, -0.45, 0.0, 0.45, 0.9)]
+    mesh = photo_mesh(fitted)
+    turned = [turned_view(mesh, yaw, size=360) for yaw in (-0.9, -0.45, 0.0, 0.45, 0.9)]
     return {
         "photo": image_uri(fitted.photo),
         "overlay": image_uri(read_image(folder / "overlay.png")),

@@ -74,7 +74,7 @@ def write_build_report(
         title=title,
         lead=f"{len(used)} of {len(rows)} scans, in one topology of {model.n_vertices:,} vertices.",
         tiles=[*_counts(model, rows), *tiles],
-        notes=_notes(rows),
+        notes=[*_notes(rows), *model.provenance.get("notes", [])],
         provenance=_flat(model.provenance),
         **model_values(model),
         **scan_values(rows),
