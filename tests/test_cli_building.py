@@ -121,7 +121,7 @@ def test_registered_meshes_lie_on_the_scans_in_their_own_frame(data, built):
 
 def test_a_second_run_registers_nothing_and_gives_the_same_bytes(data, built, tmp_path, monkeypatch):
     monkeypatch.setattr(batch, "register_prepared", _never)
-    result = build_basis(data.scans, tmp_path / "again.h5", **data.options, work_dir=built / "work")
+    result = build_basis(data.scans, tmp_path / "again.h5", **data.options, work_dir=built / "work", jobs=1)
     assert all(scan.reused for scan in result.scans)
     assert (tmp_path / "again.h5").read_bytes() == (built / "model.h5").read_bytes()
 
@@ -134,7 +134,7 @@ def test_changed_landmarks_register_that_scan_again(data, built, tmp_path):
     points = json.loads(sidecar.read_text())
     points.pop("30")
     sidecar.write_text(json.dumps(points))
-    result = build_basis(scans, tmp_path / "model.h5", **data.options, work_dir=work)
+    result = build_basis(scans, tmp_path / "model.h5", **data.options, work_dir=work, jobs=1)
     assert [scan.reused for scan in result.scans] == [True, False, True]
 
 

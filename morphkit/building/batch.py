@@ -47,7 +47,7 @@ def register(
     template: str | Path | None = None,
     template_landmarks: str | Path | None = None,
     settings: RegisterSettings | None = None,
-    jobs: int = 1,
+    jobs: int | None = None,
     progress: Progress | None = None,
 ) -> tuple[ScanOutcome, ...]:
     """Deform a template to raw scan files, and say what became of each.
@@ -63,7 +63,7 @@ def register(
     template : a mesh, a model file, or None for the embedded head.
     template_landmarks : see `load_template`.
     settings : of all stages.
-    jobs : scans at once, in processes.
+    jobs : scans at once, in processes; None is one a core, at most 8.
     progress : called after each scan.
 
     Raises
@@ -83,7 +83,7 @@ def register_all(
     folder: Path,
     settings: RegisterSettings,
     *,
-    jobs: int = 1,
+    jobs: int | None = None,
     reuse: bool = False,
     progress: Progress | None = None,
 ) -> tuple[ScanOutcome, ...]:
@@ -95,7 +95,7 @@ def register_all(
     template : from `landmarked`.
     folder : gets ``<name>.ply``, ``.npz`` and ``.png`` for each scan that succeeds.
     settings : of all stages.
-    jobs : scans at once, in processes.
+    jobs : scans at once, in processes; None is one a core, at most 8.
     reuse : take a result that is there if the same scan gave it, with the same template and settings.
     progress : called after each scan.
     """

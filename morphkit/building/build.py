@@ -73,7 +73,7 @@ def build_basis(
     components: int | None = None,
     texture: bool = True,
     work_dir: str | Path | None = None,
-    jobs: int = 1,
+    jobs: int | None = None,
     settings: BuildSettings | None = None,
     progress: Progress | None = None,
 ) -> BuildResult:
@@ -89,11 +89,11 @@ def build_basis(
     template : a mesh, a model file, or None for the embedded head. A model passes on its uv, masks,
         landmarks, mirror map and expressions.
     template_landmarks : see `load_template`.
-    components : modes of shape and of albedo to keep at most; None keeps 199 and 40.
+    components : modes of shape and of albedo to keep; None keeps all, up to 199 and 40.
     texture : build an albedo model where the scans have colours.
     work_dir : registered meshes are kept here, and a later run takes those whose scan, template and settings
         are the same; None keeps nothing.
-    jobs : scans at once, in processes. The model does not depend on it.
+    jobs : scans at once, in processes; None is one a core, at most 8. The model does not depend on it.
     settings : of all stages.
     progress : called with a stage's name, its finished steps and all its steps.
 
@@ -117,7 +117,8 @@ def build_basis(
         report("Building the model", 0, 1)
         used = [load_registered(folder, scan.name, known.template.mesh) for scan in outcomes if scan.usable]
         provenance = _provenance(outcomes, used, known, template, chosen)
-        model = _build(used, known.complete, source, chosen.basis, provenance)
+        basis = _limited(chosen.basis, len(used), asked=components is not None)
+        model = _build(used, known.complete, source, basis, provenance)
         save_model(target, model)
         report("Building the model", 1, 1)
         report("Writing the report", 0, 1)
@@ -132,6 +133,18 @@ def _chosen(settings: BuildSettings, components: int | None, texture: bool) -> B
     if components is not None:
         basis = replace(basis, identity_components=components, albedo_components=components)
     return BuildSettings(replace(settings.registering, texture=texture), basis)
+
+
+def _limited(settings: BasisSettings, scans: int, *, asked: bool) -> BasisSettings:
+    """Return the settings with no more components than the scans span, unless a person asked for more."""
+    if asked:
+        return settings
+    shape, albedo = settings.identity_components, settings.albedo_components
+    return replace(
+        settings,
+        identity_components=min(shape, scans - 1) if isinstance(shape, int) else shape,
+        albedo_components=None if albedo is None else min(albedo, scans - 1),
+    )
 
 
 @contextmanager

@@ -38,7 +38,7 @@ def build_basis(
     components: int | None,
     texture: bool,
     work: Path | None,
-    jobs: int,
+    jobs: int | None,
 ) -> None:
     """Build a morphable model from a folder of raw face scans.
 
@@ -86,7 +86,7 @@ def register(
     output: Path,
     template: Path | None,
     template_landmarks: Path | None,
-    jobs: int,
+    jobs: int | None,
 ) -> None:
     """Deform the template to raw scans: OUT_DIR/<stem>.ply, in the scan's own frame and units.
 

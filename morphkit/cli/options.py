@@ -21,5 +21,5 @@ template_landmarks = click.option(
     help='The template\'s landmarks: {"landmarks68": [vertex indices]}, or a landmark file with 3D points.',
 )
 jobs = click.option(
-    "--jobs", type=click.IntRange(min=1), default=1, show_default=True, help="Scans registered at once."
+    "--jobs", type=click.IntRange(min=1), help="Scans at once.  [default: one a core, at most 8]"
 )

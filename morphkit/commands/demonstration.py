@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -34,7 +33,6 @@ from morphkit.morphable import LinearModel, MorphableModel
 _SEED = 2019
 _SHOWN_IN_DETAIL = 4
 _COLUMNS = 8
-_MOST_JOBS = 8
 _MILD_EXPRESSION = 0.25  # of a unit's full strength, at most, and of few units
 _DARKEST, _CLIPPED_SHARE = 0.02, 0.01  # of linear colours
 _PHOTO = "astronaut.jpg"
@@ -98,14 +96,14 @@ def demo(
         folder / "scans",
         folder / "model.h5",
         work_dir=folder / "work",
-        jobs=jobs or min(os.cpu_count() or 1, _MOST_JOBS),
+        jobs=jobs,
         progress=report,
     )
     report("Fitting the photo", 0, 1)
     with resources.as_file(resources.files("morphkit") / "data" / _PHOTO) as photo:
         fitted = fit(photo, folder / "fit", photometric=photometric)
     report("Fitting the photo", 1, 1)
-    report("Writing the report", 0, 1)
+    report("Drawing the page", 0, 1)
     errors = _errors(head, people, folder / "work")
     seconds = time.perf_counter() - start
     page = folder / "report.html"
@@ -119,7 +117,7 @@ def demo(
         **model_values(built.model),
         **_fit_pictures(fitted, folder / "fit"),
     )
-    report("Writing the report", 1, 1)
+    report("Drawing the page", 1, 1)
     used = sum(scan.usable for scan in built.scans)
     return DemoResult(page, len(people), used, errors["registered"][0], time.perf_counter() - start)
 

@@ -98,24 +98,22 @@ def heat_colors(distances: Float[np.ndarray, "v"], limit: float = HEAT_LIMIT) ->
 def shape_modes(model: MorphableModel, count: int = 5, *, size: int = 240) -> tuple[ModeStrip, ...]:
     """Return the first `count` modes of a model's identity, as clay."""
     group = model.identity
-    shares = _shares(group)[:count]
-    shapes = [_along(group, mode, SHAPE_REACH) for mode in range(len(shares))]
-    frame = _sphere(np.concatenate([vertices for shape in shapes for vertices in shape]))
-    strips = [_mode_strip([Mesh(v, model.faces) for v in shape], frame, size) for shape in shapes]
-    return tuple(ModeStrip(image, SHAPE_REACH, share) for image, share in zip(strips, shares, strict=True))
+    ends = [[Mesh(v, model.faces) for v in _ends(group, k, SHAPE_REACH)] for k in range(_count(group, count))]
+    mean = Mesh(group.instance(np.zeros(0)), model.faces)
+    return _mode_strips(group, mean, ends, SHAPE_REACH, size)
 
 
 def albedo_modes(model: MorphableModel, count: int = 3, *, size: int = 240) -> tuple[ModeStrip, ...]:
     """Return the first `count` albedo modes on the mean shape; empty for a model without albedo."""
-    if model.albedo is None:
+    group = model.albedo
+    if group is None:
         return ()
-    shape = Mesh(model.instance(), model.faces)
-    frame, strips = _sphere(shape.vertices), []
-    for mode, share in enumerate(_shares(model.albedo)[:count]):
-        colors = [np.clip(color, 0, 1) for color in _along(model.albedo, mode, ALBEDO_REACH)]
-        meshes = [replace(shape, colors=color.astype(np.float32)) for color in colors]
-        strips.append(ModeStrip(_mode_strip(meshes, frame, size), ALBEDO_REACH, share))
-    return tuple(strips)
+    mean = replace(model.mesh(), uv=None)
+    ends = [
+        [replace(mean, colors=np.clip(c, 0, 1).astype(np.float32)) for c in _ends(group, k, ALBEDO_REACH)]
+        for k in range(_count(group, count))
+    ]
+    return _mode_strips(group, mean, ends, ALBEDO_REACH, size)
 
 
 def mean_head(model: MorphableModel, *, size: int = 420) -> UInt8[np.ndarray, "h w 3"]:
@@ -125,9 +123,24 @@ def mean_head(model: MorphableModel, *, size: int = 420) -> UInt8[np.ndarray, "h
     return np.concatenate([_picture(mesh, way, frame, size) for way in (None, _TURNED)], axis=1)
 
 
-def _mode_strip(meshes: list[Mesh], frame: Sphere, size: int) -> UInt8[np.ndarray, "h w 3"]:
-    views = [_picture(mesh, way, frame, size) for way in (None, _TURNED) for mesh in meshes]
-    return np.concatenate(views, axis=1)
+def _mode_strips(
+    group: LinearModel, mean: Mesh, ends: list[list[Mesh]], reach: float, size: int
+) -> tuple[ModeStrip, ...]:
+    """Return a strip for each mode's two ends, all in one frame; the mean between them is drawn once."""
+    shown = [mean, *(mesh for pair in ends for mesh in pair)]
+    frame = _sphere(np.concatenate([mesh.vertices for mesh in shown]))
+    ways = (None, _TURNED)
+    middle = [_picture(mean, way, frame, size) for way in ways]
+    shares = np.diff(compactness(group), prepend=0.0)
+    strips = []
+    for (low, high), share in zip(ends, shares, strict=False):
+        views = [
+            view
+            for way, mean_view in zip(ways, middle, strict=True)
+            for view in (_picture(low, way, frame, size), mean_view, _picture(high, way, frame, size))
+        ]
+        strips.append(ModeStrip(np.concatenate(views, axis=1), reach, float(share)))
+    return tuple(strips)
 
 
 def _picture(mesh: Mesh, rotation: np.ndarray | None, frame: Sphere, size: int) -> UInt8[np.ndarray, "h w 3"]:
@@ -138,15 +151,15 @@ def _picture(mesh: Mesh, rotation: np.ndarray | None, frame: Sphere, size: int) 
     ).image
 
 
-def _along(group: LinearModel, mode: int, reach: float) -> list[Float[np.ndarray, "v 3"]]:
-    """Return instances at -reach, 0 and +reach standard deviations of one mode."""
+def _ends(group: LinearModel, mode: int, reach: float) -> list[Float[np.ndarray, "v 3"]]:
+    """Return instances at -reach and +reach standard deviations of one mode."""
     direction = np.zeros(mode + 1)
     direction[mode] = reach
-    return [group.instance(sign * direction) for sign in (-1, 0, 1)]
+    return [group.instance(sign * direction) for sign in (-1, 1)]
 
 
-def _shares(group: LinearModel) -> list[float]:
-    return [float(share) for share in np.diff(compactness(group), prepend=0.0)]
+def _count(group: LinearModel, most: int) -> int:
+    return min(most, group.n_components)
 
 
 def _sphere(vertices: Float[np.ndarray, "n 3"]) -> Sphere:
