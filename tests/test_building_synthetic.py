@@ -32,10 +32,11 @@ def test_the_scan_lies_on_the_surface_and_carries_its_colours(ball):
 
 
 def test_the_tessellation_is_its_own_and_has_a_border(ball):
-    scan = _scan(ball, 2, surface_noise=0.0, vertex_noise=0.0)
+    scan = _scan(ball, 2)
     back = scan.pose.inverse().apply(scan.mesh.vertices)
     nearest = cKDTree(ball.vertices).query(back)[0]
-    assert (nearest < 1e-3).mean() < 0.05
+    spread = np.linalg.norm(ball.vertices[ball.faces[:, 0]] - ball.vertices[ball.faces[:, 1]], axis=1).mean()
+    assert np.median(nearest) > 0.2 * spread  # scan vertices do not sit on the head's
     assert np.linalg.norm(back - [0, 0, 100], axis=1).max() < 135 + 20
 
 
