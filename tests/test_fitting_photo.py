@@ -92,7 +92,7 @@ def test_derivatives_of_the_drawn_colours(head, truth, photo):
         window = replace(window, image=picture.image)
         seen = landmark_observer(head, seen_ibug68(given_landmarks(head, truth), 1.0, LandmarkSettings()))
         sparse = LandmarkEnergy(seen(truth.face), FocalPrior(360.0, 0.1), LandmarkSettings())
-        energy = PhotometricEnergy(model, window, sparse, PhotometricSettings(), 0.02, LIGHT)
+        energy = PhotometricEnergy(model, window, sparse, PhotometricSettings(), 0.02)
         chosen = np.arange(0, len(picture.row), 5)
         jacobian = energy._jacobian(truth, picture, chosen)
         rows, columns = picture.row[chosen], picture.column[chosen]

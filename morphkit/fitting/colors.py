@@ -31,7 +31,6 @@ class PhotometricEnergy:
     sparse : the landmark energy, with the priors on shape and focal length.
     settings : weights.
     deviation : of a colour residual.
-    start_light : scales the light's prior.
     hold : which half stands still, camera and shape or the albedo; the light always moves.
     """
 
@@ -40,7 +39,6 @@ class PhotometricEnergy:
     sparse: LandmarkEnergy
     settings: PhotometricSettings
     deviation: float
-    start_light: Float[np.ndarray, "9 3"]
     hold: Literal["shape", "albedo"] = "albedo"
 
     def energy(self, look: Look, picture: Picture) -> float:
@@ -49,7 +47,9 @@ class PhotometricEnergy:
         robust = square / (1.0 + square / self.settings.outlier**2)
         share = picture.attention / max(picture.attention.sum(), 1e-6)
         light = look.light.ravel()
-        priors = self.settings.albedo_weight * look.albedo @ look.albedo + light @ self._light_prior() @ light
+        priors = (
+            self.settings.albedo_weight * look.albedo @ look.albedo + light @ self._light_prior(look) @ light
+        )
         return float(self.settings.points * (share @ robust) + priors) + self.sparse.energy(look.face)
 
     def normal_equations(
@@ -78,7 +78,7 @@ class PhotometricEnergy:
         gradient[:n] += towards
         hessian[n : n + a, n : n + a] += self.settings.albedo_weight * np.eye(a)
         gradient[n : n + a] += self.settings.albedo_weight * look.albedo
-        prior = self._light_prior()
+        prior = self._light_prior(look)
         hessian[n + a :, n + a :] += prior + 1e-9 * np.eye(27)
         gradient[n + a :] += prior @ look.light.ravel()
         held = slice(0, n) if self.hold == "shape" else slice(n, n + a)
@@ -87,8 +87,9 @@ class PhotometricEnergy:
         hessian[held, held] = np.diag(kept)
         return hessian, gradient
 
-    def _light_prior(self) -> Float[np.ndarray, "27 27"]:
-        scale = max(float((self.start_light[0] ** 2).mean()), 1e-6)
+    def _light_prior(self, look: Look) -> Float[np.ndarray, "27 27"]:
+        # Relative to the light's own mean, so that dim light on bright skin is not preferred to the reverse.
+        scale = max(float((look.light[0] ** 2).mean()), 1e-6)
         return light_prior(self.settings.light_ridge, self.settings.light_chroma) / scale
 
     def _jacobian(

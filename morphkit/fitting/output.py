@@ -21,8 +21,11 @@ from morphkit.io.atomic import write_json
 from morphkit.io.images import write_image
 from morphkit.io.meshes import write_mesh
 from morphkit.mesh import Mesh
+from morphkit.morphable import MorphableModel
 
 _PACKAGES = ("morphkit-3dmm", "numpy", "torch", "numba")
+_MOUTH = 35.0  # millimetres around the lips that belong to the mouth and what is in it
+_DISAGREEMENT = 3.0  # times the usual colour error at which a border vertex is half taken for hair or wall
 _DIMMEST, _BRIGHTEST = 0.75, 1.3  # of the face's usual light, for what the photo did not show
 _FEATHER = 4  # rings of triangles over which the photo's colours fade out beyond the face
 _EDGE = 2  # rings over which the overlay fades out within it
@@ -55,11 +58,12 @@ def photo_mesh(result: FitResult) -> Mesh:
     mirrored vertex in this side's light, and failing that (and off the face, where hair and background lie)
     the model's albedo under the photo's light.
     """
-    trust = visibility(result.camera, result.vertices, result.model.faces) * _faded(
-        face_mask(result.model), result.model.faces, _FEATHER
-    )
     seen = photo_colors(result.photo, result.camera, result.vertices)
-    colors = blended_colors(seen, trust, _model_colors(result, seen, trust), result.model.mirror)
+    trust = visibility(result.camera, result.vertices, result.model.faces)
+    trust = trust * _faded(_pictured(result.model), result.model.faces, _FEATHER)
+    model = _model_colors(result, seen, trust)
+    trust = trust * _agreement(result.model, seen, model, trust)
+    colors = blended_colors(seen, trust, model, result.model.mirror)
     return Mesh(result.vertices, result.model.faces, colors=colors.astype(np.float32), source=result.source)
 
 
@@ -119,10 +123,38 @@ def _faded(mask: Bool[np.ndarray, "v"], faces: Int[np.ndarray, "f 3"], rings: in
     return faded if rings > 0 else 1.0 - faded
 
 
+def _pictured(model: MorphableModel) -> Bool[np.ndarray, "v"]:
+    """Return what a photo of a face shows of it: the face, the eyes, and what an open mouth lets see."""
+    region = face_mask(model)
+    for name in ("eyes", "lips"):
+        region = region | model.masks.get(name, region)
+    if "lips" in model.masks:
+        mouth = model.identity.mean[model.masks["lips"]].mean(axis=0)
+        region = region | (np.linalg.norm(model.identity.mean - mouth, axis=1) < _MOUTH)
+    return region
+
+
+def _agreement(
+    model: MorphableModel,
+    seen: Float[np.ndarray, "v 3"],
+    expected: Float[np.ndarray, "v 3"],
+    trust: Float[np.ndarray, "v"],
+) -> Float[np.ndarray, "v"]:
+    """Return 1 in the middle of the face; towards its border, less where hair or wall is seen for skin."""
+    inner = model.masks.get("narrow_face")
+    if inner is None or not (inner & (trust > 0.5)).any():
+        return np.ones(len(seen))
+    errors = np.linalg.norm(np.sqrt(seen) - np.sqrt(np.maximum(expected, 0.0)), axis=1)
+    usual = max(float(np.median(errors[inner & (trust > 0.5)])), 0.02)
+    agreement: np.ndarray = 1.0 / (1.0 + (errors / (_DISAGREEMENT * usual)) ** 4)
+    middle = _faded(inner, model.faces, _FEATHER)
+    return middle + (1.0 - middle) * agreement
+
+
 def _model_colors(
     result: FitResult, seen: Float[np.ndarray, "v 3"], trust: Float[np.ndarray, "v"]
 ) -> Float[np.ndarray, "v 3"]:
-    """Return the model's colours for what the photo did not show, or where it has none the photo's mean skin.
+    """Return the model's colours where the photo showed nothing; if it has none, the photo's usual skin.
 
     The light that a face shows says nothing of the light behind it, so brightness stays near the face's own.
     """
@@ -130,9 +162,10 @@ def _model_colors(
     if result.lit_colors is None or result.albedo_colors is None:
         return np.tile(np.median(seen[trusted], axis=0), (len(seen), 1))
     albedo = np.maximum(result.albedo_colors, 1e-3)
-    brightness = result.lit_colors / albedo
-    usual = np.median(brightness[trusted], axis=0)
-    return albedo * brightness.clip(_DIMMEST * usual, _BRIGHTEST * usual)
+    shading = (result.lit_colors / albedo).mean(axis=1, keepdims=True)
+    shading = shading / np.median(shading[trusted])
+    usual = np.median(seen[trusted] / albedo[trusted], axis=0)
+    return albedo * usual * shading.clip(_DIMMEST, _BRIGHTEST)
 
 
 def _write_report(result: FitResult, pictures: FitPictures, path: Path) -> None:

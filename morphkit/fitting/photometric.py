@@ -98,7 +98,7 @@ def _fit_level(
             look = look_light(look, picture, window, settings)
             picture = draw(look, model, window, rasterizer)
         deviation = residual_deviation(picture, window, settings)
-        problem = PhotometricEnergy(model, window, sparse, settings, deviation, look.light, hold)
+        problem = PhotometricEnergy(model, window, sparse, settings, deviation, hold)
         energy, damping = problem.energy(look, picture), 1e-3
         trace = [energy]
         for _ in range(settings.iterations):

@@ -72,12 +72,12 @@ class PhotometricSettings:
     iterations: int = 4
     samples: int = 6000
     points: float = 30.0
-    albedo_points: float = 2000.0
+    albedo_points: float = 500.0
     least_deviation: float = 0.02
     outlier: float = 3.0
     albedo_weight: float = 1.0
-    light_ridge: float = 1.0
-    light_chroma: float = 10.0
+    light_ridge: float = 30.0
+    light_chroma: float = 300.0
     tolerance: float = 1e-3
 
 
