@@ -102,10 +102,10 @@ def test_verdicts_follow_the_figures() -> None:
     fine = Diagnosis(covered=0.9, distance=0.1, landmark_error=1.0, flipped=0.0, strain=1.0, resizing=0.1)
     assert judge(fine) == ("good", ())
     verdict, reasons = judge(
-        Diagnosis(covered=0.5, distance=0.1, landmark_error=None, flipped=0.0, strain=1.0, resizing=0.1)
+        Diagnosis(covered=0.4, distance=0.1, landmark_error=None, flipped=0.0, strain=1.0, resizing=0.1)
     )
     assert verdict == "doubtful"
-    assert reasons == ("only 50% of the template found the scan",)
+    assert reasons == ("only 40% of the template found the scan",)
     verdict, reasons = judge(
         Diagnosis(covered=0.2, distance=3.0, landmark_error=20.0, flipped=0.1, strain=3.0, resizing=None)
     )

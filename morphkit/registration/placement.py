@@ -18,7 +18,7 @@ from morphkit.registration.target import SurfaceSample
 
 _TRIALS = 300
 _REFINED_STARTS = 6
-_START_ITERATIONS = 12
+_START_ITERATIONS = 10
 _FINAL_ITERATIONS = 40
 
 
@@ -122,7 +122,7 @@ def place_by_search(
     """
     rough = OrientedPoints(scan.points, scan.normals, ~scan.near_border, template.normal_weight)
     tree = rough.tree()
-    few = _thin(template, 400)
+    few = _thin(template, 250)
     centre = template.points.mean(axis=0)
     starts = [
         Similarity(1.0, rotation, position - rotation @ centre)

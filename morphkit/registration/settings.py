@@ -38,7 +38,7 @@ class PriorSettings:
     """
 
     scales: tuple[tuple[float, float], ...] = ((100.0, 5.0), (50.0, 3.0), (25.0, 1.5), (12.0, 1.0))
-    symmetry: float = 0.9
+    symmetry: float = 0.97
     rank: int = 300
     node_count: int = 800
 
@@ -69,13 +69,13 @@ class CoarseSettings:
     sample_count: int = 6000
     soft_iterations: int = 25
     guiding_landmarks: int = 12
-    surface_iterations: int = 12
+    surface_iterations: int = 8
     annealed_iterations: int = 5
     neighbours: int = 3
     normal_weight: float = 12.0
     push_weight: float = 0.5
     first_rank: tuple[int, int] = (60, 15)
-    along: tuple[float, float] = (3.0, 1.0)
+    along: tuple[float, float] = (3.0, 1.5)
     across: tuple[float, float] = (6.0, 6.0)
     cutoff: tuple[float, float] = (12.0, 3.0)
     landmark_deviation: float = 1.0
@@ -93,7 +93,7 @@ class FineSettings:
     cutoff : distance at which a match loses three quarters of its weight.
     """
 
-    stiffness: tuple[float, ...] = (8.0, 4.0, 2.0, 1.0)
+    stiffness: tuple[float, ...] = (8.0, 4.0, 2.0, 0.5)
     iterations: int = 2
     cutoff: float = 1.0
 

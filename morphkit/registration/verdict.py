@@ -40,7 +40,7 @@ class Diagnosis:
 
 _LIMITS = (
     # figure, doubtful beyond, failed beyond, worse when larger?, wording
-    ("covered", 0.6, 0.35, False, "only {:.0%} of the template found the scan"),
+    ("covered", 0.5, 0.12, False, "only {:.0%} of the template found the scan"),
     ("distance", 0.5, 1.0, True, "the surface lies {:.1f} mm from the scan"),
     ("landmark_error", 5.0, 9.0, True, "landmarks are off by {:.1f} mm"),
     ("flipped", 0.005, 0.03, True, "{:.1%} of the triangles are folded over"),
