@@ -32,7 +32,7 @@ class LandmarkSettings:
     focal_deviation: float = 0.1
     exif_focal_deviation: float = 0.05
     feature_deviation: float = 2.5
-    dense_deviation: float = 10.0
+    dense_deviation: float = 20.0
     contour_deviation: float = 5.0
     iris_deviation: float = 2.5
     given_deviation: float = 2.0
