@@ -159,12 +159,14 @@ def _model_colors(
     The light that a face shows says nothing of the light behind it, so brightness stays near the face's own.
     """
     trusted = trust > 0.5 * trust.max()
-    if result.lit_colors is None or result.albedo_colors is None:
+    if result.albedo_colors is None:
         return np.tile(np.median(seen[trusted], axis=0), (len(seen), 1))
     albedo = np.maximum(result.albedo_colors, 1e-3)
+    usual = np.median(seen[trusted] / albedo[trusted], axis=0)
+    if result.lit_colors is None:
+        return albedo * usual
     shading = (result.lit_colors / albedo).mean(axis=1, keepdims=True)
     shading = shading / np.median(shading[trusted])
-    usual = np.median(seen[trusted] / albedo[trusted], axis=0)
     return albedo * usual * shading.clip(_DIMMEST, _BRIGHTEST)
 
 
