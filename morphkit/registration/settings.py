@@ -12,8 +12,8 @@ class SimilaritySettings:
     Attributes
     ----------
     landmark_tolerance : landmarks beyond this count as outliers; people differ by several millimetres.
-    icp_iterations : of the trimmed ICP that follows.
-    icp_points : template points that it uses.
+    icp_iterations : of the trimmed ICP that ends a search without landmarks.
+    icp_points : template points that the search uses.
     kept_share : of their matches, the nearest.
     start_count : rotations that are tried when there are no landmarks.
     """
@@ -51,7 +51,8 @@ class CoarseSettings:
     ----------
     vertex_count, sample_count : template vertices and scan points that take part.
     soft_iterations, surface_iterations : of the two halves.
-    guiding_landmarks : so many make the soft half needless: their own fit starts near enough.
+    guiding_landmarks, guiding_deviation : so many, known to so many millimetres per axis, make the soft half
+        needless: their own fit starts near enough.
     annealed_iterations : surface iterations after which everything below has reached its last value.
     neighbours : of a soft correspondence.
     normal_weight : millimetres that a unit difference of normals is worth when neighbours are sought.
@@ -69,6 +70,7 @@ class CoarseSettings:
     sample_count: int = 6000
     soft_iterations: int = 25
     guiding_landmarks: int = 12
+    guiding_deviation: float = 2.0
     surface_iterations: int = 8
     annealed_iterations: int = 5
     neighbours: int = 3
@@ -93,7 +95,7 @@ class FineSettings:
     cutoff : distance at which a match loses three quarters of its weight.
     """
 
-    stiffness: tuple[float, ...] = (8.0, 4.0, 2.0, 0.5)
+    stiffness: tuple[float, ...] = (8.0, 2.0, 0.5)
     iterations: int = 2
     cutoff: float = 1.0
 
