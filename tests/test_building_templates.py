@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -72,13 +73,21 @@ def test_a_models_mean_is_a_template(quad, tmp_path):
 
 
 def test_detected_scans_meet_the_detected_template(quad):
-    own, seen = (
-        {"ibug68": LandmarkEmbedding(("0",), np.array([f], np.int32), np.full((1, 3), 1 / 3))} for f in (0, 1)
+    own, colored, clay = (
+        {"ibug68": LandmarkEmbedding(("0",), np.array([0], np.int32), np.eye(3)[[k]])} for k in range(3)
     )
-    template = LandmarkedTemplate(Template(quad, own), seen)
-    assert template.matching(False).landmarks is own
-    assert template.matching(True).landmarks is seen
-    assert LandmarkedTemplate(template.template).matching(True).landmarks is own
+    template = LandmarkedTemplate(Template(quad, own), {"colored": colored, "clay": clay})
+    assert template.matching(None).landmarks is own
+    assert template.matching("colored").landmarks is colored
+    assert template.matching("clay").landmarks is clay
+
+
+def test_scan_and_template_are_looked_at_alike(quad):
+    painted = replace(quad, colors=np.zeros((len(quad.vertices), 3), np.float32))
+    known = LandmarkedTemplate(Template(painted), {"colored": {}, "clay": {}})
+    assert (known.shared_look(painted), known.shared_look(quad)) == ("colored", "clay")
+    bare = LandmarkedTemplate(Template(quad), {"clay": {}})
+    assert (bare.shared_look(painted), bare.shared_look(quad)) == ("clay", "clay")
 
 
 def test_the_digest_follows_geometry_and_landmarks(quad):

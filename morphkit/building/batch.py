@@ -122,8 +122,9 @@ def _run(job: _Job) -> ScanOutcome:
 
 
 def _registered(job: _Job, start: float) -> ScanOutcome:
-    prepared = prepare_scan(job.scan, job.settings)
-    result = register_prepared(prepared, interned(job.template), job.settings)
+    template = interned(job.template)
+    prepared = prepare_scan(job.scan, template, job.settings)
+    result = register_prepared(prepared, template, job.settings)
     if result.verdict == "failed":
         return _failed(job, "; ".join(result.reasons), start, 1)
     supported = np.where(result.valid, result.distances, np.nan)

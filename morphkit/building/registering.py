@@ -12,12 +12,12 @@ from pathlib import Path
 import morphkit
 from morphkit.building.colors import ColorSettings, has_colors, transfer_colors
 from morphkit.building.outcome import RegisteredScan
-from morphkit.building.templates import LandmarkedTemplate
+from morphkit.building.templates import LandmarkedTemplate, Look, as_clay
 from morphkit.errors import NoFaceError
 from morphkit.io.landmarks import read_landmarks
 from morphkit.io.meshes import read_mesh
 from morphkit.landmarks import ScanLandmarkSettings, detect_scan_landmarks, embed_landmarks
-from morphkit.mesh import Landmarks, Mesh, Template
+from morphkit.mesh import LandmarkEmbedding, Landmarks, Mesh, Template
 from morphkit.registration import RegistrationSettings
 from morphkit.registration import register as register_mesh
 from morphkit.scans.clean import CleanedScan, CleanSettings, clean_scan
@@ -54,7 +54,7 @@ class PreparedScan:
     raw : as it was delivered, but in millimetres.
     mesh : cleaned, in millimetres, in the scan's own pose.
     landmarks : in the same frame.
-    detected : whether they were found on rendered views; else they come from a file.
+    look : how the scan looked when they were found on rendered views; None when they come from a file.
     millimetres_per_unit : of the scan's units.
     remarks : what cleaning mended.
     scan_hash : SHA-256 of the scan's file.
@@ -65,7 +65,7 @@ class PreparedScan:
     raw: Mesh
     mesh: Mesh
     landmarks: Landmarks
-    detected: bool
+    look: Look | None
     millimetres_per_unit: float
     remarks: tuple[str, ...]
     scan_hash: str
@@ -94,8 +94,8 @@ def register_scan(
     """
     settings = settings or RegisterSettings()
     source = scan if isinstance(scan, ScanFile) else scan_file(scan)
-    known = template if isinstance(template, LandmarkedTemplate) else LandmarkedTemplate(template)
-    return register_prepared(prepare_scan(source, settings), known, settings)
+    known = template if isinstance(template, LandmarkedTemplate) else landmarked(template, [source], settings)
+    return register_prepared(prepare_scan(source, known, settings), known, settings)
 
 
 def landmarked(
@@ -111,7 +111,11 @@ def landmarked(
     if all(scan.landmarks_path is not None for scan in scans):
         return LandmarkedTemplate(template)
     try:
-        return LandmarkedTemplate(template, embed_landmarks(template.mesh, settings.detection))
+        looks: dict[Look, Mapping[str, LandmarkEmbedding]] = {}
+        if has_colors(template.mesh):
+            looks["colored"] = embed_landmarks(template.mesh, settings.detection)
+        looks["clay"] = embed_landmarks(as_clay(template.mesh), settings.detection)
+        return LandmarkedTemplate(template, looks)
     except NoFaceError as error:
         raise NoFaceError(
             "No face was found on the template, so scans without landmark files cannot be compared with it; "
@@ -119,7 +123,7 @@ def landmarked(
         ) from error
 
 
-def prepare_scan(source: ScanFile, settings: RegisterSettings) -> PreparedScan:
+def prepare_scan(source: ScanFile, template: LandmarkedTemplate, settings: RegisterSettings) -> PreparedScan:
     """Read a scan, clean it, and read or find its landmarks; see `register_scan` for what it raises."""
     timings: dict[str, float] = {}
     with _timed(timings, "read"):
@@ -128,13 +132,14 @@ def prepare_scan(source: ScanFile, settings: RegisterSettings) -> PreparedScan:
     with _timed(timings, "clean"):
         cleaned = clean_scan(raw, settings.cleaning)
     with _timed(timings, "landmarks"):
-        landmarks = _landmarks(source, cleaned, settings)
+        look = template.shared_look(cleaned.mesh) if source.landmarks_path is None else None
+        landmarks = _landmarks(source, cleaned, look, settings)
     return PreparedScan(
         source=source,
         raw=replace(raw, vertices=raw.vertices * cleaned.report.scale),
         mesh=cleaned.mesh,
         landmarks=landmarks,
-        detected=source.landmarks_path is None,
+        look=look,
         millimetres_per_unit=cleaned.report.scale,
         remarks=cleaned.report.actions,
         scan_hash=scan_hash,
@@ -150,7 +155,7 @@ def register_prepared(
     with _timed(timings, "register"):
         result = register_mesh(
             scan.mesh,
-            template.matching(scan.detected),
+            template.matching(scan.look),
             landmarks=scan.landmarks,
             settings=settings.registration,
         )
@@ -191,9 +196,12 @@ def scan_file(path: str | Path) -> ScanFile:
     return ScanFile(Path(path), find_landmarks(path))
 
 
-def _landmarks(source: ScanFile, cleaned: CleanedScan, settings: RegisterSettings) -> Landmarks:
+def _landmarks(
+    source: ScanFile, cleaned: CleanedScan, look: Look | None, settings: RegisterSettings
+) -> Landmarks:
     if source.landmarks_path is None:
-        found = detect_scan_landmarks(cleaned.mesh, settings.detection).mediapipe478
+        seen = as_clay(cleaned.mesh) if look == "clay" else cleaned.mesh
+        found = detect_scan_landmarks(seen, settings.detection).mediapipe478
         deviations = found.standard_deviations
         if deviations is None:
             return found

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
 from morphkit.archive import load_default_model, load_model
+from morphkit.building.colors import has_colors
 from morphkit.building.store import template_hash
 from morphkit.errors import BadInputError
 from morphkit.geometry.closest_point import closest_points
@@ -18,6 +20,8 @@ from morphkit.io.landmarks import read_landmark_indices, read_landmarks, vertex_
 from morphkit.io.meshes import read_mesh
 from morphkit.mesh import LandmarkEmbedding, Landmarks, Mesh, Template
 from morphkit.morphable import MorphableModel
+
+Look = Literal["colored", "clay"]
 
 _MODEL_SUFFIXES = {".h5", ".hdf5"}
 _FARTHEST = 10.0  # millimetres from a landmark to the template; beyond that the file belongs to another mesh
@@ -27,28 +31,33 @@ _FARTHEST = 10.0  # millimetres from a landmark to the template; beyond that the
 class LandmarkedTemplate:
     """A template, and its landmarks as a detector sees them.
 
-    A detector's points are biased against anatomy, and in much the same way on every face. So scans whose
-    landmarks were detected are compared with the template's *detected* points, and the bias cancels.
+    A detector's points are biased against anatomy, and in much the same way on every face that looks alike.
+    So scans whose landmarks were detected are compared with the template's *detected* points, both seen in
+    colour or both as clay, and the bias cancels.
 
     Attributes
     ----------
     template : with its own landmarks, which points from files are compared with.
-    detected : the detector's points on the template's surface, by set name; None if no scan needs them.
+    detected : the detector's points on the template's surface, by look and set name; empty if no scan needs
+        them.
     """
 
     template: Template
-    detected: Mapping[str, LandmarkEmbedding] | None = None
+    detected: Mapping[Look, Mapping[str, LandmarkEmbedding]] = field(default_factory=dict)
 
-    def matching(self, detected: bool) -> Template:
-        """Return the template with the landmarks to compare a scan's with."""
-        if not detected or self.detected is None:
-            return self.template
-        return replace(self.template, landmarks=self.detected)
+    def shared_look(self, scan: Mesh) -> Look:
+        """Return how a scan and the template can both be looked at."""
+        return "colored" if "colored" in self.detected and has_colors(scan) else "clay"
+
+    def matching(self, look: Look | None) -> Template:
+        """Return the template with the landmarks to compare a scan's with; None: those of files."""
+        return self.template if look is None else replace(self.template, landmarks=self.detected[look])
 
     @property
     def complete(self) -> Template:
         """The template with every landmark set that is known: its own, else the detected one."""
-        return replace(self.template, landmarks={**(self.detected or {}), **self.template.landmarks})
+        found = self.detected.get("colored") or self.detected.get("clay") or {}
+        return replace(self.template, landmarks={**found, **self.template.landmarks})
 
     @cached_property
     def digest(self) -> str:
@@ -60,6 +69,11 @@ class LandmarkedTemplate:
 
     def __hash__(self) -> int:
         return hash(self.digest)
+
+
+def as_clay(mesh: Mesh) -> Mesh:
+    """Return the mesh without its colours."""
+    return replace(mesh, colors=None, uv=None, texture=None)
 
 
 @lru_cache(maxsize=2)
