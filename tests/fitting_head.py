@@ -22,7 +22,7 @@ POINTS68 = np.array(
 
 
 def small_head(identity: int = 12, expression: int = 4, albedo: int = 6) -> MorphableModel:
-    """Return a morphable model of about 2,500 vertices; smooth random identity, a mouth that moves, freckles."""
+    """Return a morphable model of about 2,500 vertices: random identity, a mouth that moves, freckles."""
     vertices, faces = _egg(64, 40)
     rng = np.random.default_rng(11)
     embedding = _embed(vertices, faces, POINTS68)
@@ -46,7 +46,7 @@ def small_head(identity: int = 12, expression: int = 4, albedo: int = 6) -> Morp
 
 
 def _egg(around: int, along: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return a closed, welded egg with a nose, eye sockets and a chin, counter-clockwise seen from outside."""
+    """Return a closed, welded egg with nose, eye sockets and chin, counter-clockwise seen from outside."""
     height = np.linspace(0, np.pi, along + 2)[1:-1]
     turn = np.linspace(0, 2 * np.pi, around, endpoint=False)
     a, b = np.meshgrid(height, turn, indexing="ij")

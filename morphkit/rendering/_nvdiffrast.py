@@ -17,7 +17,9 @@ _REMEDY = (
 
 
 class NvdiffrastRasterizer:
-    """The contract of `morphkit.rendering.rasterizer.Rasterizer` on CUDA tensors in float32.
+    """The contract of `morphkit.rendering.rasterizer.Rasterizer`, computed on the GPU in float32.
+
+    Tensors that live elsewhere, or in float64, are carried there and the results back, gradients included.
 
     Raises
     ------
@@ -44,10 +46,9 @@ class NvdiffrastRasterizer:
         resolution: tuple[int, int],
     ) -> Float[Tensor, "batch h w 4"]:
         """Return (u, v, z/w, face index + 1) per pixel."""
-        tri = faces.to(torch.int32).contiguous()
-        pos = vertices_clip.contiguous()
+        pos, tri = _values(vertices_clip), _indices(faces)
         rast: Tensor = self._dr.rasterize(self._context, pos, tri, resolution, grad_db=False)[0]
-        return rast
+        return rast.to(vertices_clip)
 
     def interpolate(
         self,
@@ -56,9 +57,8 @@ class NvdiffrastRasterizer:
         faces: Int[Tensor, "f 3"],
     ) -> Float[Tensor, "batch h w c"]:
         """Return vertex attributes at each pixel."""
-        tri = faces.to(torch.int32).contiguous()
-        values: Tensor = self._dr.interpolate(attributes.contiguous(), rast, tri)[0]
-        return values
+        values: Tensor = self._dr.interpolate(_values(attributes), _values(rast), _indices(faces))[0]
+        return values.to(attributes)
 
     def antialias(
         self,
@@ -68,6 +68,14 @@ class NvdiffrastRasterizer:
         faces: Int[Tensor, "f 3"],
     ) -> Float[Tensor, "batch h w c"]:
         """Blend pixels across silhouettes."""
-        tri = faces.to(torch.int32).contiguous()
-        blended: Tensor = self._dr.antialias(color.contiguous(), rast, vertices_clip.contiguous(), tri)
-        return blended
+        values = _values(color), _values(rast), _values(vertices_clip)
+        blended: Tensor = self._dr.antialias(*values, _indices(faces))
+        return blended.to(color)
+
+
+def _values(tensor: Tensor) -> Tensor:
+    return tensor.to("cuda", torch.float32).contiguous()
+
+
+def _indices(tensor: Tensor) -> Tensor:
+    return tensor.to("cuda", torch.int32).contiguous()
