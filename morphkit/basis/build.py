@@ -159,7 +159,7 @@ def _albedo(
         notes.append(f"Albedo: {len(colors) - colored} of {len(colors)} scans have no colours.")
     unseen = int((~fit.observed.reshape(-1, 3).all(axis=1)).sum())
     if unseen:
-        notes.append(f"Albedo: {unseen} vertices were seen on no scan and continue their neighbours.")
+        notes.append(f"Albedo: {unseen} vertices were seen on too few scans and continue their neighbours.")
     if not fit.converged:
         notes.append(f"Albedo: not quite converged after {fit.iterations} rounds.")
     return model, fit, tuple(notes)

@@ -11,6 +11,8 @@ from morphkit.basis.pca import PCA, fit_pca
 from morphkit.geometry.laplacian import uniform_laplacian
 from morphkit.morphable import LinearModel
 
+_SUPPORT = 0.3  # of the scans; what fewer saw, a ragged rim mostly, says too little of how colours vary there
+
 
 def fit_linear_model(
     shapes: Float[np.ndarray, "n v 3"],
@@ -29,8 +31,8 @@ def fit_albedo(
 ) -> tuple[LinearModel, MissingPCA]:
     """Return the statistics of vertex colours in which NaN marks what a scan did not show.
 
-    Vertices that no scan shows get what their neighbours on the mesh have: mean and components continue
-    harmonically, so that a model of faces has no black spots where no camera looked.
+    Vertices that less than three scans in ten show get what their neighbours on the mesh have: mean and
+    components continue harmonically, so that a dark face has no pale neck where hardly a camera looked.
 
     Parameters
     ----------
@@ -51,7 +53,9 @@ def fit_albedo(
     colored = ~np.isnan(flat).all(axis=1)
     if colored.sum() < 2:
         raise ValueError(f"{colored.sum()} scans have colours; a basis needs two or more")
-    fit = fit_pca_with_missing(np.ascontiguousarray(flat[colored], dtype=np.float32), components)
+    values = flat[colored].astype(np.float32)
+    values[:, (~np.isnan(values)).mean(axis=0) < _SUPPORT] = np.nan
+    fit = fit_pca_with_missing(values, components)
     if fit.observed.all():
         return linear_model(fit.pca), fit
     known: np.ndarray = np.asarray(fit.observed.reshape(-1, 3).all(axis=1))
