@@ -12,7 +12,7 @@ from morphkit.registration import CoarseSettings, PriorSettings, RegistrationSet
 
 SMALL = RegistrationSettings(
     prior=PriorSettings(rank=120, node_count=300),
-    coarse=CoarseSettings(vertex_count=800, sample_count=2500, soft_iterations=(8, 15)),
+    coarse=CoarseSettings(vertex_count=800, sample_count=2500, soft_iterations=15),
     similarity=SimilaritySettings(start_count=40, icp_points=400),
 )
 _FEATURES = (  # direction, width, height in millimetres: nose, chin, eyes, brows, cheeks, lips, ears

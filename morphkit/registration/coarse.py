@@ -64,7 +64,7 @@ def fit_coarse(
     """
     evidence = None if landmarks is None else LandmarkEvidence(landmarks, target, settings.landmark_deviation)
     guided = landmarks is not None and _guides(landmarks, settings)
-    soft_iterations = 0 if guided else settings.soft_iterations[1 if landmarks is None else 0]
+    soft_iterations = 0 if guided else settings.soft_iterations
     annealed = soft_iterations + settings.annealed_iterations
     fit = _Fit(prepared, evidence, settings, project, settings.first_rank[0 if guided else 1], annealed)
     border = prepared.border[prepared.subset]

@@ -7,6 +7,7 @@ from functools import lru_cache
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
+from scipy.spatial import cKDTree
 
 from morphkit.geometry.laplacian import uniform_laplacian
 from morphkit.geometry.topology import boundary_vertices, connected_components
@@ -15,6 +16,7 @@ from morphkit.registration.prior import DeformationPrior, farthest_points, gauss
 from morphkit.registration.settings import RegistrationSettings
 
 _SMALL_COMPONENT = 0.2
+_SHELTERED = 4.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +30,8 @@ class PreparedTemplate:
     subset : (n,) vertices that the coarse stage uses.
     subset_prior : the prior there.
     border : (v,) vertices on the template's border.
-    passive : (v,) vertices that follow their surroundings instead of the scan: eyeballs, other small parts.
+    passive : (v,) vertices that follow their surroundings instead of the scan: eyeballs, other small parts,
+        and the sockets behind them.
     components : (v,) component numbers.
     bending : (v, v) sparse squared Laplacian.
     """
@@ -93,6 +96,7 @@ def _prepare(mesh: Mesh, eyes: _Identity, settings: RegistrationSettings) -> Pre
     passive = (sizes < _SMALL_COMPONENT * sizes.max())[components]
     if eyes.array is not None:
         passive |= eyes.array
+    passive |= _sheltered(vertices, components, passive)
     p = settings.prior
     prior = gaussian_process_prior(
         vertices, scales=p.scales, symmetry=p.symmetry, rank=p.rank, node_count=p.node_count
@@ -110,6 +114,16 @@ def _prepare(mesh: Mesh, eyes: _Identity, settings: RegistrationSettings) -> Pre
         components=components,
         bending=laplacian @ laplacian,
     )
+
+
+def _sheltered(vertices: np.ndarray, components: np.ndarray, passive: np.ndarray) -> np.ndarray:
+    """Return the vertices close behind a passive part: a scan, which has no sockets, would pull them out."""
+    sheltered = np.zeros(len(vertices), dtype=bool)
+    for component in np.unique(components[passive]):
+        part = vertices[passive & (components == component)]
+        near = np.asarray(cKDTree(part).query(vertices)[0]) < _SHELTERED
+        sheltered |= near & (vertices[:, 2] < part[:, 2].mean())
+    return sheltered
 
 
 def pair_landmarks(

@@ -50,8 +50,7 @@ class CoarseSettings:
     Attributes
     ----------
     vertex_count, sample_count : template vertices and scan points that take part.
-    soft_iterations : of the first half, with landmarks and without any.
-    surface_iterations : of the second half.
+    soft_iterations, surface_iterations : of the two halves.
     guiding_landmarks, guiding_deviation : so many, known to so many millimetres per axis, make the soft half
         needless: their own fit starts near enough.
     annealed_iterations : surface iterations after which everything below has reached its last value.
@@ -69,7 +68,7 @@ class CoarseSettings:
 
     vertex_count: int = 2500
     sample_count: int = 6000
-    soft_iterations: tuple[int, int] = (8, 25)
+    soft_iterations: int = 25
     guiding_landmarks: int = 12
     guiding_deviation: float = 2.0
     surface_iterations: int = 8
