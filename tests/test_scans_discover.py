@@ -1,11 +1,9 @@
 """Finding scans and their landmark files."""
 
-import hashlib
-
 import pytest
 
 from morphkit.errors import BadInputError
-from morphkit.scans import discover, manifest
+from morphkit.scans import discover
 
 
 def fill(folder, *names):
@@ -30,7 +28,7 @@ def test_scans_come_in_natural_order_with_their_landmarks(tmp_path):
     assert [scan.landmarks_path and scan.landmarks_path.name for scan in found] == [
         None,
         "scan_2.landmarks.json",
-        "scan_10.json",
+        "scan_10.pp",
     ]
     assert [scan.name for scan in found] == ["Scan_1", "scan_2", "scan_10"]
 
@@ -38,22 +36,6 @@ def test_scans_come_in_natural_order_with_their_landmarks(tmp_path):
 def test_the_sidecar_goes_before_other_formats(tmp_path):
     fill(tmp_path, "a.ply", "a.json", "a.landmarks.csv", "a.landmarks.json")
     assert discover(tmp_path)[0].landmarks_path == tmp_path / "a.landmarks.json"
-
-
-def test_manifest_holds_hashes_and_no_paths(tmp_path):
-    fill(tmp_path, "a.ply", "a.landmarks.json", "b.stl")
-    entries = manifest(discover(tmp_path))
-    assert entries == [
-        {
-            "name": "a.ply",
-            "sha256": hashlib.sha256(b"a.ply").hexdigest(),
-            "landmarks": {
-                "name": "a.landmarks.json",
-                "sha256": hashlib.sha256(b"a.landmarks.json").hexdigest(),
-            },
-        },
-        {"name": "b.stl", "sha256": hashlib.sha256(b"b.stl").hexdigest()},
-    ]
 
 
 def test_what_is_wrong_is_said(tmp_path):

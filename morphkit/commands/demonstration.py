@@ -12,11 +12,13 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+import morphkit
 from morphkit.archive import load_default_model
 from morphkit.building import BuildResult, build_basis
 from morphkit.building.store import data_path, load_registered, picture_path
 from morphkit.building.synthetic import scan_head
 from morphkit.commands.photos import fit
+from morphkit.errors import BadInputError
 from morphkit.export.build_pictures import contact_sheet, portrait
 from morphkit.export.build_report import ScanRow, model_values, scan_values
 from morphkit.export.fit_pictures import turned_view
@@ -25,6 +27,7 @@ from morphkit.fitting import FitResult
 from morphkit.fitting.output import photo_mesh
 from morphkit.geometry.procrustes import fit_similarity
 from morphkit.geometry.similarity import Similarity
+from morphkit.io.atomic import write_json
 from morphkit.io.images import read_image
 from morphkit.io.meshes import read_mesh, write_mesh
 from morphkit.mesh import Mesh
@@ -36,6 +39,7 @@ _COLUMNS = 8
 _MILD_EXPRESSION = 0.25  # of a unit's full strength, at most, and of few units
 _DARKEST, _CLIPPED_SHARE = 0.02, 0.01  # of linear colours
 _PHOTO = "astronaut.jpg"
+_MARKER = ".morphkit-demo.json"
 _PHOTO_CREDIT = "Photo: Eileen Collins, NASA, public domain."
 
 Progress = Callable[[str, int, int], None]
@@ -87,9 +91,15 @@ def demo(
     jobs : scans registered at once; None takes one a core, at most 8.
     photometric : refine the fit on the photo's pixels.
     progress : called with a stage's name, its finished steps and all its steps.
+
+    Raises
+    ------
+    BadInputError
+        When `output` holds anything but an earlier demo.
     """
     start = time.perf_counter()
     folder, report = Path(output), progress or _quiet
+    _claim(folder)
     head = load_default_model()
     people = _simulate(head, folder / "scans", count, report)
     built = build_basis(
@@ -120,6 +130,14 @@ def demo(
     report("Drawing the page", 1, 1)
     used = sum(scan.usable for scan in built.scans)
     return DemoResult(page, len(people), used, errors["registered"][0], time.perf_counter() - start)
+
+
+def _claim(folder: Path) -> None:
+    """Mark the folder as a demo's, so that a later demo may overwrite it and nobody else's files."""
+    marker = folder / _MARKER
+    if folder.exists() and not marker.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise BadInputError(f"{folder} is not empty and holds no earlier demo; choose another folder.")
+    write_json(marker, {"morphkit": morphkit.__version__})
 
 
 def _simulate(head: MorphableModel, folder: Path, count: int, report: Progress) -> list[_Person]:

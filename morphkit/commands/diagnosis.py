@@ -14,8 +14,8 @@ from typing import Literal
 import morphkit
 
 _PACKAGES = (
-    "numpy", "scipy", "numba", "torch", "trimesh", "ai-edge-litert", "fast-simplification", "scikit-learn",
-    "h5py", "pillow", "matplotlib", "jinja2", "rich", "click", "joblib",
+    "numpy", "scipy", "numba", "torch", "trimesh", "ai-edge-litert", "fast-simplification", "h5py", "pillow",
+    "matplotlib", "jinja2", "rich", "click", "joblib", "jaxtyping", "lazy-loader", "threadpoolctl",
 )  # fmt: skip
 _DATA = ("default_head.h5", "face_detection_full_range_sparse.tflite", "face_landmarks_detector.tflite")
 
@@ -106,7 +106,7 @@ def _cuda() -> Check:
 
 def _nvdiffrast() -> Check:
     if find_spec("nvdiffrast") is None:
-        remedy = 'for --device cuda: pip install "morphkit-3dmm[gpu]" (non-commercial licence)'
+        remedy = "for --device cuda: pip install diffrp-nvdiffrast (non-commercial licence)"
         return Check("nvdiffrast", "optional", "not installed", remedy)
     import torch
 

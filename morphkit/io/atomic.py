@@ -18,6 +18,7 @@ import numpy as np
 from morphkit.errors import MorphkitError
 
 _REMEDIES = {
+    errno.ENOENT: "no folder can be made there; choose another one",
     errno.ENOSPC: "the disk is full; free some space or choose another folder",
     errno.EDQUOT: "your disk quota is used up; free some space or choose another folder",
     errno.EACCES: "permission denied; choose a folder that you may write to",

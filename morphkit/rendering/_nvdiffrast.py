@@ -11,7 +11,7 @@ from torch import Tensor
 from morphkit.errors import MissingDependencyError
 
 _REMEDY = (
-    "install it with `pip install 'morphkit-3dmm[gpu]'` (NVIDIA's licence: non-commercial use; it compiles "
+    "install it with `pip install diffrp-nvdiffrast` (NVIDIA's licence: non-commercial use; it compiles "
     "at first use and needs nvcc and ninja), or choose the device 'cpu'"
 )
 

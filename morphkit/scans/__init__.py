@@ -1,7 +1,7 @@
 """Raw scans: which files they are, and what must be mended before they can be used."""
 
 from morphkit.scans.clean import CleanedScan, CleaningReport, CleanSettings, clean_scan
-from morphkit.scans.discover import ScanFile, discover, file_hash, find_landmarks, manifest
+from morphkit.scans.discover import ScanFile, discover, file_hash, find_landmarks
 
 __all__ = [
     "CleanSettings",
@@ -12,5 +12,4 @@ __all__ = [
     "discover",
     "file_hash",
     "find_landmarks",
-    "manifest",
 ]

@@ -5,14 +5,14 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from morphkit.errors import BadInputError
 from morphkit.io.landmarks import LANDMARK_SUFFIXES
 from morphkit.io.meshes import MESH_SUFFIXES
+
+_AMBIGUOUS = {".json", ".csv", ".npy"}  # beside a scan they may hold anything, unless called landmarks
 
 
 @dataclass(frozen=True)
@@ -63,30 +63,13 @@ def discover(folder: str | os.PathLike[str]) -> tuple[ScanFile, ...]:
 def find_landmarks(scan: str | os.PathLike[str]) -> Path | None:
     """Return the landmark file beside a scan, or None.
 
-    ``<stem>.landmarks.json`` comes first, then ``<stem>.landmarks.<format>``, then ``<stem>.<format>`` in the
-    order of `morphkit.io.landmarks.LANDMARK_SUFFIXES`.
+    ``<stem>.landmarks.json`` comes first, then ``<stem>.landmarks.<format>`` in the order of
+    `morphkit.io.landmarks.LANDMARK_SUFFIXES`, then ``<stem>.<format>`` of the formats that hold nothing else.
     """
     path = Path(scan)
-    for middle in (".landmarks", ""):
-        for suffix in LANDMARK_SUFFIXES:
-            candidate = path.with_name(f"{path.stem}{middle}{suffix}")
-            if candidate.is_file():
-                return candidate
-    return None
-
-
-def manifest(scans: Iterable[ScanFile]) -> list[dict[str, Any]]:
-    """Return name and SHA-256 of every file used, for a model's provenance; no paths, no times."""
-    entries = []
-    for scan in scans:
-        entry: dict[str, Any] = {"name": scan.path.name, "sha256": file_hash(scan.path)}
-        if scan.landmarks_path is not None:
-            entry["landmarks"] = {
-                "name": scan.landmarks_path.name,
-                "sha256": file_hash(scan.landmarks_path),
-            }
-        entries.append(entry)
-    return entries
+    names = [f"{path.stem}.landmarks{suffix}" for suffix in LANDMARK_SUFFIXES]
+    names += [f"{path.stem}{suffix}" for suffix in LANDMARK_SUFFIXES if suffix not in _AMBIGUOUS]
+    return next((path.with_name(name) for name in names if path.with_name(name).is_file()), None)
 
 
 def file_hash(path: str | os.PathLike[str]) -> str:
