@@ -14,6 +14,7 @@ from morphkit.mesh import Mesh
 
 BACKGROUND = (0.93, 0.92, 0.90)  # sRGB
 _PAPER = (237, 235, 230)
+_MARGIN = 1.25
 
 
 def turned_view(
@@ -26,11 +27,12 @@ def turned_view(
 ) -> UInt8[np.ndarray, "h w 3"]:
     """Render a mesh in the head frame, turned by `yaw` radians to its left.
 
-    `shown` marks the vertices that the view is framed around, such as the face of a whole head.
+    `shown` marks the vertices that the view is framed around, such as the face of a whole head; there is room
+    for ears and jaw beyond them.
     """
     framed = mesh.vertices if shown is None else mesh.vertices[shown]
     centre = 0.5 * (framed.min(axis=0) + framed.max(axis=0))
-    radius = float(np.linalg.norm(framed - centre, axis=1).max())
+    radius = _MARGIN * float(np.linalg.norm(framed - centre, axis=1).max())
     view = render_view(
         mesh,
         turn(yaw),

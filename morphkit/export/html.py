@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import io
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,6 +13,7 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
+import morphkit
 from morphkit.io.atomic import atomic_path
 
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -53,7 +53,7 @@ def render_report(template_name: str, path: Path | str, **values: Any) -> None:
     ``macros.html.jinja``. Values are escaped; a name that the template uses and `values` lacks raises
     `jinja2.UndefinedError`.
     """
-    page = _environment().get_template(template_name).render(morphkit_version=_version(), **values)
+    page = _environment().get_template(template_name).render(morphkit_version=morphkit.__version__, **values)
     with atomic_path(Path(path)) as temporary:
         temporary.write_text(page, encoding="utf-8")
 
@@ -64,10 +64,3 @@ def _environment() -> jinja2.Environment:
     return jinja2.Environment(
         loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-
-
-def _version() -> str:
-    try:
-        return version("morphkit-3dmm")
-    except PackageNotFoundError:  # run from a source tree that was not installed
-        return "(not installed)"

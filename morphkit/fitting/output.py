@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import platform
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+import morphkit
 from morphkit.export.appearance import blended_colors, photo_colors, visibility
 from morphkit.export.camera import CONVENTIONS
 from morphkit.export.fit_report import FitPictures, fit_pictures, write_fit_report
@@ -23,7 +24,7 @@ from morphkit.io.meshes import write_mesh
 from morphkit.mesh import Mesh
 from morphkit.morphable import MorphableModel
 
-_PACKAGES = ("morphkit-3dmm", "numpy", "torch", "numba")
+_PACKAGES = ("numpy", "torch", "numba")
 _MOUTH = 35.0  # millimetres around the lips that belong to the mouth and what is in it
 _DISAGREEMENT = 3.0  # times the usual colour error at which a border vertex is half taken for hair or wall
 _DIMMEST, _BRIGHTEST = 0.75, 1.3  # of the face's usual light, for what the photo did not show
@@ -102,7 +103,11 @@ def parameters(result: FitResult) -> dict[str, Any]:
         "converged": result.converged,
         "seconds": dict(result.timings),
         "notes": result.notes,
-        "versions": {"python": platform.python_version(), **{name: _version(name) for name in _PACKAGES}},
+        "versions": {
+            "morphkit": morphkit.__version__,
+            "python": platform.python_version(),
+            **{name: version(name) for name in _PACKAGES},
+        },
     }
 
 
@@ -199,10 +204,3 @@ def _percent(share: float) -> str:
 
 def _rms(values: Float[np.ndarray, "n"]) -> float:
     return float(np.sqrt(np.mean(values**2))) if len(values) else 0.0
-
-
-def _version(name: str) -> str | None:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return None
