@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from morphkit.building.outcome import RegisteredScan, ScanOutcome
+from morphkit.building.outputs import ensure_results_apart, ensure_writable
 from morphkit.building.parallel import map_unordered
 from morphkit.building.registering import (
     RegisterSettings,
@@ -69,12 +70,17 @@ def register(
     Raises
     ------
     BadInputError
-        When the template cannot be used, or two scans have one name.
+        When the template cannot be used, two scans have one name, or a result would overwrite an input.
+    MorphkitError
+        When the folder cannot be written to.
     """
-    files = [scan_file(path) for path in scans]
+    files, folder = [scan_file(path) for path in scans], Path(output)
     chosen = settings or RegisterSettings()
+    _ensure_distinct(files)
+    ensure_results_apart(folder, files, (template, template_landmarks))
+    ensure_writable(folder / "registered.npz")
     known = landmarked(load_template(template, template_landmarks), files, chosen)
-    return register_all(files, known, Path(output), chosen, jobs=jobs, progress=progress)
+    return register_all(files, known, folder, chosen, jobs=jobs, progress=progress)
 
 
 def register_all(
@@ -99,7 +105,6 @@ def register_all(
     reuse : take a result that is there if the same scan gave it, with the same template and settings.
     progress : called after each scan.
     """
-    _ensure_distinct(scans)
     report = progress or quiet
     report("Registering scans", 0, len(scans))
     outcomes: dict[str, ScanOutcome] = {}

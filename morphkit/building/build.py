@@ -18,6 +18,7 @@ from morphkit.archive import save_model
 from morphkit.basis import BasisSettings, build_model
 from morphkit.building.batch import Progress, quiet, register_all
 from morphkit.building.outcome import RegisteredScan, ScanOutcome
+from morphkit.building.outputs import ensure_model_path, ensure_results_apart, ensure_writable
 from morphkit.building.registering import RegisterSettings, landmarked
 from morphkit.building.store import load_registered, picture_path
 from morphkit.building.templates import LandmarkedTemplate, load_template, load_template_model
@@ -100,13 +101,19 @@ def build_basis(
     Raises
     ------
     BadInputError
-        When the folder holds no scans, or the template cannot be used.
+        When the folder holds no scans, the template cannot be used, or a result would overwrite an input.
     MorphkitError
-        When fewer than two scans could be registered.
+        When fewer than two scans could be registered, or a result cannot be written.
     """
     chosen = _chosen(settings or BuildSettings(), components, texture)
     target, report = Path(output), progress or quiet
     files = discover(scans_dir)
+    inputs = (template, template_landmarks)
+    ensure_model_path(target, files, inputs)
+    if work_dir is not None:
+        ensure_results_apart(Path(work_dir), files, inputs)
+        ensure_writable(Path(work_dir) / "registered.npz")
+    ensure_writable(target)
     source = load_template_model(template)
     known = landmarked(load_template(template, template_landmarks), files, chosen.registering)
     with _folder(work_dir) as folder:
