@@ -71,6 +71,11 @@ def test_landmarks_of_a_photo_are_written_and_drawn(astronaut, tmp_path):
     x, y = np.array(face["points68"])[30].astype(int)
     assert drawn[y, x, 0] > 200
     assert drawn[y, x, 2] < 120
+    marks = tmp_path / "astronaut.landmarks.json"
+    again = _run("fit", astronaut, "--landmarks", marks, "-o", tmp_path / "fit", "--no-photometric")
+    assert again.exit_code == 0, again.output
+    values = json.loads((tmp_path / "fit" / "astronaut" / "params.json").read_text())
+    assert values["landmark_error"] < 0.05
 
 
 def test_photos_of_one_name_are_refused(astronaut, tmp_path):

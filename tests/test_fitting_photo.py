@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -9,7 +10,7 @@ import torch
 from fitting_head import small_head
 from PIL import Image
 
-from morphkit.errors import BadInputError, NoFaceError
+from morphkit.errors import BadInputError, MissingDependencyError, NoFaceError
 from morphkit.fitting import FitSettings, fit_image, write_fit
 from morphkit.fitting.colors import PhotometricEnergy
 from morphkit.fitting.contour import landmark_observer
@@ -214,3 +215,60 @@ def test_exif_names_the_focal_length(tmp_path):
     known = focal_prior(named, 360, 240, settings)
     assert known.focal == pytest.approx(500.0)
     assert known.deviation == settings.exif_focal_deviation
+
+
+def test_landmark_files_that_hold_no_face_are_refused(head, tmp_path):
+    grey = np.full((120, 160, 3), 128, np.uint8)
+    file = tmp_path / "marks.json"
+    spread = np.random.default_rng(3).uniform(10, 100, (68, 2))
+    refused = {
+        "one place": np.full((68, 2), 5.0).tolist(),
+        "one line": [[i, i + 1.5 * (i % 2)] for i in range(68)],
+        r"point 0 is \[1\]": [[1]] * 68,
+        "point 0 is 1": [1] * 68,
+        r"point 0 is \[true": [[True, False]] * 68,
+        "point 0 is .*Infinity": [[float("inf"), 1]] * 68,
+        "point 0 is .*000": [[10**300, 1]] * 68,
+        "68 of 68 points lie outside": (spread + 5000).tolist(),
+        "1 of 68 points lie outside": [*spread[:67].tolist(), [-300, 20]],
+        "no list of points": 3,
+        "no face with 68": {"faces": []},
+        "0 known points": {"a": 1},
+        "5 known points": [*spread[:5].tolist(), *[None] * 63],
+    }
+    for reason, content in refused.items():
+        file.write_text(json.dumps(content))
+        with pytest.raises(BadInputError, match=rf"marks\.json: .*{reason}.*68 iBUG points"):
+            fit_image(grey, head, landmarks=file)
+    file.write_text("[" * 100_000)
+    with pytest.raises(BadInputError, match="not JSON"):
+        read_photo_landmarks(file)
+    with pytest.raises(BadInputError, match=r"^There is no file .*missing\.json"):
+        read_photo_landmarks(tmp_path / "missing.json")
+    with pytest.raises(BadInputError, match=r"the landmarks: .*one place"):
+        fit_image(grey, head, landmarks=np.zeros((68, 2)))
+
+
+def test_detected_landmarks_are_read_back(tmp_path):
+    points = np.random.default_rng(3).uniform(10, 100, (68, 2)).tolist()
+    file = tmp_path / "photo.landmarks.json"
+    file.write_text(json.dumps({"image": "photo.png", "faces": [{"points68": points}, {"points68": []}]}))
+    assert np.allclose(read_photo_landmarks(file), points)
+
+
+def test_landmarks_of_no_face_are_doubted_or_refused(head, truth, photo):
+    settings = FitSettings(photometric=None)
+    marks = given_landmarks(head, truth)
+    assert fit_image(photo, head, landmarks=marks, settings=settings).notes == ()
+    noisy = fit_image(photo, head, landmarks=given_landmarks(head, truth, noise=25.0), settings=settings)
+    assert noisy.landmark_error > 0.1
+    assert any(re.match(r"The landmarks lie \d+ % of the eye distance off", note) for note in noisy.notes)
+    mirrored = marks * [-1, 1] + [SIZE, 0]
+    with pytest.raises(BadInputError, match="no face fits these points"):
+        fit_image(photo, head, landmarks=mirrored, settings=settings)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="only without a GPU")
+def test_a_missing_gpu_is_told_before_anything_else(tmp_path):
+    with pytest.raises(MissingDependencyError, match="cuda"):
+        fit_image(tmp_path / "missing.png", device="cuda", settings=FitSettings(photometric=None))

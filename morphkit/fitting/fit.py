@@ -19,11 +19,11 @@ from morphkit.export.camera import PhotoCamera
 from morphkit.fitting.contour import LandmarkObserver, landmark_observer
 from morphkit.fitting.dense import dense_model
 from morphkit.fitting.intrinsics import focal_prior
-from morphkit.fitting.landmark import FocalPrior, LandmarkFit, fit_landmarks
+from morphkit.fitting.landmark import Face, FocalPrior, LandmarkFit, fit_landmarks
 from morphkit.fitting.photometric import PhotometricFit, fit_colors
 from morphkit.fitting.pose import MIN_POINTS
 from morphkit.fitting.result import FitResult
-from morphkit.fitting.seen import JAW68, SeenLandmarks, read_photo_landmarks, seen_ibug68, seen_mediapipe478
+from morphkit.fitting.seen import JAW68, SeenLandmarks, given_landmarks, seen_ibug68, seen_mediapipe478
 from morphkit.fitting.settings import FitSettings, LandmarkSettings
 from morphkit.fitting.shading import reflection_basis
 from morphkit.fitting.sparse import start_face
@@ -32,13 +32,17 @@ from morphkit.geometry.normals import vertex_normals
 from morphkit.io.images import read_image
 from morphkit.landmarks.faces import detect_faces
 from morphkit.morphable import MorphableModel
-from morphkit.rendering.rasterizer import get_rasterizer
+from morphkit.rendering.rasterizer import Rasterizer, get_rasterizer
 
 Photo = UInt8[np.ndarray, "h w 3"]
 Progress = Callable[[str, int, int], None]
 
 _DEFAULTS = FitSettings()
 _STAGES = ("landmarks", "shape", "colours")
+_NEAREST = 50.0  # millimetres from the camera's plane, which no point of a photographed head comes nearer
+_FARTHEST_TURN = -0.2  # cosine between the camera's direction and the face's, below which it shows its back
+_LARGE_ERROR = 0.1  # of the eye distance, above which a fit is doubtful
+_EXTREME = 5.0  # standard deviations, beyond which a coefficient is
 
 
 def fit_image(
@@ -70,7 +74,9 @@ def fit_image(
     NoFaceError
         When no face is found in the photo.
     BadInputError
-        When a file cannot be used, or the model embeds no landmarks.
+        When a file or the landmarks cannot be used, or the model embeds no landmarks.
+    MissingDependencyError
+        When `device` is "cuda" and nvdiffrast or a GPU is missing.
     """
     with one_thread():
         return _fit(image, model, landmarks, settings, device, _Clock(progress))
@@ -84,6 +90,7 @@ def _fit(
     device: Literal["cpu", "cuda"],
     clock: _Clock,
 ) -> FitResult:
+    rasterizer = get_rasterizer(device)  # first, so that a missing GPU is told at once
     source = None if isinstance(image, np.ndarray) else Path(image)
     photo = image if isinstance(image, np.ndarray) else read_image(image)
     model = load_default_model() if model is None else model
@@ -95,8 +102,9 @@ def _fit(
         observer = landmark_observer(model, sight.seen)
         start = start_face(observer, model, np.array([0.5 * width, 0.5 * height]), prior)
         sparse = fit_landmarks(start, observer, prior, settings.landmark)
+        _ensure_before_camera(model, sparse.face, source, landmarks)
     with clock.stage("colours"):
-        colors = _fit_colors(photo, model, sparse, observer, prior, settings, device)
+        colors = _fit_colors(photo, model, sparse, observer, prior, settings, rasterizer)
     return _result(photo, source, model, sight, sparse, colors, clock)
 
 
@@ -115,8 +123,9 @@ def _look_for_landmarks(
     settings: LandmarkSettings,
 ) -> _Sight:
     if landmarks is not None:
-        given = landmarks if isinstance(landmarks, np.ndarray) else read_photo_landmarks(landmarks)
         _ensure_embeds(model, "ibug68")
+        height, width = photo.shape[:2]
+        given = given_landmarks(landmarks, width, height)
         return _Sight(seen_ibug68(given, settings.given_deviation, settings), given, ())
     faces = detect_faces(photo)
     if not faces:
@@ -146,6 +155,29 @@ def _ensure_embeds(model: MorphableModel, set_name: str) -> None:
         )
 
 
+def _ensure_before_camera(
+    model: MorphableModel,
+    face: Face,
+    source: Path | None,
+    landmarks: str | os.PathLike[str] | Float[np.ndarray, "68 2"] | None,
+) -> None:
+    """Refuse a pose that no photo shows: around the camera, or turned away from it."""
+    pose = face.pose
+    vertices = model.instance(face.identity, None if model.expression is None else face.expression)
+    depth = vertices @ pose.rotation[2] + pose.translation[2]
+    camera = -pose.rotation.T @ pose.translation
+    if depth.min() >= _NEAREST and camera[2] >= _FARTHEST_TURN * np.linalg.norm(camera):
+        return
+    if landmarks is None:
+        name = "the photo" if source is None else str(source)
+        raise NoFaceError(f"{name}: no face fits the landmarks found in it; try another photo of the face")
+    name = "the landmarks" if isinstance(landmarks, np.ndarray) else str(landmarks)
+    raise BadInputError(
+        f"{name}: no face fits these points; give the 68 iBUG points in their order, in the photo's pixels, "
+        "x right and y down"
+    )
+
+
 def _fit_colors(
     photo: Photo,
     model: MorphableModel,
@@ -153,12 +185,11 @@ def _fit_colors(
     observer: LandmarkObserver,
     prior: FocalPrior,
     settings: FitSettings,
-    device: Literal["cpu", "cuda"],
+    rasterizer: Rasterizer,
 ) -> PhotometricFit | None:
     if settings.photometric is None or model.albedo is None:
         return None
     dense = dense_model(model)
-    rasterizer = get_rasterizer(device)
     return fit_colors(photo, dense, sparse.face, observer, prior, settings, settings.photometric, rasterizer)
 
 
@@ -179,6 +210,8 @@ def _result(
     vertices = model.instance(face.identity, expression).astype(np.float64)
     albedo, lit = _surface_colors(model, colors, vertices, camera)
     notes = sight.notes
+    error = landmark_error(model, vertices, camera, sight.points68)
+    notes += _doubts(error, face.identity)
     if model.albedo is None:
         notes += ("The model has no albedo; the photo's colours were not used for the shape.",)
     return FitResult(
@@ -195,13 +228,30 @@ def _result(
         albedo_colors=albedo,
         lit_colors=lit,
         seen=sight.seen,
-        landmark_error=landmark_error(model, vertices, camera, sight.points68),
+        landmark_error=error,
         landmark_energies=sparse.energies,
         photometric_energies=() if colors is None else colors.energies,
         timings=dict(clock.seconds),
         notes=notes,
         converged=sparse.converged if colors is None else colors.converged,
     )
+
+
+def _doubts(error: float, identity: Float[np.ndarray, "i"]) -> tuple[str, ...]:
+    """Return what speaks against a fit, one sentence each."""
+    doubts: tuple[str, ...] = ()
+    if error > _LARGE_ERROR:
+        doubts += (
+            f"The landmarks lie {100.0 * error:.0f} % of the eye distance off: look at the overlay, and "
+            "check that they mark this photo's face, each in its place.",
+        )
+    extreme = float(np.abs(identity).max(initial=0.0))
+    if extreme > _EXTREME:
+        doubts += (
+            f"An identity coefficient reaches {extreme:.0f} σ: the model knows no such face, so the photo or "
+            "its landmarks mislead it.",
+        )
+    return doubts
 
 
 def _surface_colors(
@@ -236,7 +286,7 @@ def landmark_error(
     points68 : (68, 2) pixels; NaN where unknown. The jaw's 17 are left out: they slide.
     """
     eyes = float(np.linalg.norm(points68[36] - points68[45]))
-    if "ibug68" not in model.landmarks or not np.isfinite(eyes):
+    if "ibug68" not in model.landmarks or not 0.0 < eyes < np.inf:
         return float("nan")
     marks = model.landmarks["ibug68"].landmarks(vertices, model.faces)
     number = np.array([int(name) for name in marks.names])
