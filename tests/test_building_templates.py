@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from morphkit.archive import save_model
-from morphkit.building.templates import LandmarkedTemplate, load_template
+from morphkit.building.templates import LandmarkedTemplate, interned, load_template
 from morphkit.errors import BadInputError
 from morphkit.io.meshes import write_mesh
 from morphkit.mesh import LandmarkEmbedding, Mesh, Template
@@ -88,6 +88,19 @@ def test_scan_and_template_are_looked_at_alike(quad):
     assert (known.shared_look(painted), known.shared_look(quad)) == ("colored", "clay")
     bare = LandmarkedTemplate(Template(quad), {"clay": {}})
     assert (bare.shared_look(painted), bare.shared_look(quad)) == ("clay", "clay")
+
+
+def test_templates_differ_by_what_was_detected_on_them(quad):
+    sets = {"mediapipe478": LandmarkEmbedding(("mp0",), np.zeros(1, np.int32), np.eye(3)[[0]])}
+    other = {"mediapipe478": replace(sets["mediapipe478"], barycentrics=np.eye(3)[[1]])}
+    plain = LandmarkedTemplate(Template(quad))
+    looks = [{"clay": sets}, {"clay": other}, {"colored": sets}, {"clay": sets, "colored": sets}]
+    known = [plain, *(LandmarkedTemplate(Template(quad), look) for look in looks)]
+    assert len(set(known)) == 5
+    assert len({template.digest for template in known}) == 1
+    assert interned(plain) is plain
+    assert interned(known[1]) is known[1]
+    assert interned(LandmarkedTemplate(Template(quad), {"clay": dict(sets)})) is known[1]
 
 
 def test_the_digest_follows_geometry_and_landmarks(quad):

@@ -189,6 +189,13 @@ def test_register_goes_on_past_failures_and_names_them(data, tmp_path):
     assert 0.1 < np.ptp(registered.vertices, axis=0).max() < 0.4  # metres, as the scan
 
 
+def test_scans_with_and_without_sidecars_follow_each_other(data, tmp_path):
+    batch.interned.cache_clear()
+    for name in ("ada", "cem"):  # the second scan needs landmarks that the first did not
+        (outcome,) = register([data.scans / f"{name}.ply"], tmp_path, **data.options, jobs=1)
+        assert outcome.usable, outcome.reasons
+
+
 def test_scans_of_one_name_are_refused(data, tmp_path):
     twin = tmp_path / "ada.ply"
     shutil.copy(data.scans / "ada.ply", twin)

@@ -186,7 +186,8 @@ def scan_fingerprint(source: ScanFile, template: LandmarkedTemplate, settings: R
 
     A texture image beside an OBJ is not looked at.
     """
-    landmarks = "detected" if source.landmarks_path is None else file_hash(source.landmarks_path)
+    sidecar = source.landmarks_path
+    landmarks = f"detected {template.detected_digest}" if sidecar is None else file_hash(sidecar)
     parts = (file_hash(source.path), landmarks, template.digest, repr(settings), morphkit.__version__)
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 

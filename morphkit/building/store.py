@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import zipfile
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,14 +21,21 @@ from morphkit.mesh import LandmarkEmbedding, Landmarks, Mesh, Template
 
 def template_hash(template: Template) -> str:
     """Return the SHA-256 of what a registration takes from a template."""
-    digest = hashlib.sha256()
     arrays = [template.mesh.vertices, template.mesh.faces]
     arrays += [template.masks[name] for name in sorted(template.masks)]
     for name in sorted(template.landmarks):
         arrays += _embedding_arrays(template.landmarks[name])
-    for array in arrays:
-        digest.update(str((array.dtype, array.shape)).encode() + np.ascontiguousarray(array).tobytes())
-    return digest.hexdigest()
+    return _arrays_hash(arrays)
+
+
+def landmarks_hash(landmarks: Mapping[str, Mapping[str, LandmarkEmbedding]]) -> str:
+    """Return the SHA-256 of named groups of landmark sets."""
+    arrays = []
+    for group in sorted(landmarks):
+        arrays.append(np.array(group))
+        for name in sorted(landmarks[group]):
+            arrays += [np.array(name), *_embedding_arrays(landmarks[group][name])]
+    return _arrays_hash(arrays)
 
 
 def save_registered(folder: Path, scan: RegisteredScan) -> Path:
@@ -116,6 +124,13 @@ def _restored(facts: dict[str, Any], data: dict[str, np.ndarray], template: Mesh
         scan_hash=facts["scan_hash"],
         fingerprint=facts["fingerprint"],
     )
+
+
+def _arrays_hash(arrays: Sequence[np.ndarray]) -> str:
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(str((array.dtype, array.shape)).encode() + np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
 
 
 def _embedding_arrays(embedding: LandmarkEmbedding) -> list[np.ndarray]:

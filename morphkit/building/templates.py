@@ -13,7 +13,7 @@ import numpy as np
 
 from morphkit.archive import load_default_model, load_model
 from morphkit.building.colors import has_colors
-from morphkit.building.store import template_hash
+from morphkit.building.store import landmarks_hash, template_hash
 from morphkit.errors import BadInputError
 from morphkit.geometry.closest_point import closest_points
 from morphkit.io.landmarks import read_landmark_indices, read_landmarks, vertex_embedding
@@ -64,11 +64,20 @@ class LandmarkedTemplate:
         """SHA-256 of what a registration takes from the template."""
         return template_hash(self.template)
 
+    @cached_property
+    def detected_digest(self) -> str:
+        """SHA-256 of the detected landmarks, which the template's colours may sway."""
+        return landmarks_hash({str(look): sets for look, sets in self.detected.items()})
+
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, LandmarkedTemplate) and other.digest == self.digest
+        return isinstance(other, LandmarkedTemplate) and other._key == self._key
 
     def __hash__(self) -> int:
-        return hash(self.digest)
+        return hash(self._key)
+
+    @property
+    def _key(self) -> tuple[str, str]:
+        return self.digest, self.detected_digest
 
 
 def as_clay(mesh: Mesh) -> Mesh:
