@@ -1,6 +1,8 @@
 """From raw scans to a model through the command line, on three small simulated scans."""
 
+import errno
 import json
+import os
 import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,7 +16,7 @@ from morphkit.archive import load_default_model, load_model
 from morphkit.building import batch, build_basis, register
 from morphkit.building.synthetic import ScannerSettings, scan_head
 from morphkit.cli import main
-from morphkit.errors import MorphkitError
+from morphkit.errors import MorphkitError, RegistrationError
 from morphkit.geometry.similarity import Similarity
 from morphkit.io.landmarks import write_landmarks
 from morphkit.io.meshes import read_mesh, write_mesh
@@ -182,6 +184,8 @@ def test_register_goes_on_past_failures_and_names_them(data, tmp_path):
     result = _run("register", broken, metres, *data.arguments, "-o", tmp_path / "out")
     assert result.exit_code == 2
     assert "1 of 2 scans were not registered: broken" in result.stderr
+    (reason,) = [line for line in result.stdout.splitlines() if line.startswith("broken: ")]
+    assert str(broken) in reason  # on one line, however long
     assert not (tmp_path / "out" / "broken.ply").exists()
     registered = read_mesh(tmp_path / "out" / "metres.ply")
     template = read_mesh(data.template)
@@ -289,8 +293,11 @@ def test_too_few_scans_are_an_error_that_says_why(data, tmp_path):
     (tmp_path / "scans").mkdir()
     (tmp_path / "scans" / "broken.ply").write_bytes(b"ply\nnothing")
     result = _run("build-basis", tmp_path / "scans", "-o", tmp_path / "m.h5", *data.arguments)
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     assert "0 of 1 scans could be registered, and a model needs at least 2 (broken: " in result.stderr
+    assert ".)" not in result.stderr
+    assert ".;" not in result.stderr
+    assert result.stderr.endswith(").\n")
     assert not (tmp_path / "m.h5").exists()
 
 
@@ -302,6 +309,47 @@ def test_an_empty_or_missing_folder_exits_with_2(tmp_path, make):
     result = _run("build-basis", folder, "-o", tmp_path / "m.h5")
     assert result.exit_code == 2
     assert str(folder) in result.stderr
+
+
+def test_a_single_scans_failure_is_one_sentence(data, tmp_path, monkeypatch):
+    broken = tmp_path / "broken.ply"
+    broken.write_bytes(b"ply\nnothing")
+    result = _run("register", broken, *data.arguments, "-o", tmp_path / "out")
+    assert result.exit_code == 2
+    assert "verdict" not in result.stdout
+    (error,) = [line for line in result.stderr.splitlines() if line.startswith("Error: ")]
+    assert str(broken) in error
+
+    def lost(*_):
+        raise RegistrationError("The template could not be placed.")
+
+    monkeypatch.setattr(batch, "register_prepared", lost)
+    result = _run("register", data.scans / "ada.ply", *data.arguments, "-o", tmp_path / "out")
+    assert result.exit_code == 1
+    sentence = f"{data.scans / 'ada.ply'} was not registered: The template could not be placed."
+    assert f"Error: {sentence}" in result.stderr
+
+
+def test_a_full_disk_is_no_internal_error(data, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "here.npz")
+
+    monkeypatch.setattr(batch, "register_prepared", full)
+    (outcome,) = register([data.scans / "ada.ply"], tmp_path, **data.options)
+    assert outcome.reasons == (f"here.npz: {os.strerror(errno.ENOSPC)}.",)
+    assert outcome.exit_code == 1
+
+
+def test_an_older_result_that_stays_is_named(data, tmp_path, monkeypatch):
+    (tmp_path / "ada.ply").mkdir()  # which cannot be unlinked
+
+    def lost(*_):
+        raise RegistrationError("No luck.")
+
+    monkeypatch.setattr(batch, "register_prepared", lost)
+    (outcome,) = register([data.scans / "ada.ply"], tmp_path, **data.options)
+    assert outcome.reasons[0] == "No luck."
+    assert str(tmp_path / "ada.ply") in outcome.reasons[1]
 
 
 def test_one_scans_crash_is_its_own_failure(data, tmp_path, monkeypatch):

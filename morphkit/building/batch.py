@@ -122,6 +122,8 @@ def _run(job: _Job) -> ScanOutcome:
         return outcome or _registered(job, start)
     except MorphkitError as error:
         return _failed(job, str(error), start, error.exit_code)
+    except OSError as error:  # a full disk, a vanished drive
+        return _failed(job, _disk_trouble(error, job.scan.path), start, 1)
     except Exception as error:  # one scan's trouble must not end a night's run; it is named in every report
         return _failed(job, f"internal error, {type(error).__name__}: {error}", start, 1)
 
@@ -164,12 +166,20 @@ def _succeeded(job: _Job, result: RegisteredScan, mesh_path: Path, seconds: floa
 
 
 def _failed(job: _Job, reason: str, start: float, exit_code: int) -> ScanOutcome:
+    reasons = [reason]
     for path in result_paths(job.folder, job.scan.name):  # an older result would pass for this run's
-        path.unlink(missing_ok=True)
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            reasons.append(f"An older result is left; remove it: {_disk_trouble(error, path)}")
     seconds = time.perf_counter() - start
     return ScanOutcome(
-        job.scan.name, job.scan.path, "failed", (reason,), seconds=seconds, exit_code=exit_code
+        job.scan.name, job.scan.path, "failed", tuple(reasons), seconds=seconds, exit_code=exit_code
     )
+
+
+def _disk_trouble(error: OSError, path: Path) -> str:
+    return f"{error.filename or path}: {error.strerror or error}."
 
 
 def _ensure_distinct(scans: Sequence[ScanFile]) -> None:

@@ -22,7 +22,7 @@ from morphkit.building.outputs import ensure_model_path, ensure_results_apart, e
 from morphkit.building.registering import RegisterSettings, landmarked
 from morphkit.building.store import load_registered, picture_path
 from morphkit.building.templates import LandmarkedTemplate, load_template, load_template_model
-from morphkit.errors import MorphkitError
+from morphkit.errors import BadInputError, MorphkitError
 from morphkit.export.build_report import ScanRow, write_build_report
 from morphkit.io.images import read_image
 from morphkit.mesh import Template
@@ -101,7 +101,8 @@ def build_basis(
     Raises
     ------
     BadInputError
-        When the folder holds no scans, the template cannot be used, or a result would overwrite an input.
+        When the folder holds no scans or only unusable ones, the template cannot be used, or a result would
+        overwrite an input.
     MorphkitError
         When fewer than two scans could be registered, or a result cannot be written.
     """
@@ -167,9 +168,12 @@ def _ensure_enough(outcomes: Sequence[ScanOutcome]) -> None:
     used = sum(scan.usable for scan in outcomes)
     if used < _FEWEST:
         failures = "; ".join(
-            f"{scan.name}: {', '.join(scan.reasons)}" for scan in outcomes if not scan.usable
+            f"{scan.name}: {', '.join(reason.rstrip('.') for reason in scan.reasons)}"
+            for scan in outcomes
+            if not scan.usable
         )
-        raise MorphkitError(
+        bad_input = all(scan.exit_code == BadInputError.exit_code for scan in outcomes)
+        raise (BadInputError if bad_input else MorphkitError)(
             f"{used} of {len(outcomes)} scans could be registered, and a model needs at least {_FEWEST}"
             + (f" ({failures})." if failures else "; add more.")
         )

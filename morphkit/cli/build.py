@@ -104,8 +104,11 @@ def register(
             jobs=jobs,
             progress=progress,
         )
-    _show(outcomes)
     failed = [outcome for outcome in outcomes if not outcome.usable]
+    if failed and len(outcomes) == 1:
+        click.echo(f"Error: {_sentence(failed[0])}", err=True)
+        ctx.exit(failed[0].exit_code)
+    _show(outcomes)
     if failed:
         names = ", ".join(outcome.name for outcome in failed)
         click.echo(f"Error: {len(failed)} of {len(outcomes)} scans were not registered: {names}.", err=True)
@@ -117,11 +120,20 @@ def _show(outcomes: Sequence[ScanOutcome]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table("scan", "verdict", "to scan, mm", "s", "", box=None, pad_edge=False)
+    table = Table("scan", "verdict", "to scan, mm", "s", box=None, pad_edge=False)
     styles = {"good": "green", "doubtful": "yellow", "failed": "red"}
     for outcome in outcomes:
         distance = "" if outcome.mean_distance is None else f"{outcome.mean_distance:.2f}"
         seconds = "reused" if outcome.reused else f"{outcome.seconds:.1f}"
         verdict = Text(outcome.verdict, styles[outcome.verdict])
-        table.add_row(outcome.name, verdict, distance, seconds, Text("; ".join(outcome.reasons)))
+        table.add_row(Text(outcome.name), verdict, distance, seconds)
     Console().print(table)
+    for outcome in outcomes:
+        for reason in outcome.reasons:
+            click.echo(f"{outcome.name}: {reason}")
+
+
+def _sentence(outcome: ScanOutcome) -> str:
+    """Return why a scan failed, and which."""
+    text = "; ".join(reason.rstrip(".") for reason in outcome.reasons)
+    return f"{text}." if str(outcome.source) in text else f"{outcome.source} was not registered: {text}."
