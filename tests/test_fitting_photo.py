@@ -26,6 +26,7 @@ from morphkit.fitting.shading import fit_light, light_prior, reflection_basis, r
 from morphkit.fitting.window import Window, cut_window
 from morphkit.io.color import linear_to_srgb_uint8
 from morphkit.io.meshes import read_mesh
+from morphkit.mesh import LandmarkEmbedding
 from morphkit.rendering import lighting
 from morphkit.rendering.rasterizer import get_rasterizer
 
@@ -247,6 +248,11 @@ def test_landmark_files_that_hold_no_face_are_refused(head, tmp_path):
         read_photo_landmarks(tmp_path / "missing.json")
     with pytest.raises(BadInputError, match=r"the landmarks: .*one place"):
         fit_image(grey, head, landmarks=np.zeros((68, 2)))
+    marks = head.landmarks["ibug68"]
+    eyes = LandmarkEmbedding(marks.names[36:48], marks.face_indices[36:48], marks.barycentrics[36:48])
+    spread[36:46] = np.nan
+    with pytest.raises(BadInputError, match="knows 2 of these points"):
+        fit_image(grey, replace(head, landmarks={"ibug68": eyes}), landmarks=spread)
 
 
 def test_detected_landmarks_are_read_back(tmp_path):

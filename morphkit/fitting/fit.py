@@ -126,7 +126,15 @@ def _look_for_landmarks(
         _ensure_embeds(model, "ibug68")
         height, width = photo.shape[:2]
         given = given_landmarks(landmarks, width, height)
-        return _Sight(seen_ibug68(given, settings.given_deviation, settings), given, ())
+        seen = seen_ibug68(given, settings.given_deviation, settings)
+        count = len(seen.among(model.landmarks["ibug68"].names).names)
+        if count < MIN_POINTS:
+            name = "the landmarks" if isinstance(landmarks, np.ndarray) else str(landmarks)
+            raise BadInputError(
+                f"{name}: the model knows {count} of these points, and a fit needs at least {MIN_POINTS}; "
+                "give more of the 68, or choose another model"
+            )
+        return _Sight(seen, given, ())
     faces = detect_faces(photo)
     if not faces:
         name = "the photo" if source is None else str(source)
