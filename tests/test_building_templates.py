@@ -25,13 +25,25 @@ def quad_file(quad, tmp_path):
     return path
 
 
+@pytest.fixture
+def fan_file(tmp_path):
+    """A template of 70 vertices."""
+    angles = np.linspace(0, 6, 69)
+    rim = np.column_stack([100 * np.cos(angles), 100 * np.sin(angles), np.zeros(69)])
+    spokes = [[0, i, i + 1] for i in range(1, 69)]
+    write_mesh(
+        tmp_path / "fan.ply", Mesh(np.vstack([np.zeros((1, 3)), rim]), np.array(spokes, dtype=np.int32))
+    )
+    return tmp_path / "fan.ply"
+
+
 def _write(path, content):
     path.write_text(json.dumps(content))
     return path
 
 
 def test_vertex_indices_become_the_landmarks(quad_file, tmp_path):
-    template = load_template(quad_file, _write(tmp_path / "t.json", {"landmarks68": [3, 1]}))
+    template = load_template(quad_file, _write(tmp_path / "t.json", {"0": 3, "1": 1}))
     points = template.landmarks["ibug68"].landmarks(template.mesh.vertices, template.mesh.faces)
     assert points.names == ("0", "1")
     assert np.array_equal(points.points, [[0, 100, 0], [100, 0, 0]])
@@ -54,7 +66,37 @@ def test_landmarks_of_another_mesh_are_refused(quad_file, tmp_path):
     with pytest.raises(BadInputError, match="landmark 5 lies 50 mm"):
         load_template(quad_file, _write(tmp_path / "t.json", {"5": [20.0, 30.0, 50.0]}))
     with pytest.raises(BadInputError, match="does not fit the template"):
-        load_template(quad_file, _write(tmp_path / "u.json", {"landmarks68": [0, 4]}))
+        load_template(quad_file, _write(tmp_path / "u.json", {"0": 0, "1": 4}))
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ({"landmarks68": [0, 1, 2]}, "holds 3 vertices, not 68"),
+        ({"landmarks68": [*range(67), 5]}, "holds vertex 5 2 times"),
+        ({"landmarks68": [*range(67), 70]}, "vertex 70, which belongs to no triangle"),
+        ({"landmarks68": [-1] * 68}, "neither vertex indices nor named 3D points"),
+        ([[1.0, 2.0, 3.0]], "neither vertex indices nor named 3D points"),
+        (list(range(68)), "neither vertex indices nor named 3D points"),
+        (5, "neither vertex indices nor named 3D points"),
+    ],
+)
+def test_files_without_usable_landmarks_are_refused(fan_file, tmp_path, content, words):
+    with pytest.raises(BadInputError, match=words):
+        load_template(fan_file, _write(tmp_path / "t.json", content))
+
+
+def test_68_vertices_are_the_landmarks_in_their_order(fan_file, tmp_path):
+    order = [*range(69, 1, -1)]
+    template = load_template(fan_file, _write(tmp_path / "t.json", {"landmarks68": order}))
+    points = template.landmarks["ibug68"].landmarks(template.mesh.vertices, template.mesh.faces)
+    assert points.names == tuple(str(i) for i in range(68))
+    assert np.array_equal(points.points, template.mesh.vertices[order])
+
+
+def test_a_missing_landmark_file_is_called_missing(quad_file, tmp_path):
+    with pytest.raises(BadInputError, match="There is no file"):
+        load_template(quad_file, tmp_path / "t.json")
 
 
 def test_a_models_mean_is_a_template(quad, tmp_path):
@@ -67,7 +109,7 @@ def test_a_models_mean_is_a_template(quad, tmp_path):
     template = load_template(tmp_path / "model.h5")
     np.testing.assert_allclose(template.mesh.vertices, quad.vertices)
     assert template.landmarks["ibug68"].names == ("0",)
-    replaced = load_template(tmp_path / "model.h5", _write(tmp_path / "t.json", {"landmarks68": [2]}))
+    replaced = load_template(tmp_path / "model.h5", _write(tmp_path / "t.json", {"0": 2}))
     assert replaced.landmarks["ibug68"].names == ("0",)
     assert replaced.mesh.faces[replaced.landmarks["ibug68"].face_indices[0]].tolist().count(2) == 1
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -129,15 +131,46 @@ def _read_embedding(path: Path, mesh: Mesh) -> LandmarkEmbedding:
     with suppress(BadInputError):  # then it holds points, or nothing, as the next reader will say
         indices = read_landmark_indices(path)
     if indices is None:
-        return _embed_points(read_landmarks(path), mesh, path)
+        return _embed_points(_read_points(path), mesh, path)
+    _ensure_all_68(indices, path)
     return _embed_vertices(indices, mesh, path)
+
+
+def _read_points(path: Path) -> Landmarks:
+    try:
+        return read_landmarks(path)
+    except BadInputError as error:
+        if path.suffix.lower() != ".json" or not path.is_file():
+            raise
+        raise BadInputError(
+            f"{path} holds neither vertex indices nor named 3D points; "
+            'write {"landmarks68": [68 vertex numbers]} or {"name": [x, y, z], ...}.'
+        ) from error
+
+
+def _ensure_all_68(indices: Mapping[str, int], path: Path) -> None:
+    """Refuse a file of `read_landmark_indices` whose ``landmarks68`` are not 68 different vertices."""
+    if "landmarks68" not in json.loads(path.read_text("utf-8-sig")):
+        return
+    if len(indices) != 68:
+        raise BadInputError(
+            f'{path}: "landmarks68" holds {len(indices)} vertices, not 68; '
+            'name them if only some are known: {"30": vertex, ...}.'
+        )
+    if len(set(indices.values())) != 68:
+        vertex, count = Counter(indices.values()).most_common(1)[0]
+        raise BadInputError(
+            f'{path}: "landmarks68" holds vertex {vertex} {count} times; give 68 different vertices.'
+        )
 
 
 def _embed_vertices(indices: Mapping[str, int], mesh: Mesh, path: Path) -> LandmarkEmbedding:
     try:
         return vertex_embedding(indices, mesh.faces)
     except ValueError as error:
-        raise BadInputError(f"{path} does not fit the template: {error}.") from error
+        raise BadInputError(
+            f"{path} does not fit the template: {error}; give the template's own landmarks."
+        ) from error
 
 
 def _embed_points(landmarks: Landmarks, mesh: Mesh, path: Path) -> LandmarkEmbedding:
