@@ -63,7 +63,7 @@ def fit_coarse(
     project : maps (v, 3) vertices to the nearest shape of a model; it pulls the fit towards that model.
     """
     evidence = None if landmarks is None else LandmarkEvidence(landmarks, target, settings.landmark_deviation)
-    guided = landmarks is not None and _guides(landmarks, settings)
+    guided = landmarks is not None and len(landmarks.names) >= settings.guiding_landmarks
     soft_iterations = 0 if guided else settings.soft_iterations
     annealed = soft_iterations + settings.annealed_iterations
     fit = _Fit(prepared, evidence, settings, project, settings.first_rank[0 if guided else 1], annealed)
@@ -76,12 +76,6 @@ def fit_coarse(
     for _ in range(settings.surface_iterations):
         fit.update(surface.pairs(*fit.subset(), fit.anneal(settings.cutoff)))
     return CoarseFit(fit.vertices, fit.last_change, fit.strain)
-
-
-def _guides(landmarks: LandmarkPairs, settings: CoarseSettings) -> bool:
-    """Return whether enough landmarks are exact; those without a deviation were set by hand and count."""
-    vague = landmarks.deviations > settings.guiding_deviation
-    return int(np.count_nonzero(~vague)) >= settings.guiding_landmarks
 
 
 class _Fit:

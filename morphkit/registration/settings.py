@@ -51,8 +51,7 @@ class CoarseSettings:
     ----------
     vertex_count, sample_count : template vertices and scan points that take part.
     soft_iterations, surface_iterations : of the two halves.
-    guiding_landmarks, guiding_deviation : so many, known to so many millimetres per axis, make the soft half
-        needless: their own fit starts near enough.
+    guiding_landmarks : so many make the soft half needless: their own fit starts near enough.
     annealed_iterations : surface iterations after which everything below has reached its last value.
     neighbours : of a soft correspondence.
     normal_weight : millimetres that a unit difference of normals is worth when neighbours are sought.
@@ -70,7 +69,6 @@ class CoarseSettings:
     sample_count: int = 6000
     soft_iterations: int = 25
     guiding_landmarks: int = 12
-    guiding_deviation: float = 2.0
     surface_iterations: int = 8
     annealed_iterations: int = 5
     neighbours: int = 3
