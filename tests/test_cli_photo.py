@@ -80,3 +80,12 @@ def test_landmarks_of_a_photo_are_written_and_drawn(astronaut, tmp_path):
 
 def test_photos_of_one_name_are_refused(astronaut, tmp_path):
     assert _run("fit", astronaut, astronaut, "-o", tmp_path).exit_code == 2
+
+
+@pytest.mark.parametrize("command", ["fit", "landmarks"])
+def test_two_photos_of_one_name_are_refused_before_anything_is_written(command, astronaut, tmp_path):
+    twin = tmp_path / "astronaut.png"
+    result = _run(command, astronaut, twin, "-o", tmp_path / "out")
+    assert result.exit_code == 2
+    assert "would be written to one place" in result.stderr
+    assert not (tmp_path / "out").exists()

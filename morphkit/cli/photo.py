@@ -43,11 +43,14 @@ def fit(
 
     if landmarks is not None and len(photos) > 1:
         raise click.UsageError("--landmarks belongs to one photo; give one photo at a time.")
+    _check_names(photos)
 
     def one(photo: Path) -> None:
         folder = output / photo.stem
-        run(photo, folder, model=model, landmarks=landmarks, device=device, photometric=photometric)
+        result = run(photo, folder, model=model, landmarks=landmarks, device=device, photometric=photometric)
         click.echo(f"{photo}: {folder / 'report.html'}")
+        for note in result.notes:
+            click.echo(f"  Note: {note}", err=True)
 
     _each(ctx, photos, one)
 
@@ -64,11 +67,24 @@ def landmarks(ctx: click.Context, files: tuple[Path, ...], output: Path) -> None
     """
     from morphkit.commands.points import detect_landmarks as run
 
+    _check_names(files)
+
     def one(file: Path) -> None:
         found = run(file, output)
         click.echo(f"{file}: {found.json_path}")
 
     _each(ctx, files, one)
+
+
+def _check_names(files: Sequence[Path]) -> None:
+    """Refuse two files of one stem: results are named after it, so the second would replace the first."""
+    by_stem: dict[str, Path] = {}
+    for file in files:
+        if file.stem in by_stem:
+            raise click.UsageError(
+                f"{by_stem[file.stem]} and {file} would be written to one place; rename one."
+            )
+        by_stem[file.stem] = file
 
 
 def _each(ctx: click.Context, files: Sequence[Path], work: Callable[[Path], None]) -> None:
