@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
@@ -15,6 +15,7 @@ from jaxtyping import Float
 import morphkit
 from morphkit.archive import load_default_model
 from morphkit.building import BuildResult, build_basis
+from morphkit.building.batch import Progress, quiet
 from morphkit.building.store import data_path, load_registered, picture_path
 from morphkit.building.synthetic import scan_head
 from morphkit.commands.photos import fit
@@ -41,8 +42,6 @@ _DARKEST, _CLIPPED_SHARE = 0.02, 0.01  # of linear colours
 _PHOTO = "astronaut.jpg"
 _MARKER = ".morphkit-demo.json"
 _PHOTO_CREDIT = "Photo: Eileen Collins, NASA, public domain."
-
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
@@ -98,7 +97,7 @@ def demo(
         When `output` holds anything but an earlier demo.
     """
     start = time.perf_counter()
-    folder, report = Path(output), progress or _quiet
+    folder, report = Path(output), progress or quiet
     _claim(folder)
     head = load_default_model()
     people = _simulate(head, folder / "scans", count, report)
@@ -269,7 +268,3 @@ def _fit_pictures(fitted: FitResult, folder: Path) -> dict[str, Any]:
         "photo_credit": _PHOTO_CREDIT,
         "fit_folder": str(folder),
     }
-
-
-def _quiet(stage: str, done: int, total: int) -> None:
-    """Report nothing."""
