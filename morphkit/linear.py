@@ -1,13 +1,14 @@
-"""One group of linear statistics, and named directions in it."""
+"""One group of linear statistics: a mean, orthonormal directions and how far people go along them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 from jaxtyping import Float, Int
+
+from morphkit import gaussian
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,11 +45,24 @@ class LinearModel:
     @cached_property
     def gram(self) -> Float[np.ndarray, "k k"]:
         """The (k, k) float64 matrix of inner products of the basis columns; the identity up to rounding."""
-        gram = np.zeros((self.n_components, self.n_components))
-        for start in range(0, len(self.basis), 1 << 14):  # float64 accumulation without a float64 copy
-            rows = self.basis[start : start + (1 << 14)].astype(np.float64)
-            gram += rows.T @ rows
-        return gram
+        return gaussian.cross_gram(self.basis, self.basis)
+
+    @cached_property
+    def signal_deviations(self) -> Float[np.ndarray, "k"]:
+        """The components' standard deviations without the noise that their variances contain, (k,) float64.
+
+        Probabilistic PCA's loadings are W = basis · signal_deviations, and its covariance W Wᵀ + σ² I
+        (Tipping & Bishop 1999, equation 7).
+        """
+        return np.sqrt(np.maximum(self.standard_deviations**2 - self.contained_noise, 0.0))
+
+    @property
+    def contained_noise(self) -> float:
+        """How much of the noise variance the components' variances contain: all of it, if they are PCA's.
+
+        A foreign model may claim more noise than its least component varies.
+        """
+        return float(min(self.noise_variance, (self.standard_deviations**2).min(initial=np.inf)))
 
     @property
     def is_orthonormal(self) -> bool:
@@ -70,8 +84,12 @@ class LinearModel:
         c = len(coefficients)
         if c > self.n_components:
             raise ValueError(f"coefficients has {c} entries; the model has {self.n_components} components")
-        scaled = (self.standard_deviations[:c] * coefficients).astype(self.basis.dtype)
-        return (self.basis[:, :c] @ scaled).astype(np.float64).reshape(-1, 3)
+        return self.displace(self.standard_deviations[:c] * coefficients)
+
+    def displace(self, along: Float[np.ndarray, "c"]) -> Float[np.ndarray, "v 3"]:
+        """Return basis · along, (v, 3) float64: like `offset`, but in the basis's own units."""
+        moved = self.basis[:, : len(along)] @ along.astype(self.basis.dtype)
+        return moved.astype(np.float64).reshape(-1, 3)
 
     def instance(self, coefficients: Float[np.ndarray, "c"]) -> Float[np.ndarray, "v 3"]:
         """Return mean + basis · (σ ⊙ coefficients), (v, 3) float64; see `offset`."""
@@ -82,23 +100,28 @@ class LinearModel:
         return self.instance(rng.standard_normal(self.n_components))
 
     def project(
-        self, values: Float[np.ndarray, "v 3"], noise_variance: float = 0.0
+        self, values: Float[np.ndarray, "v 3"], noise_variance: float | None = 0.0
     ) -> Float[np.ndarray, "k"]:
         """Return the coefficients whose instance is nearest to `values`.
 
         Parameters
         ----------
-        values : (v, 3), in the model's frame.
+        values : (v, 3), in the model's frame (`morphkit.posing.pose_and_project` finds the frame too).
         noise_variance : variance per coordinate of the noise in `values`. Zero gives least squares; more
-            gives the most probable coefficients under the model (Tipping & Bishop 1999, eq. 28 in
-            coefficients of unit variance), drawn towards zero.
+            gives the most probable coefficients (Tipping & Bishop 1999, equation 28 in coefficients of unit
+            variance), drawn towards zero. None stands for what the model itself calls noise: then the model
+            is read as probabilistic PCA, whose components' variances contain the noise too, and the
+            coefficients are those of the expected noiseless shape (the same paper, section 3.3).
 
         Returns
         -------
         (k,) float64 coefficients, in standard deviations.
         """
-        seen = moments(self.basis, values - self.mean)
-        return solve_coefficients(self.gram, seen, self.standard_deviations, noise_variance)
+        seen = gaussian.moments(self.basis, values - self.mean)
+        if noise_variance is not None:
+            return gaussian.solve_coefficients(self.gram, seen, self.standard_deviations, noise_variance)
+        latent = gaussian.solve_coefficients(self.gram, seen, self.signal_deviations, self.noise_variance)
+        return latent * self.signal_deviations / np.maximum(self.standard_deviations, 1e-300)
 
     def truncate(self, n_components: int) -> LinearModel:
         """Keep the first components; the variance of the others is spread into the noise.
@@ -134,6 +157,24 @@ class LinearModel:
         basis = np.asfortranarray(self.basis[rows])
         return replace(self, mean=self.mean[vertex_indices], basis=basis)
 
+    def vertex_deviations(self) -> Float[np.ndarray, "v"]:
+        """Return how far each vertex strays: its root mean square distance from the mean, (v,), in mm.
+
+        Of instances, so without the noise term; for that, add 3 · noise_variance to the squares.
+        """
+        squares = np.zeros(self.mean.size)
+        for block in gaussian.row_blocks(len(squares)):
+            squares[block] = (self.basis[block].astype(np.float64) ** 2) @ self.standard_deviations**2
+        return np.sqrt(squares.reshape(-1, 3).sum(axis=1))
+
+    def covariance(self, vertex: int, other: int | None = None) -> Float[np.ndarray, "3 3"]:
+        """Return the (3, 3) covariance of two vertices' positions (of one, if `other` is None), in mm²."""
+        first, second = (
+            self.basis[3 * i : 3 * i + 3].astype(np.float64) * self.standard_deviations
+            for i in (vertex, vertex if other is None else other)
+        )
+        return first @ second.T
+
     def orthonormalized(self) -> tuple[LinearModel, Float[np.ndarray, "r k"]]:
         """Return the same distribution on an orthonormal basis, and the map between coefficients.
 
@@ -150,57 +191,3 @@ class LinearModel:
         mix = (self.standard_deviations[:, None] * vectors / deviations).astype(self.basis.dtype)
         basis = np.asfortranarray(self.basis @ mix)
         return LinearModel(self.mean, basis, deviations, self.noise_variance), vectors.T.copy()
-
-
-@dataclass(frozen=True, eq=False)
-class NamedDirections:
-    """Named directions in a group's coefficient space, such as the 52 expression units.
-
-    Attributes
-    ----------
-    names : n names.
-    coefficients : (n, k) float64; row i, given to the group as its coefficients, is unit i at full strength.
-    """
-
-    names: tuple[str, ...]
-    coefficients: Float[np.ndarray, "n k"]
-
-    def __post_init__(self) -> None:
-        if len(self.names) != len(self.coefficients):
-            raise ValueError(f"{len(self.names)} names for {len(self.coefficients)} rows of coefficients")
-
-    def combine(self, strengths: Mapping[str, float]) -> Float[np.ndarray, "k"]:
-        """Return the group's coefficients for units at these strengths; KeyError names an unknown unit."""
-        rows = dict(zip(self.names, self.coefficients, strict=True))
-        total = np.zeros(self.coefficients.shape[1])
-        for name, strength in strengths.items():
-            total += strength * rows[name]
-        return total
-
-
-def moments(basis: np.ndarray, residual: np.ndarray) -> np.ndarray:
-    """Return basisᵀ residual, in float64; summed in blocks so that float32 loses nothing over 10^5 terms."""
-    flat = residual.reshape(-1)
-    total = np.zeros(basis.shape[1])
-    for start in range(0, len(flat), 1 << 14):
-        block = slice(start, start + (1 << 14))
-        total += flat[block].astype(np.float64) @ basis[block].astype(np.float64)
-    return total
-
-
-def cross_gram(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Return aᵀ b in float64, summed in blocks."""
-    total = np.zeros((a.shape[1], b.shape[1]))
-    for start in range(0, len(a), 1 << 14):
-        block = slice(start, start + (1 << 14))
-        total += a[block].T.astype(np.float64) @ b[block].astype(np.float64)
-    return total
-
-
-def solve_coefficients(
-    gram: np.ndarray, seen: np.ndarray, deviations: np.ndarray, noise_variance: float
-) -> np.ndarray:
-    """Return the least-norm c of min |r − B σ c|² + noise_variance |c|²; gram is BᵀB, seen is Bᵀr."""
-    normal = deviations[:, None] * gram * deviations + noise_variance * np.eye(len(deviations))
-    solution: np.ndarray = np.linalg.lstsq(normal, deviations * seen, rcond=None)[0]
-    return solution

@@ -9,8 +9,14 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from morphkit.linear import LinearModel, NamedDirections, cross_gram, moments, solve_coefficients
-from morphkit.mesh import LandmarkEmbedding, Mesh, Template
+from morphkit.directions import NamedDirections
+from morphkit.gaussian import cross_gram, moments, solve_coefficients
+from morphkit.geometry.similarity import Similarity
+from morphkit.linear import LinearModel
+from morphkit.mesh import LandmarkEmbedding, Landmarks, Mesh, Template
+from morphkit.posing import pose_and_project
+from morphkit.posterior import checked_covariances, posterior, posterior_at
+from morphkit.subsets import positions, surviving_landmarks, surviving_mirror
 
 __all__ = ["LinearModel", "MorphableModel", "NamedDirections", "ShapeCoefficients"]
 
@@ -82,11 +88,7 @@ class MorphableModel:
             If there are more coefficients than components, or expression ones without that group.
         """
         vertices = self.identity.instance(np.zeros(0) if identity is None else identity)
-        if self.expression is not None:
-            vertices = vertices + self.expression.instance(np.zeros(0) if expression is None else expression)
-        elif expression is not None:
-            raise ValueError("expression coefficients were given, but the model has no expression group")
-        return vertices
+        return vertices + self._expressed(expression)
 
     def albedo_instance(self, albedo: Float[np.ndarray, "a"] | None = None) -> Float[np.ndarray, "v 3"]:
         """Return linear RGB for these coefficients (None: the mean), (v, 3) float64, clipped to 0..1.
@@ -135,9 +137,109 @@ class MorphableModel:
         cross = cross_gram(self.identity.basis, self.expression.basis)
         gram = np.block([[self.identity.gram, cross], [cross.T, self.expression.gram]])
         deviations = np.concatenate([group.standard_deviations for group in groups])
-        both = solve_coefficients(gram, seen, deviations, noise_variance)
+        return self._split(solve_coefficients(gram, seen, deviations, noise_variance))
+
+    def coefficients(
+        self,
+        vertices: Float[np.ndarray, "v 3"],
+        *,
+        noise_variance: float = 0.0,
+        scale: bool = False,
+        weights: Float[np.ndarray, "v"] | None = None,
+    ) -> tuple[ShapeCoefficients, Similarity]:
+        """Return the coefficients of a shape in any pose, and its map into the model's frame.
+
+        Parameters are those of `morphkit.posing.pose_and_project`; `project` is for shapes that lie in the
+        model's frame already.
+        """
+        found = pose_and_project(
+            self._shape(), vertices, noise_variance=noise_variance, scale=scale, weights=weights
+        )
+        return self._split(found.coefficients), found.similarity
+
+    def _shape(self) -> LinearModel:
+        """Return identity and expression side by side, as one (not orthonormal) group."""
+        if self.expression is None:
+            return self.identity
+        groups = (self.identity, self.expression)
+        return LinearModel(
+            self.identity.mean + self.expression.mean,
+            np.concatenate([group.basis for group in groups], axis=1),
+            np.concatenate([group.standard_deviations for group in groups]),
+        )
+
+    def _split(self, both: np.ndarray) -> ShapeCoefficients:
         k = self.identity.n_components
-        return ShapeCoefficients(both[:k], both[k:])
+        return ShapeCoefficients(both[:k], None if self.expression is None else both[k:])
+
+    def posterior(
+        self,
+        vertex_indices: Int[np.ndarray, "m"],
+        points: Float[np.ndarray, "m 3"],
+        deviations: float | Float[np.ndarray, "m"] | None = None,
+        *,
+        covariances: Float[np.ndarray, "m 3 3"] | None = None,
+        expression: Float[np.ndarray, "e"] | None = None,
+    ) -> MorphableModel:
+        """Return the model of the people who could have these points: see `morphkit.posterior.posterior`.
+
+        Parameters
+        ----------
+        vertex_indices : (m,) observed vertices.
+        points : (m, 3) millimetres, in the model's frame.
+        deviations, covariances : how well they are known, mm and mm².
+        expression : the expression they were observed with, as coefficients; neutral when None. The
+            expression group itself is not conditioned.
+        """
+        neutral = points - self._expressed(expression)[vertex_indices]
+        identity = posterior(self.identity, vertex_indices, neutral, deviations, covariances=covariances)
+        return replace(self, identity=identity)
+
+    def posterior_from_landmarks(
+        self,
+        landmarks: Landmarks,
+        embedding: str = "ibug68",
+        *,
+        deviations: float | Float[np.ndarray, "n"] | None = None,
+        covariances: Float[np.ndarray, "n 3 3"] | None = None,
+        expression: Float[np.ndarray, "e"] | None = None,
+    ) -> MorphableModel:
+        """Return the model of the people who could have these landmarks; see `posterior`.
+
+        Parameters
+        ----------
+        landmarks : n points in the model's frame; those that the embedding does not name say nothing.
+        embedding : which of the model's landmark sets they belong to.
+        deviations, covariances : how well they are known, mm and mm²; when neither is given, the landmarks'
+            own standard deviations.
+        expression : the expression they were observed with, as coefficients; neutral when None.
+
+        Raises
+        ------
+        ValueError
+            If the model has no such landmark set, or nothing says how well the landmarks are known.
+        """
+        if embedding not in self.landmarks:
+            raise ValueError(f"the model has no landmarks {embedding!r}; it has {sorted(self.landmarks)}")
+        if deviations is None and covariances is None:
+            deviations = landmarks.standard_deviations
+        spread = checked_covariances(landmarks.points, deviations, covariances)
+        known = self.landmarks[embedding]
+        place = {name: i for i, name in enumerate(known.names)}
+        kept = np.array([i for i, name in enumerate(landmarks.names) if name in place], dtype=np.int64)
+        rows = np.array([place[landmarks.names[i]] for i in kept], dtype=np.int64)
+        corners, weights = self.faces[known.face_indices[rows]], known.barycentrics[rows]
+        offset = np.einsum("mc,mcd->md", weights, self._expressed(expression)[corners])
+        points = landmarks.points[kept] - offset
+        return replace(self, identity=posterior_at(self.identity, corners, weights, points, spread[kept]))
+
+    def _expressed(self, expression: np.ndarray | None) -> np.ndarray:
+        """Return what an expression adds to the identity's vertices, (v, 3)."""
+        if self.expression is None:
+            if expression is not None:
+                raise ValueError("expression coefficients were given, but the model has no expression group")
+            return np.zeros((self.n_vertices, 3))
+        return self.expression.instance(np.zeros(0) if expression is None else expression)
 
     def truncate(
         self, identity: int | None = None, expression: int | None = None, albedo: int | None = None
@@ -170,7 +272,7 @@ class MorphableModel:
         ValueError
             If an index is out of range or given twice.
         """
-        position = _positions(vertex_indices, self.n_vertices)
+        position = positions(vertex_indices, self.n_vertices)
         kept = (position[self.faces] >= 0).all(axis=1)
         return replace(
             self,
@@ -179,9 +281,9 @@ class MorphableModel:
             expression=None if self.expression is None else self.expression.marginal(vertex_indices),
             albedo=None if self.albedo is None else self.albedo.marginal(vertex_indices),
             uv=None if self.uv is None else self.uv[kept],
-            landmarks=_surviving_landmarks(self.landmarks, kept),
+            landmarks=surviving_landmarks(self.landmarks, kept),
             masks={name: mask[vertex_indices] for name, mask in self.masks.items()},
-            mirror=_surviving_mirror(self.mirror, vertex_indices, position),
+            mirror=surviving_mirror(self.mirror, vertex_indices, position),
         )
 
     def orthonormalized(self) -> MorphableModel:
@@ -208,41 +310,3 @@ def _truncated(group: LinearModel, n_components: int | None, name: str) -> Linea
         return group.truncate(n_components)
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from None
-
-
-def _positions(vertex_indices: np.ndarray, n_vertices: int) -> np.ndarray:
-    """Return, for each vertex, its place among `vertex_indices`, or -1."""
-    if len(vertex_indices) and not 0 <= vertex_indices.min() <= vertex_indices.max() < n_vertices:
-        raise ValueError(f"vertex_indices go beyond the model's {n_vertices} vertices")
-    if len(np.unique(vertex_indices)) != len(vertex_indices):
-        raise ValueError("vertex_indices has duplicates")
-    position = np.full(n_vertices, -1, np.int64)
-    position[vertex_indices] = np.arange(len(vertex_indices))
-    return position
-
-
-def _surviving_landmarks(
-    landmarks: Mapping[str, LandmarkEmbedding], kept_faces: np.ndarray
-) -> dict[str, LandmarkEmbedding]:
-    """Keep the landmarks whose triangle is kept, and the sets that have any left."""
-    new_face = np.cumsum(kept_faces) - 1
-    survivors = {}
-    for set_name, embedding in landmarks.items():
-        alive = kept_faces[embedding.face_indices]
-        if alive.any():
-            survivors[set_name] = LandmarkEmbedding(
-                tuple(name for name, ok in zip(embedding.names, alive, strict=True) if ok),
-                new_face[embedding.face_indices[alive]].astype(np.int32),
-                embedding.barycentrics[alive],
-            )
-    return survivors
-
-
-def _surviving_mirror(
-    mirror: np.ndarray | None, vertex_indices: np.ndarray, position: np.ndarray
-) -> np.ndarray | None:
-    """Re-index the mirror map; None when some vertex lost its partner."""
-    if mirror is None:
-        return None
-    new = position[mirror[vertex_indices]]
-    return None if (new < 0).any() else new.astype(np.int32)
