@@ -1,5 +1,6 @@
 """Generalized Procrustes: poses go, shapes stay."""
 
+import h5py
 import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
@@ -111,3 +112,76 @@ def test_too_little_to_align_is_named(rng, head):
         align_shapes(np.stack([head, head]), valid=np.stack([np.ones(80, bool), np.arange(80) < 2]))
     with pytest.raises(ValueError, match="at least one"):
         align_shapes(np.zeros((0, 80, 3)))
+
+
+@pytest.mark.parametrize("settings", [{}, {"scale": True}, {"robust": "tukey"}])
+def test_streaming_from_a_file_gives_the_same(rng, head, tmp_path, settings):
+    heads = np.stack([posed(rng, head + 4 * rng.standard_normal((80, 3))) for _ in range(9)]).astype(
+        np.float32
+    )
+    valid = rng.uniform(size=(9, 80)) < 0.9
+    with h5py.File(tmp_path / "heads.h5", "w") as file:
+        given = file.create_dataset("shapes", data=heads)
+        seen = file.create_dataset("valid", data=valid)
+        streamed = align_shapes(given, head, valid=seen, output=file, **settings)
+        plain = align_shapes(heads, head, valid=valid, **settings)
+        assert streamed.shapes.name == "/aligned_shapes"
+        assert streamed.shapes.dtype == np.float32
+        np.testing.assert_array_equal(streamed.shapes[:], plain.shapes)
+        np.testing.assert_array_equal(given[:], heads)
+        align_shapes(given, head, output=file)  # a second run replaces the first
+        with pytest.raises(ValueError, match="output"):
+            align_shapes(given, head)
+
+
+def test_small_chunks_change_nothing(rng, head, monkeypatch):
+    heads = np.stack([posed(rng, head + 4 * rng.standard_normal((80, 3))) for _ in range(7)])
+    whole = align_shapes(heads, head, robust="huber", robust_over="scans")
+    monkeypatch.setattr("morphkit.basis.poses._CHUNK", 500)
+    np.testing.assert_allclose(
+        align_shapes(heads, head, robust="huber", robust_over="scans").shapes, whole.shapes, atol=1e-9
+    )
+
+
+@pytest.mark.parametrize("kernel", ["huber", "tukey"])
+def test_a_vertex_gone_wrong_does_not_turn_its_head(rng, head, kernel):
+    heads = np.stack([head + rng.standard_normal((80, 3)) for _ in range(8)])
+    spoiled = heads.copy()
+    spoiled[3, :12] += [60.0, 40.0, 0.0]
+    errors = {}
+    for robust in (None, kernel):
+        right = align_shapes(heads, head, robust=robust).shapes
+        errors[robust] = np.abs((align_shapes(spoiled, head, robust=robust).shapes - right)[3, 12:]).max()
+    assert errors[kernel] < 0.2 * errors[None]
+    if kernel == "tukey":
+        assert errors[kernel] < 0.3
+
+
+def test_a_scan_gone_wrong_counts_less_in_the_mean_and_stands_out(rng, head):
+    heads = np.stack([posed(rng, head + rng.standard_normal((80, 3))) for _ in range(9)])
+    spoiled = heads.copy()
+    spoiled[4] += 25 * rng.standard_normal((80, 3))
+    clean = align_shapes(np.delete(heads, 4, axis=0), head)
+    judged = align_shapes(spoiled, head, robust="tukey", robust_over="scans")
+    assert judged.scan_weights[4] == 0
+    assert judged.scan_weights.sum() > 7
+    assert judged.residuals.argmax() == 4
+    plain = align_shapes(spoiled, head)
+    np.testing.assert_array_equal(plain.scan_weights, 1)
+    rest = np.delete(np.arange(9), 4)
+    offsets = [np.linalg.norm(a.shapes[rest] - clean.shapes, axis=2).mean() for a in (judged, plain)]
+    assert offsets[0] < offsets[1]
+    np.testing.assert_allclose(
+        plain.residuals, np.sqrt(((plain.shapes - plain.mean) ** 2).sum(axis=2).mean(axis=1)), rtol=1e-3
+    )
+
+
+def test_scan_weights_count_like_copies(rng, head):
+    heads = head + 4 * rng.standard_normal((4, 80, 3))
+    weighted = align_shapes(heads, head, scan_weights=np.array([3.0, 1, 1, 0]), tolerance=1e-10)
+    copies = align_shapes(heads[[0, 0, 0, 1, 2]], head, tolerance=1e-10)
+    np.testing.assert_allclose(weighted.mean, copies.mean, atol=1e-6)
+    np.testing.assert_allclose(weighted.shapes[:3], copies.shapes[[0, 3, 4]], atol=1e-6)
+    for bad in (np.zeros(4), np.array([1.0, 1, 1, -1])):
+        with pytest.raises(ValueError, match="scan_weights"):
+            align_shapes(heads, head, scan_weights=bad)
