@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from registration_scene import make_template
+from scipy import sparse
+
+from morphkit.geometry.laplacian import uniform_laplacian
+from morphkit.geometry.topology import unique_edges
+from morphkit.registration.dissection import nested_dissection
+from morphkit.registration.sparse_cholesky import CholeskyPlan
+
+MESH = make_template().mesh
+COUNT = len(MESH.vertices)
+EDGES = unique_edges(MESH.faces)
+
+
+def _block_matrix(rng: np.random.Generator, block: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    beside = rng.normal(size=(len(EDGES), block, block))
+    half = rng.normal(size=(COUNT, block, block))
+    diagonal = half @ half.transpose(0, 2, 1) + 40 * np.eye(block)
+    dense = np.zeros((COUNT, block, COUNT, block))
+    dense[np.arange(COUNT), :, np.arange(COUNT), :] = diagonal
+    i, j = EDGES.T
+    dense[i, :, j, :] = beside
+    dense[j, :, i, :] = beside.transpose(0, 2, 1)
+    return diagonal, beside, dense.reshape(COUNT * block, COUNT * block)
+
+
+@pytest.mark.parametrize("block", [1, 2, 4])
+def test_it_solves_as_a_dense_solver_does(rng: np.random.Generator, block: int) -> None:
+    diagonal, beside, dense = _block_matrix(rng, block)
+    right = rng.normal(size=(COUNT * block, 3))
+    solution = CholeskyPlan(EDGES, MESH.vertices, block).factorize(diagonal, beside).solve(right)
+    np.testing.assert_allclose(solution, np.linalg.solve(dense, right), atol=1e-12)
+
+
+def test_a_plan_serves_many_values_and_leaves_them_alone(rng: np.random.Generator) -> None:
+    plan = CholeskyPlan(EDGES, MESH.vertices)
+    right = rng.normal(size=(COUNT, 1))
+    for _ in range(2):
+        diagonal, beside, dense = (a.squeeze() for a in _block_matrix(rng, 1))
+        kept = diagonal.copy(), beside.copy(), right.copy()
+        solution = plan.factorize(diagonal, beside).solve(right)
+        np.testing.assert_allclose(dense @ solution, right, atol=1e-12)
+        for now, before in zip((diagonal, beside, right), kept, strict=True):
+            np.testing.assert_array_equal(now, before)
+
+
+def test_two_rings_and_separate_components_are_planned_too(rng: np.random.Generator) -> None:
+    laplacian = uniform_laplacian(MESH.faces, COUNT)
+    bending = sparse.block_diag([laplacian @ laplacian] * 2)
+    above = sparse.triu(bending, 1).tocoo()
+    positions = np.concatenate([MESH.vertices, MESH.vertices + 300.0])
+    plan = CholeskyPlan(np.column_stack(above.coords), positions)
+    diagonal, right = bending.diagonal() + 0.1, rng.normal(size=(2 * COUNT, 3))
+    solution = plan.factorize(diagonal, above.data).solve(right)
+    np.testing.assert_allclose(bending @ solution + 0.1 * solution, right, atol=1e-10)
+
+
+def test_a_matrix_that_is_not_positive_definite_is_refused() -> None:
+    plan = CholeskyPlan(EDGES, MESH.vertices)
+    with pytest.raises(np.linalg.LinAlgError, match="not positive definite"):
+        plan.factorize(np.ones(COUNT), np.ones(len(EDGES)))
+
+
+def test_dissection_parts_vertices_so_that_no_edge_joins_two_branches() -> None:
+    parts = nested_dissection(EDGES, MESH.vertices, 20)
+    members = np.concatenate([part.members for part in parts])
+    np.testing.assert_array_equal(np.sort(members), np.arange(COUNT))
+    home = np.empty(COUNT, dtype=int)
+    parent = np.full(len(parts), -1)
+    for number, part in enumerate(parts):
+        home[part.members] = number
+        parent[list(part.children)] = number
+    above = [{number} for number in range(len(parts))]
+    for number in reversed(range(len(parts))):
+        if parent[number] >= 0:
+            above[number] |= above[parent[number]]
+    for i, j in EDGES:
+        assert home[i] in above[home[j]] or home[j] in above[home[i]]
+    leaves = [part for part in parts if not part.children]
+    assert max(len(part.members) for part in leaves) <= 20
