@@ -4,6 +4,7 @@ from morphkit.basis.alignment import Alignment, align_shapes
 from morphkit.basis.build import BasisSettings, BuiltModel, build_model, fit_basis
 from morphkit.basis.linear import compactness, fit_albedo, fit_linear_model, linear_model
 from morphkit.basis.missing import MissingPCA, fit_pca_with_missing
+from morphkit.basis.outliers import Outlier, find_outliers
 from morphkit.basis.pca import PCA, fit_pca
 
 __all__ = [
@@ -12,12 +13,14 @@ __all__ = [
     "BasisSettings",
     "BuiltModel",
     "MissingPCA",
+    "Outlier",
     "align_shapes",
     "build_model",
     "compactness",
     "fit_albedo",
     "fit_basis",
     "fit_linear_model",
+    "find_outliers",
     "fit_pca",
     "fit_pca_with_missing",
     "linear_model",

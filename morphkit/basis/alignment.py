@@ -119,7 +119,7 @@ def align_shapes(
 
 @dataclass(frozen=True, eq=False)
 class _Round:
-    """What a round gives: the mean of trusted vertices, that of all, each shape's distance to the last mean."""
+    """What a round gives: the mean of trusted vertices, that of all, each shape's distance to the last."""
 
     mean: np.ndarray
     plain: np.ndarray

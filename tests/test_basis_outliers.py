@@ -1,0 +1,104 @@
+"""Scans that do not belong are reported, each with its reason; the others are left alone."""
+
+import h5py
+import numpy as np
+import pytest
+
+from morphkit.basis import align_shapes
+from morphkit.basis.holdout import folds, inner_products, span_model
+from morphkit.basis.outliers import find_outliers
+
+V, MODES = 300, 12
+
+
+@pytest.fixture
+def faces_of(rng):
+    """Return a function that draws faces: smooth modes over a head-sized blob, and a little noise."""
+    places = rng.standard_normal((V, 3)) * [60, 90, 50] + [0, 0, 20 * np.sign(rng.standard_normal())]
+    waves = np.sin(places @ rng.standard_normal((3, MODES)) / 60 + rng.uniform(0, 6, MODES))
+    directions = rng.standard_normal((MODES, 3))
+    modes = waves[:, :, None] * directions * np.linspace(3, 0.5, MODES)[:, None]
+
+    def draw(n, seed):
+        local = np.random.default_rng(seed)
+        shapes = places + np.einsum("nk,vkd->nvd", local.standard_normal((n, MODES)), modes)
+        return (shapes + 0.15 * local.standard_normal(shapes.shape)).astype(np.float32)
+
+    return draw
+
+
+def report(shapes, **settings):
+    alignment = align_shapes(shapes)
+    return find_outliers(alignment.shapes, residuals=alignment.residuals, **settings)
+
+
+def test_clean_sets_raise_no_alarm(faces_of):
+    alarms = [bool(find_outliers(faces_of(n, seed))) for n in (6, 9, 14, 30) for seed in range(10)]
+    assert sum(alarms) <= 2  # of forty, at a level of one in twenty
+
+
+def test_planted_outliers_are_found_and_explained(faces_of, rng):
+    shapes = faces_of(24, 1)
+    shapes[3] *= 1.6
+    shapes[7] *= [-1, 1, 1]
+    patch = np.argsort(np.linalg.norm(shapes[0] - shapes[0][5], axis=1))[:15]
+    shapes[12, patch] = shapes[12, rng.permutation(patch)] + [0, 15, 0]
+    found = report(shapes)
+    assert {outlier.index for outlier in found} == {3, 7, 12}
+    assert [o.score for o in found] == sorted((o.score for o in found), reverse=True)
+    reasons = {outlier.index: outlier.reason for outlier in found}
+    assert "size" in reasons[3]
+    assert "mm from the mean" in reasons[7]
+    assert "size" not in reasons[7]
+    assert "in part" in reasons[12].lower()
+    assert "proportions" not in reasons[12]
+    assert all(reason.endswith(".") and reason.count("\n") == 0 for reason in reasons.values())
+
+
+def test_two_of_a_kind_do_not_vouch_for_each_other(faces_of):
+    shapes = faces_of(20, 2)
+    shapes[[4, 11]] *= [-1, 1, 1]
+    assert {outlier.index for outlier in report(shapes)} == {4, 11}
+
+
+def test_a_mask_leaves_the_rest_unjudged(faces_of):
+    shapes = faces_of(20, 3)
+    shapes[9, :20] += 80.0
+    assert [o.index for o in find_outliers(shapes)] == [9]
+    assert find_outliers(shapes, mask=np.arange(V) >= 20) == ()
+
+
+def test_large_sets_and_files_are_judged_in_groups(faces_of, tmp_path, monkeypatch):
+    shapes = faces_of(90, 4)
+    shapes[41] *= 1.4
+    assert [o.index for o in find_outliers(shapes)] == [41]
+    monkeypatch.setattr("morphkit.basis.outliers._POOL", 40)
+    with h5py.File(tmp_path / "shapes.h5", "w") as file:
+        stored = find_outliers(file.create_dataset("shapes", data=shapes))
+    assert stored == find_outliers(shapes)
+    assert [o.index for o in stored] == [41]
+
+
+def test_few_scans_cannot_be_judged(faces_of):
+    shapes = faces_of(5, 5)
+    shapes[0] *= 3
+    assert find_outliers(shapes) == ()
+
+
+def test_models_through_inner_products_are_the_models(rng):
+    data = rng.standard_normal((8, 40)) + 5
+    others = rng.standard_normal((3, 40)) + 5
+    model = span_model(inner_products(data, data))
+    mean = data.mean(axis=0)
+    _, singular, right = np.linalg.svd(data - mean, full_matrices=False)
+    np.testing.assert_allclose(model.roots, singular[:7], rtol=1e-9)
+    coordinates = model.coordinates(inner_products(others, data))
+    np.testing.assert_allclose(np.abs(coordinates), np.abs((others - mean) @ right[:7].T), atol=1e-9)
+    blended = model.blend(coordinates, 4) @ data
+    np.testing.assert_allclose(blended, mean + (others - mean) @ right[:4].T @ right[:4], atol=1e-9)
+
+
+def test_folds_share_everybody_out(rng):
+    parts = folds(11, 3, rng)
+    assert sorted(np.concatenate(parts).tolist()) == list(range(11))
+    assert {len(part) for part in parts} <= {2, 3}
