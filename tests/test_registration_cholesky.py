@@ -2,15 +2,17 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from registration_scene import make_template
+import trimesh
 from scipy import sparse
 
 from morphkit.geometry.laplacian import uniform_laplacian
 from morphkit.geometry.topology import unique_edges
+from morphkit.mesh import Mesh
 from morphkit.registration.dissection import nested_dissection
 from morphkit.registration.sparse_cholesky import CholeskyPlan
 
-MESH = make_template().mesh
+_BALL = trimesh.creation.icosphere(subdivisions=3)
+MESH = Mesh(np.array(_BALL.vertices), np.array(_BALL.faces, dtype=np.int32))
 COUNT = len(MESH.vertices)
 EDGES = unique_edges(MESH.faces)
 
