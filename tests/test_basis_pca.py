@@ -1,9 +1,12 @@
 """Principal components against float64 references, and by their laws."""
 
 import os
+import pickle
 import subprocess
 import sys
+import tracemalloc
 
+import h5py
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -35,9 +38,10 @@ def test_agrees_with_svd_in_float64(rng, dtype):
     exact = data.astype(np.float64)
     _, singular, right = np.linalg.svd(exact - exact.mean(0), full_matrices=False)
     variances = singular**2 / 29
-    np.testing.assert_allclose(pca.variances, variances[:12], rtol=1e-9)
-    np.testing.assert_allclose(pca.mean, exact.mean(0), rtol=1e-12)
-    assert pca.total_variance == pytest.approx(variances.sum(), rel=1e-10)
+    precise = dtype == np.float64
+    np.testing.assert_allclose(pca.variances, variances[:12], rtol=1e-9 if precise else 1e-6)
+    np.testing.assert_allclose(pca.mean, exact.mean(0), rtol=1e-12 if precise else 1e-7)
+    assert pca.total_variance == pytest.approx(variances.sum(), rel=1e-10 if precise else 1e-6)
     tolerance = 1e-6 if dtype == np.float32 else 1e-10
     np.testing.assert_allclose(np.abs(np.sum(pca.components * right[:12].T, axis=0)), 1, atol=tolerance)
     np.testing.assert_allclose(pca.components.T @ pca.components, np.eye(12), atol=tolerance)
@@ -123,15 +127,15 @@ def test_antisymmetric_components_keep_their_sign_under_noise(rng):
         assert fit_pca(noisy, 1).components[:, 0] @ first[:, 0] > 0.99
 
 
-def test_threads_change_nothing_that_matters():
+def test_threads_change_nothing():
     code = (
-        "import numpy as np; from morphkit.basis import fit_pca; r = np.random.default_rng(1);"
-        "p = fit_pca(r.standard_normal((60, 9000)).astype(np.float32), 20);"
-        "print(p.components.astype(np.float64).round(4).sum(), (p.components[0] > 0).tolist())"
+        "import hashlib, numpy as np; from morphkit.basis import fit_pca; r = np.random.default_rng(1);"
+        "p = fit_pca(r.standard_normal((600, 9000)).astype(np.float32), 20);"
+        "print(hashlib.sha256(p.components.tobytes() + p.variances.tobytes()).hexdigest())"
     )
     outputs = set()
     for threads in ("1", "2"):
-        environment = {**os.environ, "OPENBLAS_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
+        environment = {**os.environ} | dict.fromkeys(("OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"), threads)
         outputs.add(
             subprocess.run(
                 [sys.executable, "-c", code], env=environment, capture_output=True, check=True
@@ -154,11 +158,104 @@ def test_weights_are_repetitions(rng):
     )
 
 
-def test_input_is_not_mutated(rng):
+@pytest.mark.parametrize("options", [{}, {"centered": False}, {"method": "randomized"}])
+def test_input_is_not_mutated(rng, options):
     data = rng.standard_normal((10, 50))
     copy = data.copy()
-    fit_pca(data, 3)
+    fit_pca(data, 3, **options)
     np.testing.assert_array_equal(data, copy)
+
+
+def faces(rng, n=300, d=3000):
+    """Return float32 samples that look like faces: decaying modes and a little noise about a large mean."""
+    deviations = 40 * np.arange(1, 41) ** -0.8
+    data = (rng.standard_normal((n, 40)) * deviations) @ rng.standard_normal((40, d)) / np.sqrt(d)
+    return (data + 0.03 * rng.standard_normal((n, d)) + 60 * rng.standard_normal(d)).astype(np.float32)
+
+
+def test_small_components_of_float32_data_are_as_good_as_large_ones(rng):
+    data = faces(rng)
+    pca = fit_pca(data, 80)  # the last forty are noise, 10^-5 of the first variance
+    centered = data.astype(np.float64) - data.mean(0, dtype=np.float64)
+    _, singular, right = np.linalg.svd(centered, full_matrices=False)
+    variances = singular**2 / 299
+    np.testing.assert_allclose(pca.variances, variances[:80], rtol=1e-5)
+    np.testing.assert_allclose(pca.components.T @ pca.components, np.eye(80), atol=1e-6)
+    outside = right[:40] - right[:40] @ pca.components[:, :40] @ pca.components[:, :40].T
+    assert np.linalg.svd(outside, compute_uv=False).max() < 1e-5
+    assert pca.noise_variance == pytest.approx(variances[80:].sum() / (3000 - 80), rel=1e-3)
+
+
+def test_randomized_is_honest_about_the_tail(rng):
+    data = faces(rng)
+    exact, other = fit_pca(data, 60), fit_pca(data, 60, method="randomized")
+    np.testing.assert_allclose(other.variances, exact.variances, rtol=1e-3)
+    assert angle(exact.components[:, :40], other.components[:, :40]) < 1e-3
+    assert other.noise_variance == pytest.approx(exact.noise_variance, rel=1e-3)
+    np.testing.assert_allclose(other.components.T @ other.components, np.eye(60), atol=1e-6)
+
+
+def test_randomized_of_all_is_exact(rng):
+    data = rng.standard_normal((12, 40))
+    exact, other = fit_pca(data), fit_pca(data, method="randomized")
+    np.testing.assert_allclose(other.variances, exact.variances, rtol=1e-9)
+    np.testing.assert_allclose(other.components, exact.components, atol=1e-9)
+    assert other.notes == ()
+
+
+@pytest.mark.parametrize("layout", [None, (7, 512), (50, 4, 3)])
+@pytest.mark.parametrize("options", [{}, {"method": "randomized"}, {"components": 0.9}])
+def test_a_file_gives_what_an_array_gives(rng, tmp_path, layout, options):
+    data = faces(rng, 50, 21_000)
+    shape = (50, 7000, 3) if layout is None or len(layout) == 3 else data.shape
+    options = {"components": 20, "weights": rng.uniform(0.5, 2, 50)} | options
+    with h5py.File(tmp_path / "scans.h5", "w") as file:
+        dataset = file.create_dataset("x", data=data.reshape(shape), chunks=layout)
+        stored = fit_pca(dataset, **options)
+    plain = fit_pca(data.reshape(shape), **options)
+    np.testing.assert_allclose(stored.components, plain.components, atol=1e-5)
+    np.testing.assert_allclose(stored.variances, plain.variances, rtol=1e-5)
+    np.testing.assert_allclose(stored.mean, plain.mean, atol=1e-5)
+
+
+def test_samples_need_little_memory(tmp_path):
+    """The file is 120 MB; what is allocated does not grow with it."""
+    with h5py.File(tmp_path / "scans.h5", "w") as file:
+        dataset = file.create_dataset("x", (500, 60_000), np.float32)
+        for start in range(0, 500, 100):
+            values = np.random.default_rng(start).standard_normal((100, 1000), np.float32)
+            dataset[start : start + 100] = np.tile(values, 60)
+        tracemalloc.start()
+        fit_pca(dataset, 10)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    assert peak < 40e6
+
+
+def test_parts_made_elsewhere_give_the_same_bytes(rng, tmp_path):
+    data = faces(rng, 60, 40_000)
+
+    def elsewhere(function, parts):
+        """Pickle all there is, and make the parts in another order."""
+        parts = list(parts)
+        results = {i: pickle.loads(pickle.dumps(function))(parts[i]) for i in reversed(range(len(parts)))}  # noqa: S301
+        return [results[i] for i in range(len(parts))]
+
+    with h5py.File(tmp_path / "scans.h5", "w") as file:
+        file.create_dataset("x", data=data)
+    with h5py.File(tmp_path / "scans.h5", "r") as file:
+        here, there = fit_pca(file["x"], 10), fit_pca(file["x"], 10, mapper=elsewhere)
+    np.testing.assert_array_equal(here.components, there.components)
+    np.testing.assert_array_equal(here.variances, there.variances)
+
+
+def test_uncentred_components_are_of_mean_squares(rng):
+    data = rng.standard_normal((20, 200)) + 3
+    pca = fit_pca(data, 4, centered=False)
+    _, singular, right = np.linalg.svd(data, full_matrices=False)
+    np.testing.assert_allclose(pca.variances, singular[:4] ** 2 / 20, rtol=1e-9)
+    np.testing.assert_allclose(np.abs(np.sum(pca.components * right[:4].T, axis=0)), 1, atol=1e-9)
+    np.testing.assert_array_equal(pca.mean, 0)
 
 
 @pytest.mark.parametrize(
@@ -168,6 +265,9 @@ def test_input_is_not_mutated(rng):
         (np.full((3, 5), np.nan), {}, "not finite"),
         (np.zeros((3, 5)), {"components": -1}, "negative"),
         (np.zeros((3, 5)), {"components": 1.5}, "share"),
+        (np.zeros((3, 5)), {"method": "guess"}, "exact, randomized"),
+        (np.zeros((3, 5)), {"method": "randomized", "components": 0.5}, "needs all variances"),
+        (np.full((3, 5), np.inf), {"method": "randomized", "components": 2}, "not finite"),
         (np.zeros((3, 5)), {"weights": np.array([1.0, 0.0, 0.0])}, "weights"),
         (np.zeros((3, 5)), {"weights": np.array([1.0, -1.0, 1.0])}, "weights"),
     ],

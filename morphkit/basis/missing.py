@@ -214,4 +214,4 @@ def _finish(state: _State, observed: np.ndarray, dtype: np.dtype[Any], n: int, c
     short = components is not None and components > k
     notes = (f"{k} components instead of {components}: {n} samples span no more.",) if short else ()
     total = float(variances.sum()) + noise * max(int(observed.sum()) - k, 0)
-    return PCA(mean, basis, variances, noise, total, n, notes)
+    return PCA(mean, basis, variances, noise, total, n, float(n), float(n), notes)

@@ -1,14 +1,21 @@
-"""Principal components of few samples with many coordinates, exact."""
+"""Principal components of few samples with many coordinates."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+import h5py
 import numpy as np
 from jaxtyping import Float
+from threadpoolctl import threadpool_limits
 
-_BLOCK = 1 << 13  # coordinates at a time: float64 copies of some megabytes for a thousand samples
-_RANK_TOLERANCE = 1e-10  # of the first variance: where float64 inner products end
+from morphkit.basis.gram import RANK_TOLERANCE, Mapper, Spectrum, centered_blocks, chunks, exact_spectrum
+from morphkit.basis.krylov import krylov_spectrum
+from morphkit.basis.samples import Samples, as_samples, column_blocks
+from morphkit.geometry.parallel import run_all
+
+METHODS = ("exact", "randomized")
+_ROWS = 1 << 13
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,10 +26,11 @@ class PCA:
     ----------
     mean : (d,) float64.
     components : (d, k) in the data's precision, orthonormal columns, Fortran-ordered.
-    variances : (k,) float64, descending; unbiased (divided by n - 1).
+    variances : (k,) float64, descending; unbiased (divided by n - 1 where the weights are equal).
     noise_variance : per coordinate, outside the components: Σ_{i>k} λ_i / (d − k).
     total_variance : Σ λ over all components.
     n_samples : n.
+    weight_sum, weight_squares : of the samples' weights and of their squares; n where they are equal.
     notes : what differs from what was asked for.
     """
 
@@ -32,73 +40,98 @@ class PCA:
     noise_variance: float
     total_variance: float
     n_samples: int
+    weight_sum: float
+    weight_squares: float
     notes: tuple[str, ...] = ()
+
+    @property
+    def unbias(self) -> float:
+        """What mean squares were multiplied with to be unbiased: n / (n − 1) for equal weights."""
+        return unbias(self.weight_sum, self.weight_squares)
 
 
 def fit_pca(
-    data: Float[np.ndarray, "n d"],
+    data: Float[np.ndarray, "n d"] | Float[np.ndarray, "n v 3"] | h5py.Dataset | Samples,
     components: int | float | None = None,
     *,
     weights: Float[np.ndarray, "n"] | None = None,
+    method: str = "exact",
+    centered: bool = True,
+    mapper: Mapper = map,
 ) -> PCA:
-    """Return the leading principal components, through the n × n matrix of inner products.
+    """Return the leading principal components.
 
     Parameters
     ----------
-    data : (n, d) finite, n >= 2. float32 is enough: sums are formed in float64, block by block, and no
-        float64 copy of the whole is made.
+    data : (n, d) or (n, v, 3), finite, n >= 2; an array, or an open HDF5 data set (contiguous or in tiles),
+        which is read twice, a block of columns at a time. Float32 data are multiplied in float32 and summed
+        in float64; nothing of the data's size is allocated but the components.
     components : how many, or (a float in 0..1) the share of the variance to keep; all when None. Never
         more than the data's rank, which is at most n - 1; a note says so where it matters.
-    weights : (n,) non-negative weight of each sample, uniform when None.
+    weights : (n,) non-negative weight of each sample, uniform when None. Only their ratios matter here.
+    method : "exact" through the n × n matrix of inner products: n² d operations, 8 n² bytes. "randomized"
+        by a block Krylov space, for ten thousand samples and more: n d k operations a pass over the data,
+        as many passes as the *last* wanted variance needs to stand still.
+    centered : subtract the mean; without, variances are mean squares about zero (offsets from a neutral).
+    mapper : as `map`, for the parts of the exact matrix; joblib's or a cluster's gives the same to the byte
+        if its workers have one BLAS thread each.
 
     Raises
     ------
     ValueError
         If there are fewer than two samples, or values that are not finite, or `components` is out of range.
+    BadInputError
+        If the HDF5 file cannot be read.
 
     Notes
     -----
-    The noise variance averages over the d − k directions that are left out, as maximum likelihood has it,
-    not over the n − 1 − k of them that the samples happen to span. Signs do not depend on the order of
-    samples or on the number of threads: each component has a positive product with one fixed pseudo-random
-    vector. An incremental or randomized solver is left out here.
+    The variances and axes come from a Rayleigh-Ritz step on the data's projection, not from the matrix
+    itself: a relative rounding of ε there costs ε in every component, where the matrix' own small
+    eigenvalues would lose ε λ₁/λ. The noise variance averages over the d − k directions that are left out,
+    as maximum likelihood has it, not over the n − 1 − k of them that the samples happen to span. Signs do
+    not depend on the order of samples or on the number of threads: each component has a positive product
+    with one fixed pseudo-random vector.
 
     References
     ----------
-    Sirovich 1987 (the method of snapshots); Tipping & Bishop 1999, equation 8 (the noise).
+    Sirovich 1987 (the method of snapshots); Musco & Musco 2015, algorithm 2 (block Krylov); Tipping & Bishop
+    1999, equation 8 (the noise).
     """
-    n, d = data.shape
+    samples = as_samples(data)
+    n, d = samples.shape
     if n < 2:
         raise ValueError(f"data has {n} samples; principal components need two or more")
-    share = _shares(weights, n)
-    mean = _mean(data, share)
-    gram = _gram(data, mean, share)
-    total = float(np.trace(gram))
-    if not np.isfinite(total):
-        raise ValueError("data holds values that are not finite")
-    # unbiased for uniform weights: n / (n - 1) of the mean square
-    unbias = 1.0 / (1.0 - float(share @ share))
-    values, vectors = np.linalg.eigh(gram)
-    values, vectors = values[::-1], vectors[:, ::-1]
-    rank = int(np.sum(values > _RANK_TOLERANCE * max(values[0], 0.0)))
-    rank = min(rank, n - 1, d)
-    kept, notes = _choose(components, values[:rank], rank, n)
-    scale = np.sqrt(share)[:, None] * vectors[:, :kept] / np.sqrt(values[:kept])
-    basis = _project(data, mean, scale)
-    basis *= signs(basis)
-    rest = max(total - float(values[:kept].sum()), 0.0)
+    if method not in METHODS:
+        raise ValueError(f"method must be one of {', '.join(METHODS)}, not {method!r}")
+    _check_components(components, method)
+    share = shares(weights, n)
+    rank = min(n - 1 if centered else n, d)
+    with threadpool_limits(1, "blas"):  # threads share out blocks: no spinning, and the same to the byte
+        if method == "exact":
+            spectrum = exact_spectrum(samples, share, components, rank, centered, mapper)
+        else:
+            count = rank if components is None else min(int(components), rank)
+            spectrum = krylov_spectrum(samples, share, count, centered)
+        mean, basis, values = _project(samples, share, spectrum, centered)
+    weight_sum, weight_squares = _sums(weights, n)
+    correction = unbias(weight_sum, weight_squares) if centered else 1.0
+    kept = len(values)
+    rest = max(spectrum.total - float(values.sum()), 0.0)
     return PCA(
         mean=mean,
         components=basis,
-        variances=values[:kept] * unbias,
-        noise_variance=rest * unbias / (d - kept) if d > kept else 0.0,
-        total_variance=total * unbias,
+        variances=values * correction,
+        noise_variance=rest * correction / (d - kept) if d > kept else 0.0,
+        total_variance=spectrum.total * correction,
         n_samples=n,
-        notes=notes,
+        weight_sum=weight_sum,
+        weight_squares=weight_squares,
+        notes=(*spectrum.notes, *short_note(components, kept, n)),
     )
 
 
-def _shares(weights: np.ndarray | None, n: int) -> np.ndarray:
+def shares(weights: np.ndarray | None, n: int) -> np.ndarray:
+    """Return the weights, checked, summing to one."""
     if weights is None:
         return np.full(n, 1.0 / n)
     if weights.shape != (n,) or not (weights >= 0).all() or np.count_nonzero(weights) < 2:
@@ -106,50 +139,82 @@ def _shares(weights: np.ndarray | None, n: int) -> np.ndarray:
     return weights.astype(np.float64) / weights.sum()
 
 
-def _mean(data: np.ndarray, share: np.ndarray) -> np.ndarray:
-    mean = np.empty(data.shape[1])
-    for start in range(0, data.shape[1], _BLOCK):
-        mean[start : start + _BLOCK] = share @ data[:, start : start + _BLOCK].astype(np.float64)
-    return mean
+def unbias(weight_sum: float, weight_squares: float) -> float:
+    """Return what makes a weighted mean square about the weighted mean unbiased: n / (n - 1) if equal."""
+    return 1.0 / (1.0 - weight_squares / weight_sum**2)
 
 
-def _gram(data: np.ndarray, mean: np.ndarray, share: np.ndarray) -> np.ndarray:
-    """Return the (n, n) matrix of inner products of the centred, weighted samples."""
-    gram = np.zeros((len(data), len(data)))
-    root = np.sqrt(share)[:, None]
-    for start in range(0, data.shape[1], _BLOCK):
-        block = (data[:, start : start + _BLOCK].astype(np.float64) - mean[start : start + _BLOCK]) * root
-        gram += block @ block.T  # numpy makes this a syrk
-    return gram
+def short_note(components: int | float | None, kept: int, n: int) -> tuple[str, ...]:
+    """Return a sentence if fewer components were found than asked for."""
+    if components is None or isinstance(components, float) or components <= kept:
+        return ()
+    return (f"{kept} components instead of {components}: {n} samples span no more.",)
 
 
-def _project(data: np.ndarray, mean: np.ndarray, scale: np.ndarray) -> np.ndarray:
-    """Return centredᵀ · scale, (d, k), Fortran-ordered, in the data's precision."""
-    basis = np.empty((data.shape[1], scale.shape[1]), data.dtype, order="F")
-    for start in range(0, data.shape[1], _BLOCK):
-        block = data[:, start : start + _BLOCK].astype(np.float64) - mean[start : start + _BLOCK]
-        basis[start : start + _BLOCK] = block.T @ scale
-    return basis
+def _sums(weights: np.ndarray | None, n: int) -> tuple[float, float]:
+    if weights is None:
+        return float(n), float(n)
+    exact = weights.astype(np.float64)
+    return float(exact.sum()), float(exact @ exact)
 
 
-def _choose(
-    components: int | float | None, values: np.ndarray, rank: int, n: int
-) -> tuple[int, tuple[str, ...]]:
-    """Return how many components to keep."""
-    if components is None:
-        return rank, ()
+def _check_components(components: int | float | None, method: str) -> None:
     if isinstance(components, float):
         if not 0 < components <= 1:
             raise ValueError(f"components as a share of the variance must be in 0..1, not {components}")
-        if not rank:
-            return 0, ()
-        share = np.cumsum(values) / values.sum()
-        return min(int(np.searchsorted(share, components * (1 - 1e-12))) + 1, rank), ()
-    if components < 0:
+        if method == "randomized":
+            raise ValueError("components as a share of the variance needs all variances: method 'exact'")
+    elif components is not None and components < 0:
         raise ValueError(f"components must not be negative, not {components}")
-    if components <= rank:
-        return components, ()
-    return rank, (f"{rank} components instead of {components}: {n} samples span no more.",)
+
+
+def _project(
+    samples: Samples, share: np.ndarray, spectrum: Spectrum, centered: bool
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the mean, the components (d, k) and their mean squares, from approximate vectors of samples.
+
+    The data's projections C are formed, nearly orthonormal; the covariance within their span follows from
+    C Cᵀ, and one small rotation makes components exact and orthonormal (Rayleigh-Ritz).
+    """
+    values, vectors = spectrum.values, spectrum.vectors
+    weights = ((np.sqrt(share)[:, None] * vectors) / np.sqrt(values)).T.astype(samples.dtype, order="C")
+    d, k = samples.shape[1], len(values)
+    basis, mean = np.empty((k, d), samples.dtype), np.zeros(d)
+    products, along = np.zeros((k, k)), np.zeros(k)
+    probe, narrow_share = _probe(d).astype(samples.dtype), share.astype(samples.dtype)
+    blocks = column_blocks(samples)
+    for block, offset, rest in centered_blocks(samples, centered, blocks):
+        parts = [(weights, rest[:, chunk], basis[:, block][:, chunk]) for chunk in chunks(rest.shape[1])]
+        for product in run_all(_project_chunk, parts):
+            products += product
+        along += basis[:, block] @ probe[block]
+        if centered:
+            mean[block] = offset + (narrow_share @ rest).astype(np.float64)
+    turn, values = _ritz(products, values, along)
+    narrow = turn.astype(samples.dtype)
+    run_all(_turn, [(narrow, basis, block) for block in blocks])
+    return mean, basis[: len(turn)].T, values
+
+
+def _project_chunk(weights: np.ndarray, rest: np.ndarray, out: np.ndarray) -> np.ndarray:
+    """Write the projections of some columns and return their inner products."""
+    np.matmul(weights, rest, out=out)
+    product: np.ndarray = out @ out.T
+    return product
+
+
+def _turn(turn: np.ndarray, basis: np.ndarray, block: slice) -> None:
+    basis[: len(turn), block] = turn @ basis[:, block]
+
+
+def _ritz(products: np.ndarray, values: np.ndarray, along: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the map from projections to components, signs included, and the components' mean squares."""
+    root = np.sqrt(values)
+    refined, axes = np.linalg.eigh(root[:, None] * products * root)
+    refined, axes = refined[::-1], axes[:, ::-1]
+    kept = int(np.sum(refined > RANK_TOLERANCE * float(refined.max(initial=0.0))))
+    turn = (axes[:, :kept] / np.sqrt(refined[:kept])).T * root
+    return turn * np.where(turn @ along < 0, -1.0, 1.0)[:, None], refined[:kept]
 
 
 def signs(basis: np.ndarray) -> np.ndarray:
@@ -160,8 +225,8 @@ def signs(basis: np.ndarray) -> np.ndarray:
     """
     probe = _probe(len(basis))
     products = np.zeros(basis.shape[1])
-    for start in range(0, len(basis), _BLOCK):
-        products += probe[start : start + _BLOCK] @ basis[start : start + _BLOCK].astype(np.float64)
+    for start in range(0, len(basis), _ROWS):
+        products += probe[start : start + _ROWS] @ basis[start : start + _ROWS].astype(np.float64)
     return np.where(products < 0, -1.0, 1.0).astype(basis.dtype)
 
 
