@@ -9,10 +9,12 @@ from morphkit.export.build_pictures import (
     contact_sheet,
     heat_colors,
     registration_strip,
+    scan_strip,
     shape_modes,
 )
 from morphkit.export.build_report import ScanRow, write_build_report
 from morphkit.export.plots import compactness_plot
+from morphkit.io.images import write_image
 from morphkit.mesh import Mesh
 from morphkit.morphable import LinearModel, MorphableModel
 
@@ -74,17 +76,43 @@ def test_the_report_is_one_file_that_shows_every_scan(model, tmp_path):
     mesh = Mesh(model.instance(), model.faces)
     strip = registration_strip(mesh, mesh, np.zeros(len(mesh.vertices)), np.eye(3), size=40)
     assert strip.shape == (40, 160, 3)
+    picture = tmp_path / "strip.png"
+    write_image(picture, strip)
+    timings = {"clean": 1.0, "register": 2.0}
     rows = [
-        ScanRow("fine <one>", "good", (), 0.2, strip),
-        ScanRow("odd", "doubtful", ("a hole",), 0.9, strip),
-        ScanRow("lost", "failed", ("no face was found",)),
+        ScanRow("fine <one>", "good", (), 0.2, picture, timings=timings),
+        ScanRow("odd", "doubtful", ("a hole",), 0.9, picture, timings=timings),
+        ScanRow("far", "good", (), 0.3, picture, outlier="3 times as far out", dropped=True),
+        ScanRow("lost", "failed", ("no face was found",), picture=picture),
+        ScanRow("worse", "failed", ("not a mesh",), picture=tmp_path / "none.png"),
     ]
     path = tmp_path / "report.html"
     write_build_report(path, model, rows, title="A test")
     page = path.read_text(encoding="utf-8")
-    assert "2 of 3 scans" in page
+    assert "2 of 5 scans" in page
+    assert "2 could not be registered" in page
+    assert "3 times as far out" in page
+    assert page.count("data:image/jpeg") == 4 + 1 + len(model.identity.standard_deviations) + 1
     assert "fine &lt;one&gt;" in page
-    assert page.index("lost") < page.index("odd")  # what needs a look comes first
+    assert page.index('data-name="lost"') < page.index('data-name="odd"')  # what needs a look comes first
     assert "no face was found" in page
     assert "made.by" in page
     assert not re.search(r'(src|href)="(?!data:|#)', page)
+
+
+def test_a_report_without_a_model_shows_the_scans(tmp_path):
+    path = tmp_path / "report.html"
+    write_build_report(path, None, [ScanRow("lost", "failed", ("no face was found",))], title="No model")
+    page = path.read_text(encoding="utf-8")
+    assert "There is no model: 0 of 1 scans" in page
+    assert "no face was found" in page
+
+
+def test_a_bare_scan_is_drawn_from_four_sides_whatever_is_wrong_with_it(model):
+    vertices = model.instance()
+    vertices[0] = np.nan
+    vertices[1] = 1e6  # a stray point must not shrink the rest to a dot
+    strip = scan_strip(Mesh(vertices, model.faces), size=40)
+    assert strip.shape == (40, 160, 3)
+    for view in np.split(strip, 4, axis=1):
+        assert (view != view[0, 0]).any(axis=2).mean() > 0.3

@@ -2,35 +2,28 @@
 
 from __future__ import annotations
 
-import platform
-import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
-from importlib.metadata import version
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-
-import morphkit
 from morphkit.archive import save_model
-from morphkit.basis import BasisSettings, build_model
+from morphkit.basis import BasisSettings
 from morphkit.building.batch import Progress, quiet, register_all
-from morphkit.building.outcome import RegisteredScan, ScanOutcome
+from morphkit.building.handout import Common
+from morphkit.building.outcome import ScanOutcome
 from morphkit.building.outputs import ensure_model_path, ensure_results_apart, ensure_writable
+from morphkit.building.parallel import Workers
+from morphkit.building.provenance import provenance, scan_rows
 from morphkit.building.registering import RegisterSettings, landmarked
-from morphkit.building.store import load_registered, picture_path
-from morphkit.building.templates import LandmarkedTemplate, load_template, load_template_model
+from morphkit.building.statistics import fit_registered
+from morphkit.building.templates import load_template, load_template_model
+from morphkit.building.workspace import ensure_resumable, work_folder, workspace
 from morphkit.errors import BadInputError, MorphkitError
-from morphkit.export.build_report import ScanRow, write_build_report
-from morphkit.io.images import read_image
-from morphkit.mesh import Template
+from morphkit.export.build_report import write_build_report
 from morphkit.morphable import MorphableModel
-from morphkit.scans import discover
+from morphkit.scans import ScanFile, discover
 
 _FEWEST = 2
-_PACKAGES = ("numpy", "scipy", "numba", "ai-edge-litert")
 
 
 @dataclass(frozen=True)
@@ -65,6 +58,26 @@ class BuildResult:
     scans: tuple[ScanOutcome, ...]
 
 
+class TooFewScansError(MorphkitError):
+    """No model, since hardly a scan could be registered.
+
+    Attributes
+    ----------
+    scans : what became of each scan.
+    report : the page that shows them.
+    """
+
+    def __init__(self, used: int, scans: tuple[ScanOutcome, ...], report: Path) -> None:
+        reason = "; ".join(scans[0].reasons).rstrip(".") if len(scans) == 1 else ""
+        super().__init__(
+            f"{used} of {len(scans)} scans could be registered, and a model needs at least {_FEWEST}"
+            + (f" ({reason})." if reason else f"; {report} shows what became of each.")
+        )
+        self.scans, self.report = scans, report
+        if all(scan.usable or scan.exit_code == BadInputError.exit_code for scan in scans):
+            self.exit_code = BadInputError.exit_code
+
+
 def build_basis(
     scans_dir: str | Path,
     output: str | Path,
@@ -74,7 +87,9 @@ def build_basis(
     components: int | None = None,
     texture: bool = True,
     work_dir: str | Path | None = None,
+    resume: bool | None = None,
     jobs: int | None = None,
+    scheduler: str | None = None,
     settings: BuildSettings | None = None,
     progress: Progress | None = None,
 ) -> BuildResult:
@@ -82,6 +97,8 @@ def build_basis(
 
     Every scan is cleaned and registered to the template; the registered meshes are aligned and decomposed,
     shape and albedo each. A scan that fails is named in the result and in the report, and enters nothing.
+    A run that is cut short, even killed, loses the scans in flight: the next one takes what is in the work
+    folder. The same scans, settings and code give the same model to the byte, however it came about.
 
     Parameters
     ----------
@@ -92,48 +109,66 @@ def build_basis(
     template_landmarks : see `load_template`.
     components : modes of shape and of albedo to keep; None keeps all, up to 199 and 40.
     texture : build an albedo model where the scans have colours.
-    work_dir : registered meshes are kept here, and a later run takes those whose scan, template and settings
-        are the same; None keeps nothing.
-    jobs : scans at once, in processes; None is one a core, at most 8. The model does not depend on it.
+    work_dir : registered meshes are kept here. None takes ``<stem>-work`` beside the model, which goes when
+        the model is there.
+    resume : True takes the results of an earlier run that the work folder holds, and insists that there are
+        some; None takes them if there are any; False registers every scan anew. A result is only ever taken
+        if the scan's files, its landmarks, the template, the settings and the code are the same.
+    jobs : scans at once, in processes; None is one a core, at most 8.
+    scheduler : the address of a Dask scheduler, whose workers register the scans; they must see scans and
+        work folder under the same paths.
     settings : of all stages.
     progress : called with a stage's name, its finished steps and all its steps.
 
     Raises
     ------
     BadInputError
-        When the folder holds no scans or only unusable ones, the template cannot be used, or a result would
-        overwrite an input.
+        When the folder holds no scans or only unusable ones, the template cannot be used, a result would
+        overwrite an input, there is nothing to resume, or no worker answers at `scheduler`.
     MorphkitError
         When fewer than two scans could be registered, or a result cannot be written.
     """
     chosen = _chosen(settings or BuildSettings(), components, texture)
     target, report = Path(output), progress or quiet
-    files = discover(scans_dir)
-    inputs = (template, template_landmarks)
-    ensure_model_path(target, files, inputs)
+    folder, workers = work_folder(target, work_dir), Workers(jobs, scheduler)
+    page, files = target.with_name(f"{target.stem}-report.html"), discover(scans_dir)
+    _ensure_places(target, folder, files, (template, template_landmarks))
     if work_dir is not None:
-        ensure_results_apart(Path(work_dir), files, inputs)
-        ensure_writable(Path(work_dir) / "registered.npz")
-    ensure_writable(target)
+        ensure_writable(folder / "registered.npz")
+    if resume:
+        ensure_resumable(folder)
     source = load_template_model(template)
     known = landmarked(load_template(template, template_landmarks), files, chosen.registering)
-    with _folder(work_dir) as folder:
+    with workspace(folder, keep=work_dir is not None):
         outcomes = register_all(
-            files, known, folder, chosen.registering, jobs=jobs, reuse=work_dir is not None, progress=report
+            files,
+            Common(known),
+            folder,
+            chosen.registering,
+            workers=workers,
+            reuse=resume is not False,
+            progress=report,
         )
-        _ensure_enough(outcomes)
+        _ensure_enough(outcomes, page)
         report("Building the model", 0, 1)
-        used = [load_registered(folder, scan.name, known.template.mesh) for scan in outcomes if scan.usable]
-        provenance = _provenance(outcomes, used, known, template, chosen)
+        used = [scan for scan in outcomes if scan.usable]
         basis = _limited(chosen.basis, len(used), asked=components is not None)
-        model = _build(used, known.complete, source, basis, provenance)
-        save_model(target, model)
+        record = provenance(outcomes, known, template, chosen)
+        built = fit_registered(folder, [scan.name for scan in used], known.complete, source, basis, record)
+        save_model(target, built.model)
         report("Building the model", 1, 1)
         report("Writing the report", 0, 1)
-        page = target.with_name(f"{target.stem}-report.html")
-        write_build_report(page, model, _rows(outcomes, folder), title=f"The model {target.name}")
+        write_build_report(page, built.model, scan_rows(outcomes), title=f"The model {target.name}")
         report("Writing the report", 1, 1)
-    return BuildResult(model, target, page, outcomes)
+    return BuildResult(built.model, target, page, outcomes)
+
+
+def _ensure_places(
+    target: Path, folder: Path, files: Sequence[ScanFile], inputs: tuple[str | Path | None, ...]
+) -> None:
+    ensure_model_path(target, files, inputs)
+    ensure_results_apart(folder, files, inputs)
+    ensure_writable(target)
 
 
 def _chosen(settings: BuildSettings, components: int | None, texture: bool) -> BuildSettings:
@@ -155,98 +190,8 @@ def _limited(settings: BasisSettings, scans: int, *, asked: bool) -> BasisSettin
     )
 
 
-@contextmanager
-def _folder(work_dir: str | Path | None) -> Iterator[Path]:
-    if work_dir is not None:
-        yield Path(work_dir)
-        return
-    with tempfile.TemporaryDirectory(prefix="morphkit-") as name:
-        yield Path(name)
-
-
-def _ensure_enough(outcomes: Sequence[ScanOutcome]) -> None:
+def _ensure_enough(outcomes: Sequence[ScanOutcome], page: Path) -> None:
     used = sum(scan.usable for scan in outcomes)
     if used < _FEWEST:
-        failures = "; ".join(
-            f"{scan.name}: {', '.join(reason.rstrip('.') for reason in scan.reasons)}"
-            for scan in outcomes
-            if not scan.usable
-        )
-        bad_input = all(scan.exit_code == BadInputError.exit_code for scan in outcomes)
-        raise (BadInputError if bad_input else MorphkitError)(
-            f"{used} of {len(outcomes)} scans could be registered, and a model needs at least {_FEWEST}"
-            + (f" ({failures})." if failures else "; add more.")
-        )
-
-
-def _build(
-    scans: Sequence[RegisteredScan],
-    template: Template,
-    source: MorphableModel | None,
-    settings: BasisSettings,
-    provenance: dict[str, Any],
-) -> MorphableModel:
-    """Return the model of registered scans; what only a source model knows is passed on."""
-    model = build_model(
-        np.stack([scan.mesh_mm.vertices for scan in scans]),
-        template,
-        colors=_colors(scans),
-        valid=np.stack([scan.valid for scan in scans]),
-        mirror=None if source is None else source.mirror,
-        settings=settings,
-        provenance=provenance,
-    )
-    if source is None:
-        return model
-    return replace(model, expression=source.expression, expression_units=source.expression_units)
-
-
-def _colors(scans: Sequence[RegisteredScan]) -> np.ndarray | None:
-    """Return (n, v, 3) colours, NaN for scans without; None when no scan has any."""
-    if all(scan.mesh.colors is None for scan in scans):
-        return None
-    blank = np.full((len(scans[0].mesh.vertices), 3), np.nan, dtype=np.float32)
-    return np.stack([blank if scan.mesh.colors is None else scan.mesh.colors for scan in scans])
-
-
-def _provenance(
-    outcomes: Sequence[ScanOutcome],
-    used: Sequence[RegisteredScan],
-    template: LandmarkedTemplate,
-    template_path: str | Path | None,
-    settings: BuildSettings,
-) -> dict[str, Any]:
-    """Return what the model was made from; no times, no folders: the same input gives the same file."""
-    hashes = {scan.name: scan.scan_hash for scan in used}
-    versions = {"morphkit": morphkit.__version__, "python": platform.python_version()}
-    return {
-        "made_by": "morphkit build-basis",
-        "scans": [
-            {"file": scan.source.name, "sha256": hashes[scan.name], "verdict": scan.verdict}
-            for scan in outcomes
-            if scan.usable
-        ],
-        "left_out": [
-            {"file": scan.source.name, "reasons": list(scan.reasons)} for scan in outcomes if not scan.usable
-        ],
-        "template": {
-            "file": "the embedded head" if template_path is None else Path(template_path).name,
-            "sha256": template.digest,
-        },
-        "settings": asdict(settings),
-        "versions": versions | {name: version(name) for name in _PACKAGES},
-    }
-
-
-def _rows(outcomes: Sequence[ScanOutcome], folder: Path) -> list[ScanRow]:
-    return [
-        ScanRow(
-            scan.name,
-            scan.verdict,
-            scan.reasons,
-            scan.mean_distance,
-            read_image(picture_path(folder, scan.name)) if scan.usable else None,
-            scan.remarks,
-        )
-        for scan in outcomes
-    ]
+        write_build_report(page, None, scan_rows(outcomes), title="No model")
+        raise TooFewScansError(used, tuple(outcomes), page)

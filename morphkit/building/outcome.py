@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -33,7 +33,7 @@ class RegisteredScan:
     remarks : what cleaning mended.
     timings : seconds by stage.
     scan_hash : SHA-256 of the scan's file.
-    fingerprint : of everything the result depends on: scan, landmarks, template, settings, version.
+    fingerprint : of everything the result depends on, by which a later run knows it; empty when nobody asked.
     """
 
     name: str
@@ -48,7 +48,7 @@ class RegisteredScan:
     remarks: tuple[str, ...]
     timings: Mapping[str, float]
     scan_hash: str
-    fingerprint: str
+    fingerprint: str = ""
 
     @property
     def mesh_mm(self) -> Mesh:
@@ -73,7 +73,10 @@ class ScanOutcome:
     reasons : for the verdict.
     remarks : what cleaning mended.
     mesh_path : the registered mesh, or None.
+    picture_path : what there is to look at, or None.
     mean_distance : to the scan's surface, millimetres, or None.
+    timings : seconds by stage, also of a result that was reused; empty when there was no registration.
+    scan_hash : SHA-256 of the scan's file; empty for a scan that failed.
     seconds : that it took.
     reused : whether an earlier run's result was taken.
     exit_code : what a command that was asked for this scan alone would return.
@@ -85,7 +88,10 @@ class ScanOutcome:
     reasons: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
     mesh_path: Path | None = None
+    picture_path: Path | None = None
     mean_distance: float | None = None
+    timings: Mapping[str, float] = field(default_factory=dict)
+    scan_hash: str = ""
     seconds: float = 0.0
     reused: bool = False
     exit_code: int = 0

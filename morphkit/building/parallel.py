@@ -1,12 +1,17 @@
-"""Several scans at once, each in its own process with one thread inside."""
+"""Many tasks at once, on this machine or on a cluster; a worker that dies costs the task in its hands."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import TypeVar
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, TypeVar
 
 import joblib
+from joblib.externals.loky.process_executor import BrokenProcessPool
 from threadpoolctl import threadpool_limits
+
+from morphkit.building.cluster import connected
 
 _MOST_JOBS = 8  # each takes most of a gigabyte
 
@@ -14,22 +19,115 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
+@dataclass(frozen=True)
+class Workers:
+    """Who does the work.
+
+    Attributes
+    ----------
+    jobs : tasks at once in processes of this machine; None is one a core, at most 8.
+    scheduler : the address of a Dask scheduler (``tcp://host:port``), whose workers take the tasks instead.
+    """
+
+    jobs: int | None = None
+    scheduler: str | None = None
+
+
 def map_unordered(
-    function: Callable[[Item], Result], items: Sequence[Item], *, jobs: int | None = None
+    function: Callable[[Item], Result],
+    items: Sequence[Item],
+    *,
+    workers: Workers | None = None,
+    lost: Callable[[Item], Result],
 ) -> Iterator[Result]:
     """Yield ``function(item)`` for every item, in the order in which they finish.
 
-    With one job all runs in this process; with more (None: one a core, at most 8), `function` and the items
-    must be picklable. Either way the inner threads of BLAS and OpenMP are cut to one: scans fill the cores,
-    small matrices gain nothing from threads, and results do not depend on `jobs`.
+    With one job all runs in this process; else `function` and the items must be picklable. Either way the
+    inner threads of BLAS and OpenMP are cut to one: tasks fill the cores, small matrices gain nothing from
+    threads, and results do not depend on who computes them.
+
+    Parameters
+    ----------
+    function : that raises nothing.
+    items : what it is called with.
+    workers : see `Workers`.
+    lost : gives the result for an item that takes its process down whenever it is tried.
+
+    Raises
+    ------
+    BadInputError
+        When the scheduler does not answer or has no workers.
+    MissingDependencyError
+        When there is a scheduler, but `distributed` is not installed.
+    MorphkitError
+        When the scheduler is lost on the way.
     """
-    workers = min(jobs or min(joblib.cpu_count(), _MOST_JOBS), len(items))
-    if workers <= 1:
+    workers = workers or Workers()
+    waiting = dict(enumerate(items))
+    if workers.scheduler is not None:
+        with connected(workers.scheduler) as cluster:
+            yield from cluster.map_unordered(_pinned, function, waiting, lost)
+        return
+    count = min(workers.jobs or min(joblib.cpu_count(), _MOST_JOBS), len(items))
+    if count <= 1:
         with threadpool_limits(1):
             yield from map(function, items)
-        return
+    else:
+        yield from _in_processes(function, waiting, count, lost)
+
+
+def _in_processes(
+    function: Callable[[Item], Result],
+    items: Mapping[int, Item],
+    count: int,
+    lost: Callable[[Item], Result],
+) -> Iterator[Result]:
+    """Yield results from a pool; when a worker dies, those in flight are tried again, each by itself."""
+    waiting = dict(items)
+    while waiting:
+        started: list[int] = []
+        try:
+            for key, result in _pooled(function, waiting, count, started):
+                del waiting[key]
+                yield result
+        except BrokenProcessPool:
+            for key in [key for key in started if key in waiting]:
+                yield _alone(function, waiting.pop(key), lost)
+
+
+def _alone(function: Callable[[Item], Result], item: Item, lost: Callable[[Item], Result]) -> Result:
+    try:
+        return next(_pooled(function, {0: item}, 2, []))[1]  # of one, joblib would make this process
+    except BrokenProcessPool:
+        return lost(item)
+
+
+def _pooled(
+    function: Callable[[Item], Result], items: Mapping[int, Item], count: int, started: list[int]
+) -> Iterator[tuple[int, Result]]:
+    """Yield (key, result); `started` grows by the keys handed out, at most `count` of them unfinished."""
+
+    def tasks() -> Iterator[Any]:
+        for key, item in list(items.items()):
+            started.append(key)
+            yield joblib.delayed(_pinned)(function, key, item)
+
     with joblib.parallel_config(backend="loky", inner_max_num_threads=1):
         pool = joblib.Parallel(
-            n_jobs=workers, return_as="generator_unordered", batch_size=1, pre_dispatch="n_jobs"
+            n_jobs=count, return_as="generator_unordered", batch_size=1, pre_dispatch="n_jobs"
         )
-        yield from pool(joblib.delayed(function)(item) for item in items)
+        yield from pool(tasks())
+
+
+def _pinned(function: Callable[[Item], Result], key: int, item: Item) -> tuple[int, Result]:
+    _pin_threads()
+    return key, function(item)
+
+
+@cache
+def _pin_threads() -> None:
+    """Cut this worker process's BLAS and OpenMP threads to one, for good.
+
+    Not for the length of a task: where tasks share a process, the first to end would undo it for the others.
+    """
+    threadpool_limits(1)

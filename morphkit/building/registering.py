@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import morphkit
 from morphkit.building.colors import ColorSettings, has_colors, transfer_colors
 from morphkit.building.outcome import RegisteredScan
 from morphkit.building.templates import LandmarkedTemplate, Look, as_clay
@@ -177,19 +175,7 @@ def register_prepared(
         remarks=scan.remarks,
         timings=timings,
         scan_hash=scan.scan_hash,
-        fingerprint=scan_fingerprint(scan.source, template, settings),
     )
-
-
-def scan_fingerprint(source: ScanFile, template: LandmarkedTemplate, settings: RegisterSettings) -> str:
-    """Return a hash of everything a registration depends on: files, template, settings, version.
-
-    A texture image beside an OBJ is not looked at.
-    """
-    sidecar = source.landmarks_path
-    landmarks = f"detected {template.detected_digest}" if sidecar is None else file_hash(sidecar)
-    parts = (file_hash(source.path), landmarks, template.digest, repr(settings), morphkit.__version__)
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
 def scan_file(path: str | Path) -> ScanFile:

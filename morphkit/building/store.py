@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,21 +21,29 @@ from morphkit.mesh import LandmarkEmbedding, Landmarks, Mesh, Template
 
 def template_hash(template: Template) -> str:
     """Return the SHA-256 of what a registration takes from a template."""
-    arrays = [template.mesh.vertices, template.mesh.faces]
-    arrays += [template.masks[name] for name in sorted(template.masks)]
-    for name in sorted(template.landmarks):
-        arrays += _embedding_arrays(template.landmarks[name])
-    return _arrays_hash(arrays)
+    arrays = {"vertices": template.mesh.vertices, "faces": template.mesh.faces}
+    arrays |= {f"mask {name}": mask for name, mask in template.masks.items()}
+    for name, embedding in template.landmarks.items():
+        arrays |= _embedding_arrays(name, embedding)
+    return arrays_hash(arrays)
 
 
 def landmarks_hash(landmarks: Mapping[str, Mapping[str, LandmarkEmbedding]]) -> str:
     """Return the SHA-256 of named groups of landmark sets."""
-    arrays = []
-    for group in sorted(landmarks):
-        arrays.append(np.array(group))
-        for name in sorted(landmarks[group]):
-            arrays += [np.array(name), *_embedding_arrays(landmarks[group][name])]
-    return _arrays_hash(arrays)
+    arrays: dict[str, np.ndarray] = {}
+    for group, sets in landmarks.items():
+        for name, embedding in sets.items():
+            arrays |= _embedding_arrays(f"{group} {name}", embedding)
+    return arrays_hash(arrays)
+
+
+def arrays_hash(arrays: Mapping[str, np.ndarray]) -> str:
+    """Return the SHA-256 of named arrays, whatever their order."""
+    digest = hashlib.sha256()
+    for name in sorted(arrays):
+        array = np.ascontiguousarray(arrays[name])
+        digest.update(str((name, array.dtype.str, array.shape)).encode() + array.tobytes())
+    return digest.hexdigest()
 
 
 def save_registered(folder: Path, scan: RegisteredScan) -> Path:
@@ -126,12 +134,9 @@ def _restored(facts: dict[str, Any], data: dict[str, np.ndarray], template: Mesh
     )
 
 
-def _arrays_hash(arrays: Sequence[np.ndarray]) -> str:
-    digest = hashlib.sha256()
-    for array in arrays:
-        digest.update(str((array.dtype, array.shape)).encode() + np.ascontiguousarray(array).tobytes())
-    return digest.hexdigest()
-
-
-def _embedding_arrays(embedding: LandmarkEmbedding) -> list[np.ndarray]:
-    return [np.array(embedding.names), embedding.face_indices, embedding.barycentrics]
+def _embedding_arrays(name: str, embedding: LandmarkEmbedding) -> dict[str, np.ndarray]:
+    return {
+        f"{name} names": np.array(embedding.names),
+        f"{name} faces": embedding.face_indices,
+        f"{name} weights": embedding.barycentrics,
+    }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,9 +11,9 @@ import click
 from morphkit.cli import options
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
-    from morphkit.building import ScanOutcome
+    from morphkit.building import ScanOutcome, TooFewScansError
 
 
 @click.command("build-basis", short_help="A folder of raw scans to a morphable model.")
@@ -27,9 +28,19 @@ if TYPE_CHECKING:
     "--texture/--no-texture", default=True, help="Build an albedo model where the scans have colours."
 )
 @click.option(
-    "--work", type=options.FILE, metavar="DIR", help="Keep registered meshes here; a later run resumes."
+    "--work",
+    type=options.FILE,
+    metavar="DIR",
+    help="Keep registered scans here.  [default: MODEL-work beside the model, until it is done]",
+)
+@click.option(
+    "--resume/--no-resume",
+    default=None,
+    help="Insist on going on with an earlier run, or register every scan anew.  [default: reuse what has "
+    "not changed]",
 )
 @options.jobs
+@options.scheduler
 def build_basis(
     scans_dir: Path,
     output: Path,
@@ -38,18 +49,21 @@ def build_basis(
     components: int | None,
     texture: bool,
     work: Path | None,
+    resume: bool | None,
     jobs: int | None,
+    scheduler: str | None,
 ) -> None:
     """Build a morphable model from a folder of raw face scans.
 
     Every scan is cleaned, placed by landmarks (a sidecar <stem>.landmarks.json, else found on rendered
     views), and the template is deformed to it. A report with a picture of every scan is written beside the
-    model.
+    model. A run that is cut short loses the scans in flight only: start it again to go on.
     """
+    from morphkit.building import TooFewScansError
     from morphkit.building import build_basis as run
     from morphkit.cli.progress import StageProgress
 
-    with StageProgress() as progress:
+    with _explaining(TooFewScansError), StageProgress() as progress:
         result = run(
             scans_dir,
             output,
@@ -58,7 +72,9 @@ def build_basis(
             components=components,
             texture=texture,
             work_dir=work,
+            resume=resume,
             jobs=jobs,
+            scheduler=scheduler,
             progress=progress,
         )
     _show(result.scans)
@@ -79,6 +95,7 @@ def build_basis(
 @options.template
 @options.template_landmarks
 @options.jobs
+@options.scheduler
 @click.pass_context
 def register(
     ctx: click.Context,
@@ -87,6 +104,7 @@ def register(
     template: Path | None,
     template_landmarks: Path | None,
     jobs: int | None,
+    scheduler: str | None,
 ) -> None:
     """Deform the template to raw scans: OUT_DIR/<stem>.ply, in the scan's own frame and units.
 
@@ -102,6 +120,7 @@ def register(
             template=template,
             template_landmarks=template_landmarks,
             jobs=jobs,
+            scheduler=scheduler,
             progress=progress,
         )
     failed = [outcome for outcome in outcomes if not outcome.usable]
@@ -113,6 +132,20 @@ def register(
         names = ", ".join(outcome.name for outcome in failed)
         click.echo(f"Error: {len(failed)} of {len(outcomes)} scans were not registered: {names}.", err=True)
         ctx.exit(max(outcome.exit_code for outcome in failed))
+
+
+@contextmanager
+def _explaining(too_few: type[TooFewScansError]) -> Iterator[None]:
+    """Show what became of each scan when there is no model, and say what remains of a run cut short."""
+    try:
+        yield
+    except too_few as error:
+        if len(error.scans) > 1:
+            _show(error.scans)
+        raise
+    except KeyboardInterrupt:
+        click.echo("Scans that are registered are kept; the same command goes on from there.", err=True)
+        raise
 
 
 def _show(outcomes: Sequence[ScanOutcome]) -> None:
@@ -128,6 +161,12 @@ def _show(outcomes: Sequence[ScanOutcome]) -> None:
         verdict = Text(outcome.verdict, styles[outcome.verdict])
         table.add_row(Text(outcome.name), verdict, distance, seconds)
     Console().print(table)
+    reused = sum(outcome.reused for outcome in outcomes)
+    if reused:
+        click.echo(
+            f"{reused} of {len(outcomes)} were registered by an earlier run, from the same files, with the "
+            "same settings and code."
+        )
     for outcome in outcomes:
         for reason in outcome.reasons:
             click.echo(f"{outcome.name}: {reason}")

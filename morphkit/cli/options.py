@@ -23,3 +23,8 @@ template_landmarks = click.option(
 jobs = click.option(
     "--jobs", type=click.IntRange(min=1), help="Scans at once.  [default: one a core, at most 8]"
 )
+scheduler = click.option(
+    "--scheduler",
+    metavar="TCP://HOST:PORT",
+    help="A Dask scheduler whose workers do it instead; all must see the same folders.",
+)

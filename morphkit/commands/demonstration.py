@@ -16,12 +16,13 @@ import morphkit
 from morphkit.archive import load_default_model
 from morphkit.building import BuildResult, build_basis
 from morphkit.building.batch import Progress, quiet
-from morphkit.building.store import data_path, load_registered, picture_path
+from morphkit.building.provenance import scan_rows
+from morphkit.building.store import data_path, load_registered
 from morphkit.building.synthetic import scan_head
 from morphkit.commands.photos import fit
 from morphkit.errors import BadInputError
 from morphkit.export.build_pictures import contact_sheet, portrait
-from morphkit.export.build_report import ScanRow, model_values, scan_values
+from morphkit.export.build_report import model_values, scan_values
 from morphkit.export.fit_pictures import turned_view
 from morphkit.export.html import image_uri, render_report
 from morphkit.fitting import FitResult
@@ -238,18 +239,14 @@ def _scan_pictures(
     head: MorphableModel, people: Sequence[_Person], built: BuildResult, folder: Path
 ) -> dict[str, Any]:
     raw = [portrait(read_mesh(person.path), size=150) for person in people]
-    registered, rows = [], []
+    registered = []
     for scan in built.scans:
-        if not scan.usable:
-            rows.append(ScanRow(scan.name, scan.verdict, scan.reasons))
-            continue
-        result = load_registered(folder / "work", scan.name, head.mesh())
-        clay = Mesh(result.mesh.vertices, result.mesh.faces)
-        registered.append(portrait(clay, result.rotation, size=150))
-        picture = read_image(picture_path(folder / "work", scan.name))
-        rows.append(ScanRow(scan.name, scan.verdict, scan.reasons, scan.mean_distance, picture))
+        if scan.usable:
+            result = load_registered(folder / "work", scan.name, head.mesh())
+            clay = Mesh(result.mesh.vertices, result.mesh.faces)
+            registered.append(portrait(clay, result.rotation, size=150))
     return {
-        **scan_values(rows[:_SHOWN_IN_DETAIL]),
+        **scan_values(scan_rows(built.scans[:_SHOWN_IN_DETAIL])),
         "scan_count": len(people),
         "scans_folder": str(folder / "scans"),
         "scan_sheet": image_uri(contact_sheet(raw, _COLUMNS)),

@@ -72,6 +72,26 @@ def registration_strip(
     return np.concatenate([_picture(mesh, way, frame, size) for mesh, way in pictures], axis=1)
 
 
+def scan_strip(scan: Mesh, *, size: int = 280) -> UInt8[np.ndarray, "h w 3"]:
+    """Return four pictures side by side of a scan in any pose: from the front, both sides and behind.
+
+    Vertices that are not numbers are left out.
+    """
+    known = np.isfinite(scan.vertices).all(axis=1)
+    kept = known[scan.faces].all(axis=1)
+    seen = scan.vertices[scan.faces[kept]].reshape(-1, 3)
+    mesh = replace(
+        scan,
+        vertices=np.where(known[:, None], scan.vertices, seen.mean(axis=0)),
+        faces=scan.faces[kept],
+        uv=None if scan.uv is None else scan.uv[kept],
+    )
+    middle = np.median(seen, axis=0)  # stray pieces far away must not shrink the face to a dot
+    frame = middle, 1.2 * float(np.quantile(np.linalg.norm(seen - middle, axis=1), 0.98))
+    ways = (turn(yaw=yaw) for yaw in (0.0, 0.5 * np.pi, -0.5 * np.pi, np.pi))
+    return np.concatenate([_picture(mesh, way, frame, size) for way in ways], axis=1)
+
+
 def portrait(
     mesh: Mesh, rotation: Float[np.ndarray, "3 3"] | None = None, *, size: int = 240
 ) -> UInt8[np.ndarray, "h w 3"]:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import matplotlib
 import matplotlib.colors
 import numpy as np
-from jaxtyping import UInt8
 
+from morphkit.errors import BadInputError
 from morphkit.export.build_pictures import (
     HEAT_LIMIT,
     HEAT_MAP,
@@ -22,10 +23,13 @@ from morphkit.export.build_pictures import (
 )
 from morphkit.export.html import image_uri, render_report
 from morphkit.export.plots import compactness_plot
+from morphkit.io.images import read_image
 from morphkit.morphable import MorphableModel
 
-_MOST_PICTURES = 120  # a strip is some 40 kB; more would make a page that browsers carry with effort
+_MOST_PICTURES = 600  # 15 kB each; more would make a page that browsers carry with effort
+_MANY, _WIDTHS = 150, (1120, 720)  # pixels across a strip for few scans, and for more than so many
 _ORDER = {"failed": 0, "doubtful": 1, "good": 2}
+_LISTED = {"scans", "left_out", "notes"}  # of the provenance, what the page shows elsewhere
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,46 +41,75 @@ class ScanRow:
     name, verdict : "good", "doubtful" or "failed".
     reasons : what is to be said about it.
     mean_distance : of the registered vertices to the scan, millimetres; None if there is no registration.
-    picture : the strip of `export.build_pictures.registration_strip`, or None.
+    picture : a file with a strip of `export.build_pictures`, or None.
     remarks : what cleaning mended.
+    timings : seconds by stage of its registration; empty for a scan that was never registered, whose picture
+        shows the bare scan from four sides.
+    reused : whether an earlier run had registered it.
+    outlier : why the scan is unlike the others; empty when it is not.
+    dropped : whether it was left out for that.
     """
 
     name: str
     verdict: str
     reasons: tuple[str, ...] = ()
     mean_distance: float | None = None
-    picture: UInt8[np.ndarray, "h w 3"] | None = None
+    picture: Path | None = None
     remarks: tuple[str, ...] = ()
+    timings: Mapping[str, float] = field(default_factory=dict)
+    reused: bool = False
+    outlier: str = ""
+    dropped: bool = False
+
+    @property
+    def used(self) -> bool:
+        """Whether it went into the model."""
+        return self.verdict != "failed" and not self.dropped
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A plot with what is to be said about it.
+
+    Attributes
+    ----------
+    svg : the plot.
+    caption : a sentence or two.
+    """
+
+    svg: str
+    caption: str
 
 
 def write_build_report(
     path: Path,
-    model: MorphableModel,
+    model: MorphableModel | None,
     rows: Sequence[ScanRow],
     *,
     title: str,
-    tiles: Sequence[tuple[str, str]] = (),
+    figures: Sequence[Figure] = (),
 ) -> None:
     """Write the report on a model and the scans it was made from as one self-contained HTML file.
 
     Parameters
     ----------
     path : the page.
-    model : with provenance.
+    model : with provenance; None when too few scans could be registered to make one.
     rows : every scan, those left out too.
     title : the heading.
-    tiles : (label, value) pairs to show at the top besides the counts.
+    figures : plots besides the compactness.
     """
-    used = [row for row in rows if row.verdict != "failed"]
+    used = sum(row.used for row in rows)
     render_report(
         "build.html.jinja",
         path,
         title=title,
-        lead=f"{len(used)} of {len(rows)} scans, in one topology of {model.n_vertices:,} vertices.",
-        tiles=[*_counts(model, rows), *tiles],
-        notes=[*_notes(rows), *model.provenance.get("notes", [])],
-        provenance=_flat(model.provenance),
-        **model_values(model),
+        lead=_lead(model, used, len(rows)),
+        tiles=_tiles(model, rows),
+        notes=[*_notes(rows), *([] if model is None else model.provenance.get("notes", []))],
+        provenance=[] if model is None else _flat(_unlisted(model.provenance)),
+        timings=_timings(rows),
+        model=None if model is None else {**model_values(model), "figures": figures},
         **scan_values(rows),
     )
 
@@ -91,60 +124,88 @@ def model_values(model: MorphableModel) -> dict[str, Any]:
     }
 
 
-def scan_values(rows: Sequence[ScanRow], most: int = _MOST_PICTURES) -> dict[str, Any]:
-    """Return what the templates need to show scans: those that need a look first, the rest as a table."""
-    ordered = sorted(rows, key=lambda row: (_ORDER[row.verdict], row.name))
-    pictured = {row.name for row in ordered[:most]}
-    shown = [row for row in ordered if row.name in pictured]
-    rest = [row for row in ordered if row.name not in pictured]
+def scan_values(rows: Sequence[ScanRow]) -> dict[str, Any]:
+    """Return what the templates need to show scans: those that need a look first."""
+    ordered = sorted(rows, key=lambda row: (_ORDER[row.verdict], not row.outlier, row.name))
+    width = _WIDTHS[len(rows) > _MANY]
+    verdicts = Counter(row.verdict for row in rows)
+    filters = [(name, verdicts[name]) for name in _ORDER if verdicts[name]]
+    outliers = sum(bool(row.outlier) for row in rows)
     return {
-        "rows": [_scan(row) for row in shown],
-        "unpictured": [(row.name, row.verdict, _distance(row), "; ".join(row.reasons)) for row in rest],
-        "heat": {"limit": f"{HEAT_LIMIT:g}", "stops": _heat_stops()},
+        "rows": [_scan(row, width if i < _MOST_PICTURES else None) for i, row in enumerate(ordered)],
+        "filters": [*filters, *([("outlier", outliers)] if outliers else [])],
+        "heat": {"limit": HEAT_LIMIT, "stops": _heat_stops()},
     }
 
 
-def _counts(model: MorphableModel, rows: Sequence[ScanRow]) -> list[tuple[str, str]]:
-    distances = [
-        row.mean_distance for row in rows if row.mean_distance is not None and row.verdict != "failed"
-    ]
-    tiles = [
-        (f"of {len(rows)} scans used", str(len(rows) - sum(row.verdict == "failed" for row in rows))),
-        ("modes of shape", str(model.identity.n_components)),
-    ]
-    if model.albedo is not None:
-        tiles.append(("modes of albedo", str(model.albedo.n_components)))
+def _lead(model: MorphableModel | None, used: int, total: int) -> str:
+    if model is None:
+        return f"There is no model: {used} of {total} scans could be registered."
+    return f"{used} of {total} scans, in one topology of {model.n_vertices:,} vertices."
+
+
+def _tiles(model: MorphableModel | None, rows: Sequence[ScanRow]) -> list[tuple[str, str]]:
+    distances = [row.mean_distance for row in rows if row.mean_distance is not None and row.used]
+    tiles = [(f"of {len(rows)} scans used", str(sum(row.used for row in rows)))]
+    if model is not None:
+        tiles.append(("modes of shape", str(model.identity.n_components)))
+        if model.albedo is not None:
+            tiles.append(("modes of albedo", str(model.albedo.n_components)))
     if distances:
         tiles.append(("mean distance to the scans", f"{np.mean(distances):.2f} mm"))
     return tiles
 
 
 def _notes(rows: Sequence[ScanRow]) -> list[str]:
-    failed = [f"{row.name} ({'; '.join(row.reasons)})" for row in rows if row.verdict == "failed"]
-    doubtful = [f"{row.name} ({'; '.join(row.reasons)})" for row in rows if row.verdict == "doubtful"]
-    notes = []
-    if failed:
-        notes.append(f"Left out, because they could not be registered: {', '.join(failed)}.")
-    if doubtful:
-        notes.append(f"Used, but worth a look: {', '.join(doubtful)}.")
-    return notes
+    """Return a sentence on what needs a look; names and reasons stand with the scans."""
+    counts = {
+        "could not be registered and were left out": sum(row.verdict == "failed" for row in rows),
+        "are used, but worth a look": sum(row.verdict == "doubtful" and row.used for row in rows),
+        "are unlike the others and were left out": sum(row.dropped for row in rows),
+        "are unlike the others, and used": sum(bool(row.outlier) and row.used for row in rows),
+    }
+    said = [f"{count} {words}" for words, count in counts.items() if count]
+    return [f"Of {len(rows)} scans, {'; '.join(said)}."] if said else []
 
 
-def _scan(row: ScanRow) -> dict[str, str]:
-    picture = "" if row.picture is None else image_uri(row.picture, quality=82)
-    reasons = "; ".join(row.reasons)
+def _timings(rows: Sequence[ScanRow]) -> list[tuple[str, str, str]]:
+    """Return (stage, median, longest) seconds over the scans, and of all stages together."""
+    timed = [row.timings for row in rows if row.timings]
+    if not timed:
+        return []
+    stages = list(dict.fromkeys(stage for timings in timed for stage in timings))
+    table = {stage: [timings.get(stage, 0.0) for timings in timed] for stage in stages}
+    table["all of it"] = [sum(timings.values()) for timings in timed]
+    return [(stage, f"{np.median(values):.2f}", f"{max(values):.2f}") for stage, values in table.items()]
+
+
+def _scan(row: ScanRow, width: int | None) -> dict[str, Any]:
     return {
         "name": row.name,
         "verdict": row.verdict,
-        "reasons": reasons,
+        "reasons": "; ".join(row.reasons),
         "remarks": " ".join(row.remarks),
-        "distance": _distance(row),
-        "picture": picture,
+        "distance": "" if row.mean_distance is None else f"{row.mean_distance:.2f}",
+        "seconds": f"{sum(row.timings.values()):.1f}" if row.timings else "",
+        "reused": row.reused,
+        "outlier": row.outlier,
+        "dropped": row.dropped,
+        "picture": "" if width is None else _thumbnail(row.picture, width),
+        "heads": ("scan", "registered", "both", "distance") if row.timings else _SIDES,
     }
 
 
-def _distance(row: ScanRow) -> str:
-    return "" if row.mean_distance is None else f"{row.mean_distance:.2f}"
+_SIDES = ("scan, from the front", "its left", "its right", "behind")
+
+
+def _thumbnail(picture: Path | None, width: int) -> str:
+    """Return the picture for the page, or nothing where there is none to show."""
+    if picture is None:
+        return ""
+    try:
+        return image_uri(read_image(picture), max_side=width, quality=80)
+    except BadInputError:  # removed or damaged since; the page can do without
+        return ""
 
 
 def _strip(strip: ModeStrip) -> dict[str, str]:
@@ -158,6 +219,10 @@ def _strip(strip: ModeStrip) -> dict[str, str]:
 def _heat_stops(count: int = 9) -> list[str]:
     colors = matplotlib.colormaps[HEAT_MAP](np.linspace(0, 1, count))
     return [str(matplotlib.colors.to_hex(color)) for color in colors]
+
+
+def _unlisted(provenance: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in provenance.items() if key not in _LISTED}
 
 
 def _flat(value: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:

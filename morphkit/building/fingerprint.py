@@ -1,0 +1,56 @@
+"""What a registration depends on, as one hash: results are reused only where nothing of it has changed."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+
+import morphkit
+from morphkit.building.templates import LandmarkedTemplate
+from morphkit.io.side_files import side_files
+from morphkit.scans.discover import ScanFile, file_hash
+
+PACKAGES = ("numpy", "scipy", "numba", "ai-edge-litert")
+"""Whose numbers a model's depend on."""
+
+_ROOMS = ("mesh.py", "io", "geometry", "scans", "landmarks", "registration", "building", "data")
+_KINDS = (".py", ".tflite", ".binarypb")
+
+
+def scan_fingerprint(
+    source: ScanFile, template: LandmarkedTemplate, settings: object, modes_digest: str = ""
+) -> str:
+    """Return a hash of everything a registration depends on.
+
+    Parameters
+    ----------
+    source : the scan with its landmark file; materials and pictures that it names count as well.
+    template : with the landmarks that scans are placed by.
+    settings : of all stages; whatever its `repr` shows.
+    modes_digest : of the learnt deformations, if there are any.
+    """
+    sidecar = source.landmarks_path
+    parts = [file_hash(source.path), *(_content(path) for path in side_files(source.path))]
+    parts.append(f"detected {template.detected_digest}" if sidecar is None else file_hash(sidecar))
+    parts += [template.digest, modes_digest, repr(settings), code_digest()]
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
+@cache
+def code_digest() -> str:
+    """Return a hash of what computes: morphkit's own code and networks, and the versions of `PACKAGES`."""
+    root = Path(morphkit.__file__).parent
+    places = [root / room for room in _ROOMS]
+    files = [path for place in places for path in ([place] if place.is_file() else place.rglob("*"))]
+    digest = hashlib.sha256(morphkit.__version__.encode())
+    for path in sorted(path for path in files if path.suffix in _KINDS):
+        digest.update(f"\0{path.relative_to(root).as_posix()}\0".encode() + path.read_bytes())
+    for name in PACKAGES:
+        digest.update(f"\0{name} {version(name)}".encode())
+    return digest.hexdigest()
+
+
+def _content(path: Path) -> str:
+    return f"{path.name} {file_hash(path)}" if path.is_file() else f"{path.name} is missing"
