@@ -113,7 +113,7 @@ def fit_pca(
             count = rank if components is None else min(int(components), rank)
             spectrum = krylov_spectrum(samples, share, count, centered)
         mean, basis, values = _project(samples, share, spectrum, centered)
-    weight_sum, weight_squares = _sums(weights, n)
+    weight_sum, weight_squares = weight_sums(weights, n)
     correction = unbias(weight_sum, weight_squares) if centered else 1.0
     kept = len(values)
     rest = max(spectrum.total - float(values.sum()), 0.0)
@@ -151,7 +151,8 @@ def short_note(components: int | float | None, kept: int, n: int) -> tuple[str, 
     return (f"{kept} components instead of {components}: {n} samples span no more.",)
 
 
-def _sums(weights: np.ndarray | None, n: int) -> tuple[float, float]:
+def weight_sums(weights: np.ndarray | None, n: int) -> tuple[float, float]:
+    """Return the sum of the weights (one each when None) and of their squares."""
     if weights is None:
         return float(n), float(n)
     exact = weights.astype(np.float64)
