@@ -3,6 +3,7 @@
 from morphkit.basis.alignment import Alignment, align_shapes
 from morphkit.basis.build import BasisSettings, BuiltModel, build_model, fit_basis
 from morphkit.basis.linear import compactness, fit_albedo, fit_linear_model, linear_model
+from morphkit.basis.metrics import Curve, Metric, generalization, leave_out_generalization, specificity
 from morphkit.basis.missing import MissingPCA, fit_pca_with_missing
 from morphkit.basis.outliers import Outlier, find_outliers
 from morphkit.basis.pca import PCA, fit_pca
@@ -12,16 +13,21 @@ __all__ = [
     "Alignment",
     "BasisSettings",
     "BuiltModel",
+    "Curve",
+    "Metric",
     "MissingPCA",
     "Outlier",
     "align_shapes",
     "build_model",
     "compactness",
+    "find_outliers",
     "fit_albedo",
     "fit_basis",
     "fit_linear_model",
-    "find_outliers",
     "fit_pca",
     "fit_pca_with_missing",
+    "generalization",
+    "leave_out_generalization",
     "linear_model",
+    "specificity",
 ]
