@@ -1,5 +1,8 @@
 """Components of data with gaps."""
 
+import tracemalloc
+
+import h5py
 import numpy as np
 import pytest
 
@@ -95,3 +98,50 @@ def test_broken_contracts_are_named():
         fit_pca_with_missing(np.full((3, 4), np.inf))
     with pytest.raises(ValueError, match="1 samples"):
         fit_pca_with_missing(np.full((1, 4), np.nan))
+    with pytest.raises(ValueError, match="valid has shape"):
+        fit_pca_with_missing(np.zeros((3, 6)), valid=np.ones((3, 4), bool))
+
+
+def test_a_mask_of_vertices_is_the_same_as_nan(rng, tmp_path):
+    data, _ = make_data(rng, n=30)
+    valid = rng.random((30, 150)) < 0.8
+    holed = np.where(np.repeat(valid, 3, axis=1), data, np.nan)
+    marked = fit_pca_with_missing(holed, 4)
+    wild = np.where(np.repeat(valid, 3, axis=1), data, 1e3).reshape(30, 150, 3)
+    masked = fit_pca_with_missing(wild, 4, valid=valid)
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        file["shapes"], file["valid"] = wild, valid
+        stored = fit_pca_with_missing(file["shapes"], 4, valid=file["valid"])
+    for fit in (masked, stored):
+        np.testing.assert_array_equal(fit.pca.components, marked.pca.components)
+        np.testing.assert_array_equal(fit.pca.mean, marked.pca.mean)
+
+
+def test_weights_are_repetitions(rng):
+    data, _ = make_data(rng, n=20)
+    holed = with_gaps(rng, data, 0.2, 150)
+    counts = rng.integers(1, 4, 20)
+    weighted = fit_pca_with_missing(holed, 4, weights=counts.astype(float))
+    repeated = fit_pca_with_missing(np.repeat(holed, counts, axis=0), 4)
+    # not to the last digit: the prior on the loadings counts as so many samples
+    np.testing.assert_allclose(weighted.pca.mean, repeated.pca.mean, atol=5e-3)
+    scale = weighted.pca.unbias / repeated.pca.unbias
+    np.testing.assert_allclose(weighted.pca.variances, repeated.pca.variances * scale, rtol=1e-3)
+    overlap = np.sum(weighted.pca.components * repeated.pca.components, axis=0)
+    np.testing.assert_allclose(overlap, 1, atol=1e-4)
+
+
+def test_memory_is_that_of_the_loadings_and_the_equations(rng):
+    """80 MB of data in float64; nothing of their size is made."""
+    n, v, k = 100, 33_000, 8
+    scores, modes = rng.standard_normal((n, k)), rng.standard_normal((k, 3 * v))
+    data = scores @ modes + 0.1 * rng.standard_normal((n, 3 * v))
+    valid = np.ones((n, v), bool)
+    valid[rng.integers(0, n, v // 10), np.arange(v // 10)] = False
+    tracemalloc.start()
+    fit = fit_pca_with_missing(data, k, valid=valid, max_iterations=3)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 0.75 * data.nbytes
+    axes = np.linalg.qr(modes.T)[0]
+    assert np.linalg.svd(axes.T @ fit.pca.components, compute_uv=False).min() > 0.999

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -49,13 +50,20 @@ def as_samples(data: np.ndarray | h5py.Dataset | Samples) -> Samples:
     return ArraySamples(data) if isinstance(data, np.ndarray) else StoredSamples.of(data)
 
 
-def column_blocks(samples: Samples) -> tuple[slice, ...]:
-    """Cut the coordinates into blocks, in a way that depends on the data alone: so do sums over them."""
+def column_blocks(samples: Samples, multiple: int = 1) -> tuple[slice, ...]:
+    """Cut the coordinates into blocks, in a way that depends on the data alone: so do sums over them.
+
+    Parameters
+    ----------
+    samples : whose coordinates.
+    multiple : what a block's width is to be a multiple of, beside the samples' granule.
+    """
     n, d = samples.shape
     width = min(_WIDEST, max(_BLOCK_BYTES // (max(n, 1) * samples.dtype.itemsize), 1))
-    granule = samples.granule()
-    if granule <= 4 * width:
-        width = max(width // granule, 1) * granule
+    granule = math.lcm(samples.granule(), multiple)
+    if granule > 4 * width:  # a chunk of whole rows, say: bounded memory comes first
+        granule = multiple
+    width = max(width // granule, 1) * granule
     return tuple(slice(start, min(start + width, d)) for start in range(0, d, width))
 
 
