@@ -13,8 +13,8 @@ from threadpoolctl import threadpool_limits
 from morphkit.geometry.similarity import Similarity
 from morphkit.geometry.topology import boundary_vertices, unique_edges
 from morphkit.mesh import Mesh, Template
+from morphkit.registration import NicpSettings, register
 from morphkit.registration.nicp import NicpFit, fit_nicp
-from morphkit.registration.nicp_settings import NicpSettings
 from morphkit.registration.nicp_system import AffineLandmarks, AffineSystem
 from morphkit.registration.prepared import LandmarkPairs, PreparedTemplate, pair_landmarks, prepare_template
 from morphkit.registration.target import Target
@@ -203,3 +203,20 @@ def test_progress_is_told_by_level(prepared: PreparedTemplate) -> None:
 def test_schedules_that_cannot_be_followed_are_refused(change: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         replace(NicpSettings(), **change)  # type: ignore[arg-type]
+
+
+def test_register_takes_it_by_name(prepared: PreparedTemplate) -> None:
+    scan, landmarks = make_scan(OTHER_PERSON), true_landmarks(TEMPLATE, truth(OTHER_PERSON))
+    settings = replace(SMALL, method="nicp")
+    result = register(scan, TEMPLATE, landmarks=landmarks, settings=settings)
+    assert set(result.timings) == {"prepare", "place", "nicp", "judge"}
+    assert result.converged
+    assert result.verdict == "good"
+    assert np.median(result.distances) < 0.05
+
+
+def test_a_prior_that_it_cannot_use_is_refused() -> None:
+    with pytest.raises(ValueError, match="takes no prior"):
+        register(
+            TEMPLATE.mesh, TEMPLATE, settings=replace(SMALL, method="nicp"), project=lambda vertices: vertices
+        )

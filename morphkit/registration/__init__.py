@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from morphkit.registration.nicp_settings import NicpSettings
 from morphkit.registration.pipeline import register
 from morphkit.registration.result import Correspondence, RegistrationResult
 from morphkit.registration.settings import (
@@ -18,6 +19,7 @@ __all__ = [
     "Correspondence",
     "FineSettings",
     "GateSettings",
+    "NicpSettings",
     "PriorSettings",
     "RegistrationResult",
     "RegistrationSettings",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float
@@ -16,8 +16,9 @@ from morphkit.geometry.normals import vertex_normals
 from morphkit.geometry.procrustes import fit_similarity
 from morphkit.geometry.similarity import Similarity
 from morphkit.mesh import Landmarks, Mesh, Template
-from morphkit.registration.coarse import CoarseFit, Project, fit_coarse
+from morphkit.registration.coarse import Project, fit_coarse
 from morphkit.registration.fine import fit_fine
+from morphkit.registration.nicp import fit_nicp
 from morphkit.registration.passive import follow_surroundings
 from morphkit.registration.placement import OrientedPoints, place_by_landmarks, place_by_search, trimmed_icp
 from morphkit.registration.prepared import LandmarkPairs, PreparedTemplate, pair_landmarks, prepare_template
@@ -53,15 +54,19 @@ def register(
     landmarks : of the scan, in its frame. Those that the template knows by name place it and stay as soft
         evidence, according to their standard deviations. None: the placement is searched for.
     project : maps (v, 3) vertices in the template's frame to a model's nearest shape; a prior for the coarse
-        stage.
+        stage, which the method "nicp" lacks.
     progress : called with a stage's name and the share of the work done.
 
     Raises
     ------
     RegistrationError
         When the scan has no surface, or fewer than three of the landmarks are known to the template.
+    ValueError
+        When `project` is given and the method is "nicp".
     """
     settings = settings or RegistrationSettings()
+    if settings.method == "nicp" and project is not None:
+        raise ValueError('project: the method "nicp" takes no prior')
     report = progress or _silent
     _check_scan(scan)
     # one BLAS thread: the matrices are small, spinning threads cost more than they give on a busy machine,
@@ -86,16 +91,54 @@ def _register(
         pairs = None if landmarks is None else _known_landmarks(template, prepared, landmarks)
         similarity = _place(scan, prepared, pairs, settings)
         local, local_pairs = _into_template_frame(scan, pairs, similarity)
-    report("coarse", 0.2)
-    with _timed(timings, "coarse"):
-        coarse = fit_coarse(prepared, local, local_pairs, settings.coarse, project)
-    report("fine", 0.7)
-    with _timed(timings, "fine"):
-        vertices = follow_surroundings(prepared, fit_fine(prepared, local, coarse.vertices, settings.fine))
+    if settings.method == "nicp":
+        deformed = _by_nicp(prepared, local, local_pairs, settings, report, timings)
+    else:
+        deformed = _coarse_to_fine(prepared, local, local_pairs, settings, project, report, timings)
     with _timed(timings, "judge"):
-        result = _conclude(template, prepared, local, local_pairs, similarity, coarse, vertices, settings)
+        result = _conclude(template, prepared, local, local_pairs, similarity, deformed, settings)
     report("done", 1.0)
     return replace(result, timings=timings)
+
+
+@dataclass(frozen=True, eq=False)
+class _Deformed:
+    """What a method hands on: vertices in the template's frame; strain as in `Diagnosis`."""
+
+    vertices: Float[np.ndarray, "v 3"]
+    converged: bool
+    strain: float | None
+
+
+def _coarse_to_fine(
+    prepared: PreparedTemplate,
+    target: Target,
+    pairs: LandmarkPairs | None,
+    settings: RegistrationSettings,
+    project: Project | None,
+    report: Progress,
+    timings: dict[str, float],
+) -> _Deformed:
+    report("coarse", 0.2)
+    with _timed(timings, "coarse"):
+        coarse = fit_coarse(prepared, target, pairs, settings.coarse, project)
+    report("fine", 0.7)
+    with _timed(timings, "fine"):
+        vertices = follow_surroundings(prepared, fit_fine(prepared, target, coarse.vertices, settings.fine))
+    return _Deformed(vertices, coarse.converged, coarse.strain)
+
+
+def _by_nicp(
+    prepared: PreparedTemplate,
+    target: Target,
+    pairs: LandmarkPairs | None,
+    settings: RegistrationSettings,
+    report: Progress,
+    timings: dict[str, float],
+) -> _Deformed:
+    with _timed(timings, "nicp"):
+        fit = fit_nicp(prepared, target, pairs, settings.nicp, lambda stage, p: report(stage, 0.2 + 0.75 * p))
+    return _Deformed(fit.vertices, fit.converged, None)
 
 
 def _check_scan(scan: Mesh) -> None:
@@ -163,11 +206,10 @@ def _conclude(
     target: Target,
     pairs: LandmarkPairs | None,
     similarity: Similarity,
-    coarse: CoarseFit,
-    vertices: Float[np.ndarray, "v 3"],
+    deformed: _Deformed,
     settings: RegistrationSettings,
 ) -> RegistrationResult:
-    mesh = template.mesh
+    mesh, vertices = template.mesh, deformed.vertices
     match = target.match(vertices, None, 0.0, None)
     valid = gate(match, vertex_normals(vertices, mesh.faces), prepared.passive, settings.gates)
     diagnosis = diagnose(
@@ -177,7 +219,7 @@ def _conclude(
         match.closest.distances,
         pairs,
         similarity,
-        coarse.strain,
+        deformed.strain,
         _judged(template, prepared),
     )
     verdict, reasons = judge(diagnosis)
@@ -188,7 +230,7 @@ def _conclude(
         distances=match.closest.distances * similarity.scale,
         correspondence=Correspondence(match.closest.face_indices, match.closest.barycentrics),
         similarity=fit_similarity(mesh.vertices, placed),
-        converged=coarse.converged,
+        converged=deformed.converged,
         verdict=verdict,
         reasons=reasons,
         timings={},

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal, get_args
+
+from morphkit.registration.nicp_settings import NicpSettings
+
+Method = Literal["coarse-to-fine", "nicp"]
 
 
 @dataclass(frozen=True)
@@ -114,10 +119,30 @@ class GateSettings:
 
 @dataclass(frozen=True)
 class RegistrationSettings:
-    """All stages' settings."""
+    """All stages' settings.
 
+    Attributes
+    ----------
+    method : how the placed template is deformed: "coarse-to-fine", or "nicp", the non-rigid ICP that users
+        know (Amberg, Romdhani and Vetter 2007). Placement, gates and verdict are the same.
+    similarity, prior, coarse, fine, gates : the stages' own settings.
+    nicp : of the method "nicp", which uses neither `coarse` nor `fine`.
+
+    Raises
+    ------
+    ValueError
+        When there is no such method.
+    """
+
+    method: Method = "coarse-to-fine"
     similarity: SimilaritySettings = field(default_factory=SimilaritySettings)
     prior: PriorSettings = field(default_factory=PriorSettings)
     coarse: CoarseSettings = field(default_factory=CoarseSettings)
     fine: FineSettings = field(default_factory=FineSettings)
     gates: GateSettings = field(default_factory=GateSettings)
+    nicp: NicpSettings = field(default_factory=NicpSettings)
+
+    def __post_init__(self) -> None:
+        """Refuse a method that does not exist."""
+        if self.method not in get_args(Method):
+            raise ValueError(f'method: expected "coarse-to-fine" or "nicp", found "{self.method}"')

@@ -26,7 +26,7 @@ class Diagnosis:
     distance : mean distance of that area to the scan, millimetres.
     landmark_error : median distance of the registered landmarks to the given ones, millimetres; None without.
     flipped : share of triangles that turned over.
-    strain : how unlikely the prior finds the deformation; about one for a face.
+    strain : how unlikely the prior finds the deformation; about one for a face; None without a prior.
     resizing : logarithm of the scale when the placement was searched for; None when landmarks gave it.
     """
 
@@ -34,7 +34,7 @@ class Diagnosis:
     distance: float
     landmark_error: float | None
     flipped: float
-    strain: float
+    strain: float | None
     resizing: float | None
 
 
@@ -68,7 +68,7 @@ def diagnose(
     distances: Float[np.ndarray, "v"],
     landmarks: LandmarkPairs | None,
     similarity: Similarity,
-    strain: float,
+    strain: float | None,
     judged: Bool[np.ndarray, "v"],
 ) -> Diagnosis:
     """Return the figures; `judged` are the vertices that a scan of a face should cover."""
