@@ -126,9 +126,9 @@ def test_weights_are_repetitions(rng):
     # not to the last digit: the prior on the loadings counts as so many samples
     np.testing.assert_allclose(weighted.pca.mean, repeated.pca.mean, atol=5e-3)
     scale = weighted.pca.unbias / repeated.pca.unbias
-    np.testing.assert_allclose(weighted.pca.variances, repeated.pca.variances * scale, rtol=1e-3)
+    np.testing.assert_allclose(weighted.pca.variances, repeated.pca.variances * scale, rtol=0.02)
     overlap = np.sum(weighted.pca.components * repeated.pca.components, axis=0)
-    np.testing.assert_allclose(overlap, 1, atol=1e-4)
+    np.testing.assert_allclose(overlap, 1, atol=1e-3)
 
 
 def test_memory_is_that_of_the_loadings_and_the_equations(rng):
