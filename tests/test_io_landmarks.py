@@ -6,27 +6,127 @@ import numpy as np
 import pytest
 
 from morphkit.errors import BadInputError
-from morphkit.io.landmarks import read_landmark_indices, read_landmarks, vertex_embedding, write_landmarks
+from morphkit.io.landmarks import (
+    LANDMARK_FORMATS,
+    read_image_points,
+    read_landmark_indices,
+    read_landmarks,
+    vertex_embedding,
+    write_image_points,
+    write_landmarks,
+)
 from morphkit.mesh import Landmarks
 
 POINTS = np.array([[1.5, -2.25, 3.0], [10.0, 0.125, -7.5], [0.0, 4.0, 5.0]])
 
 
-@pytest.mark.parametrize("suffix", [".json", ".csv"])
-def test_names_and_points_come_back_exactly(tmp_path, rng, suffix):
-    landmarks = Landmarks(("0", "nose tip", "mp477"), rng.standard_normal((3, 3)) * 100)
-    write_landmarks(tmp_path / f"a{suffix}", landmarks)
-    back = read_landmarks(tmp_path / f"a{suffix}")
-    assert back.names == landmarks.names
-    np.testing.assert_array_equal(back.points, landmarks.points)
+NAMED = ("json", "slicer", "menpo", "meshlab", "fcsv", "csv", "tlms", "scalismo")
 
 
-def test_pts_comes_back_numbered(tmp_path, rng):
-    landmarks = Landmarks(("0", "1", "2"), rng.standard_normal((3, 3)))
-    write_landmarks(tmp_path / "a.pts", landmarks)
-    back = read_landmarks(tmp_path / "a.pts")
+def write_and_read(folder, landmarks, name):
+    path = folder / f"a{LANDMARK_FORMATS[name].suffix}"
+    write_landmarks(path, landmarks, file_format=name)
+    return read_landmarks(path)
+
+
+def test_every_format_is_here():
+    assert set(NAMED) | {"pts", "npy"} == set(LANDMARK_FORMATS)
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_names_and_points_come_back_exactly(tmp_path, rng, name):
+    landmarks = Landmarks(("0", "nose_tip", "mp477", "Ω<&>"), rng.standard_normal((4, 3)) * 100)
+    back = write_and_read(tmp_path, landmarks, name)
     assert back.names == landmarks.names
     np.testing.assert_array_equal(back.points, landmarks.points)
+    assert back.standard_deviations is None
+    assert back.covariances is None
+
+
+@pytest.mark.parametrize("name", [name for name in NAMED if name != "tlms"])
+def test_names_may_hold_spaces_and_commas(tmp_path, rng, name):
+    landmarks = Landmarks(("nose tip", 'left "eye", outer'), rng.standard_normal((2, 3)))
+    assert write_and_read(tmp_path, landmarks, name).names == landmarks.names
+
+
+@pytest.mark.parametrize("name", LANDMARK_FORMATS)
+def test_numbered_points_come_back_exactly_even_one(tmp_path, rng, name):
+    for count in (1, 5):
+        landmarks = Landmarks(tuple(map(str, range(count))), rng.standard_normal((count, 3)))
+        back = write_and_read(tmp_path, landmarks, name)
+        assert back.names == landmarks.names
+        np.testing.assert_array_equal(back.points, landmarks.points)
+
+
+@pytest.mark.parametrize("name", LANDMARK_FORMATS)
+def test_missing_points_stay_missing(tmp_path, rng, name):
+    points = rng.standard_normal((4, 3))
+    points[1] = np.nan
+    landmarks = Landmarks(("0", "1", "2", "3"), points)
+    back = write_and_read(tmp_path, landmarks, name)
+    assert back.names == ("0", "2", "3")
+    np.testing.assert_array_equal(back.points, points[[0, 2, 3]])
+
+
+@pytest.mark.parametrize("name", ["json", "scalismo"])
+def test_covariances_come_back(tmp_path, rng, name):
+    root = rng.standard_normal((3, 3, 3))
+    covariances = root @ root.transpose(0, 2, 1)
+    landmarks = Landmarks(("a", "b", "c"), rng.standard_normal((3, 3))).with_covariances(covariances)
+    back = write_and_read(tmp_path, landmarks, name)
+    np.testing.assert_allclose(back.covariances, covariances, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(back.standard_deviations, landmarks.standard_deviations, rtol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["json", "scalismo"])
+def test_some_uncertainties_may_be_unknown(tmp_path, rng, name):
+    landmarks = Landmarks(("a", "b"), rng.standard_normal((2, 3)), np.array([1.5, np.nan]))
+    back = write_and_read(tmp_path, landmarks, name)
+    np.testing.assert_allclose(back.standard_deviations, [1.5, np.nan], rtol=1e-12)
+
+
+def test_scalismo_principal_directions_are_rows(tmp_path):
+    turned = [[0, 1, 0], [0, 0, 1], [1, 0, 0]]
+    item = {"id": "a", "coordinates": [1, 2, 3], "uncertainty": {"stddevs": [3, 2, 1], "pcvectors": turned}}
+    (tmp_path / "a.json").write_text(json.dumps([item]))
+    covariances = read_landmarks(tmp_path / "a.json").covariances
+    np.testing.assert_allclose(covariances[0], np.diag([1, 9, 4]), atol=1e-15)
+
+
+def test_a_group_of_several_can_be_chosen(tmp_path):
+    content = {"version": 3, "groups": {"eyes": ljson(P[:2]), "nose": ljson(P[2:])}}
+    (tmp_path / "a.ljson").write_text(json.dumps(content))
+    np.testing.assert_array_equal(read_landmarks(tmp_path / "a.ljson", group="nose").points, POINTS[2:])
+    for group in (None, "mouth"):
+        with pytest.raises(BadInputError, match="eyes, nose"):
+            read_landmarks(tmp_path / "a.ljson", group=group)
+
+
+def test_labels_of_one_point_are_its_name_in_ljson(tmp_path):
+    labels = [{"label": "all", "mask": [0, 1, 2]}, {"label": "tip", "mask": [1]}]
+    group = {"landmarks": {"points": P, "connectivity": []}, "labels": labels}
+    (tmp_path / "a.ljson").write_text(json.dumps({"version": 3, "groups": {"x": group}}))
+    assert read_landmarks(tmp_path / "a.ljson").names == ("0", "tip", "2")
+
+
+def test_formats_without_names_do_not_lose_them_silently(tmp_path):
+    for suffix in (".pts", ".npy"):
+        with pytest.raises(ValueError, match="keep no names"):
+            write_landmarks(tmp_path / f"a{suffix}", Landmarks(("nose",), np.zeros((1, 3))))
+    with pytest.raises(ValueError, match="'nose tip'"):
+        write_landmarks(tmp_path / "a.tlms", Landmarks(("nose tip",), np.zeros((1, 3))))
+    assert not list(tmp_path.iterdir())
+
+
+def test_image_points_count_from_one_in_the_file_and_from_the_corner_here(tmp_path):
+    (tmp_path / "a.pts").write_text("version: 1\nn_points: 2\n{\n1 1\n640.5 2\n}\n")
+    points = read_image_points(tmp_path / "a.pts")
+    np.testing.assert_array_equal(points, [[0.5, 0.5], [640.0, 1.5]])
+    write_image_points(tmp_path / "b.pts", points)
+    np.testing.assert_array_equal(read_image_points(tmp_path / "b.pts"), points)
+    (tmp_path / "a.pts").write_text("1 2 3\n")
+    with pytest.raises(BadInputError, match=r"a\.pts cannot be read as an image's landmarks"):
+        read_image_points(tmp_path / "a.pts")
 
 
 def as_text(value):
@@ -109,6 +209,17 @@ def test_npy(tmp_path):
         ("a.pp", b"<PickedPoints><point", "cannot be read"),
         ("a.pp", b'<!DOCTYPE x [<!ENTITY a "b">]><x/>', "entities"),
         ("a.npy", b"not numpy", "cannot be read"),
+        ("a.fcsv", b"# CoordinateSystem = XYZ\n1,1,2,3\n", "'XYZ', neither LPS nor RAS"),
+        ("a.json", b'{"a": {"standard_deviation": 1}}', "it lacks 'position'"),
+        ("a.json", b'{"a": {"position": [1, 2, 3], "standard_deviation": -1}}', "deviation of 'a' is -1"),
+        ("a.json", b'{"a": {"position": [1, 2, 3], "covariance": [[1, 2], [2, 1]]}}', "3 x 3 matrix"),
+        (
+            "a.json",
+            b'{"a": {"position": [1, 2, 3], "covariance": [[1, 2, 0], [2, 1, 0], [0, 0, 1]]}}',
+            "negative eigenvalue",
+        ),
+        ("a.tlms", b"a 1 2 3\n", "2 coordinates"),
+        ("a.mrk.json", b"{}", "it lacks 'markups'"),
         ("a.doc", b"x", "landmarks are read from"),
     ],
 )
@@ -131,9 +242,14 @@ def test_missing_files(tmp_path):
             read(tmp_path / "gone.json")
 
 
-def test_unknown_suffix_to_write(tmp_path):
-    with pytest.raises(ValueError, match=r"\.json, \.csv"):
-        write_landmarks(tmp_path / "a.pp", Landmarks(("0",), np.zeros((1, 3))))
+def test_unknown_suffix_or_format_to_write(tmp_path):
+    point = Landmarks(("0",), np.zeros((1, 3)))
+    with pytest.raises(ValueError, match=r"\.json, \.mrk\.json"):
+        write_landmarks(tmp_path / "a.doc", point)
+    with pytest.raises(ValueError, match=r"path must end in \.pp"):
+        write_landmarks(tmp_path / "a.json", point, file_format="meshlab")
+    with pytest.raises(ValueError, match="file_format must be one of json"):
+        write_landmarks(tmp_path / "a.json", point, file_format="word")
 
 
 def test_landmark_indices_of_a_template(tmp_path):
