@@ -28,3 +28,10 @@ scheduler = click.option(
     metavar="TCP://HOST:PORT",
     help="A Dask scheduler whose workers do it instead; all must see the same folders.",
 )
+method = click.option(
+    "--method",
+    type=click.Choice(["coarse-to-fine", "nicp"]),
+    default="coarse-to-fine",
+    show_default=True,
+    help='How the template is deformed; "nicp" is the classic non-rigid ICP (Amberg et al. 2007).',
+)
