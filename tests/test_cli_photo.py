@@ -9,7 +9,11 @@ from click.testing import CliRunner, Result
 from PIL import Image
 
 from morphkit.cli import main
+from morphkit.cli.photo import _FORMATS
+from morphkit.errors import BadInputError
+from morphkit.fitting.seen import read_photo_landmarks
 from morphkit.io.images import write_image
+from morphkit.io.landmarks import LANDMARK_FORMATS
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +49,24 @@ def test_fit_goes_on_past_a_photo_without_a_face(astronaut, blank, tmp_path):
     assert f"1 of 2 failed: {blank}." in result.stderr
     assert (tmp_path / "out" / "astronaut" / "mesh.obj").exists()
     assert not (tmp_path / "out" / "blank").exists()
+
+
+def test_landmarks_of_a_photo_as_pts_are_read_back(astronaut, tmp_path):
+    assert _run("landmarks", astronaut, "-o", tmp_path, "--format", "pts").exit_code == 0
+    assert _run("landmarks", astronaut, "-o", tmp_path).exit_code == 0
+    content = json.loads((tmp_path / "astronaut.landmarks.json").read_text())
+    read = read_photo_landmarks(tmp_path / "astronaut.landmarks.pts")
+    np.testing.assert_allclose(read, content["faces"][0]["points68"], atol=1e-9)
+    (tmp_path / "few.pts").write_text("1 2\n3 4\n")
+    with pytest.raises(BadInputError, match="2 points; 68"):
+        read_photo_landmarks(tmp_path / "few.pts")
+
+
+def test_every_landmark_format_can_be_asked_for(astronaut, tmp_path):
+    assert set(_FORMATS) == set(LANDMARK_FORMATS)
+    refused = _run("landmarks", astronaut, "-o", tmp_path, "--format", "tlms")
+    assert refused.exit_code == 2
+    assert "written as json or pts, not tlms" in refused.output
 
 
 @pytest.mark.parametrize("command", ["fit", "landmarks"])

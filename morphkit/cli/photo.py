@@ -11,6 +11,9 @@ import click
 from morphkit.cli import options
 from morphkit.errors import MorphkitError
 
+# The keys of `morphkit.io.landmarks.LANDMARK_FORMATS`, which is not imported before it is needed.
+_FORMATS = ("json", "slicer", "menpo", "meshlab", "fcsv", "pts", "csv", "tlms", "npy", "scalismo")
+
 
 @click.command(short_help="Fit a face to each photo.")
 @click.argument("photos", type=options.FILE, nargs=-1, required=True, metavar="PHOTO...")
@@ -58,20 +61,29 @@ def fit(
 @click.command()
 @click.argument("files", type=options.FILE, nargs=-1, required=True, metavar="PHOTO|SCAN...")
 @click.option("-o", "--output", type=options.FILE, required=True, metavar="OUT_DIR", help="Where points go.")
+@click.option(
+    "--format",
+    "file_format",
+    type=click.Choice(_FORMATS),
+    default="json",
+    help="Of the points' files; photos: json or pts.",
+)
 @click.pass_context
-def landmarks(ctx: click.Context, files: tuple[Path, ...], output: Path) -> None:
+def landmarks(ctx: click.Context, files: tuple[Path, ...], output: Path, file_format: str) -> None:
     """Find landmarks in photos or on scans.
 
     Writes OUT_DIR/<stem>.landmarks.json (of a photo: 478 and 68 points of every face, in pixels; of a scan:
     the 68 points, in its own frame, as a sidecar) and OUT_DIR/<stem>.landmarks.png, where they are drawn.
+    With --format the points go to another tool's file: .mrk.json and .fcsv (3D Slicer), .ljson (menpo), .pp
+    (MeshLab), scalismo's .json or .tlms, .pts, .csv, .npy.
     """
     from morphkit.commands.points import detect_landmarks as run
 
     _check_names(files)
 
     def one(file: Path) -> None:
-        found = run(file, output)
-        click.echo(f"{file}: {found.json_path}")
+        found = run(file, output, file_format=file_format)
+        click.echo(f"{file}: {found.points_path}")
 
     _each(ctx, files, one)
 

@@ -15,6 +15,7 @@ from jaxtyping import Bool, Float
 from morphkit.errors import BadInputError
 from morphkit.fitting.pose import MIN_POINTS
 from morphkit.fitting.settings import LandmarkSettings
+from morphkit.io.landmarks import read_image_points
 
 JAW68 = frozenset(range(17))
 
@@ -132,9 +133,9 @@ def given_landmarks(
 
 
 def read_photo_landmarks(path: str | os.PathLike[str]) -> Float[np.ndarray, "68 2"]:
-    """Read the 68 iBUG points of a photo from JSON; unknown ones become NaN.
+    """Read the 68 iBUG points of a photo from JSON, or from a ``.pts`` file; unknown ones become NaN.
 
-    Accepts a list of 68 ``[x, y]`` or ``null``, the same under the key ``"landmarks"``, a mapping from
+    JSON may be a list of 68 ``[x, y]`` or ``null``, the same under the key ``"landmarks"``, a mapping from
     ``"0"`` … ``"67"`` to points, or what ``morphkit landmarks`` writes of a photo (its first face, the
     largest); in pixels of the photo (x right, y down, its outer corner at (0, 0)).
 
@@ -144,6 +145,8 @@ def read_photo_landmarks(path: str | os.PathLike[str]) -> Float[np.ndarray, "68 
         When the file holds something else, fewer points than a pose needs, or points on one line.
     """
     path = Path(path)
+    if path.suffix.lower() == ".pts":
+        return _points_from_pts(path)
     try:
         points = _points_from_json(json.loads(path.read_text(encoding="utf-8-sig")))
     except FileNotFoundError:
@@ -156,6 +159,14 @@ def read_photo_landmarks(path: str | os.PathLike[str]) -> Float[np.ndarray, "68 
         raise _refusal(str(path), "not JSON") from error
     except ValueError as error:
         raise _refusal(str(path), str(error)) from error
+    _ensure_spread(points, str(path))
+    return points
+
+
+def _points_from_pts(path: Path) -> Float[np.ndarray, "68 2"]:
+    points = read_image_points(path)
+    if len(points) != 68:
+        raise _refusal(str(path), f"{len(points)} points")
     _ensure_spread(points, str(path))
     return points
 
