@@ -9,6 +9,7 @@ import click
 
 import morphkit
 from morphkit.cli.build import build_basis, register
+from morphkit.cli.evaluation import evaluate
 from morphkit.cli.first_steps import demo, doctor
 from morphkit.cli.model import info, sample
 from morphkit.cli.photo import fit, landmarks
@@ -59,5 +60,5 @@ def main(debug: bool) -> None:
     """From raw 3D face scans to a morphable model, and from a model to a face in any photo."""
 
 
-for _command in (demo, build_basis, register, fit, landmarks, sample, info, doctor):
+for _command in (demo, build_basis, register, fit, landmarks, evaluate, sample, info, doctor):
     main.add_command(_command)

@@ -1,0 +1,115 @@
+"""`morphkit evaluate`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from morphkit.cli import options
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from morphkit.commands.evaluation import ModelEvaluation
+
+
+@click.command(short_help="Measure how good a model is.")
+@click.argument("model", type=options.FILE, metavar="MODEL.H5")
+@click.option(
+    "--held-out",
+    type=options.FILE,
+    metavar="DIR",
+    help="Registered meshes of people who are not in the model, in its topology.",
+)
+@click.option(
+    "--training",
+    type=options.FILE,
+    metavar="DIR",
+    help="The registered meshes it was built from, such as a build's --work folder.",
+)
+@click.option(
+    "-o", "--output", type=options.FILE, metavar="OUT_DIR", help="Where evaluation.html, .json and plots go."
+)
+@click.option("--mask", metavar="NAME", help="Measure on this region of the model, or all.  [default: face]")
+@click.option(
+    "--samples", type=click.IntRange(min=1), default=200, show_default=True, help="Heads for specificity."
+)
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+def evaluate(
+    model: Path,
+    held_out: Path | None,
+    training: Path | None,
+    output: Path | None,
+    mask: str | None,
+    samples: int,
+    seed: int,
+) -> None:
+    """Measure a model: compactness, generalization, specificity.
+
+    How much variance the first modes hold; how near the model comes to people it has not seen; how far its
+    random heads are from real ones. By the same points and by the surface, with 95 % bootstrap intervals.
+    Without a folder of shapes, only compactness can be told.
+    """
+    from rich.console import Console
+    from rich.text import Text
+
+    from morphkit.cli.progress import StageProgress
+    from morphkit.commands.evaluation import evaluate as run
+
+    with StageProgress() as progress:
+        result = run(
+            model,
+            held_out=held_out,
+            training=training,
+            output=output,
+            mask=mask,
+            samples=samples,
+            seed=seed,
+            progress=progress,
+        )
+    console = Console()
+    for table in (_facts(result), _numbers(result)):
+        console.print(table)
+    for name, reason in result.outliers:
+        console.print(Text(f"{name} stands out. {reason}"))
+    for note in result.notes:
+        console.print(Text(note))
+    if result.files:
+        click.echo(f"Open {result.files[0]}")
+
+
+def _facts(result: ModelEvaluation) -> Table:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, show_header=False, pad_edge=False, title=result.name, title_justify="left")
+    for key, value in result.facts:
+        table.add_row(Text(key, "bold"), Text(value))
+    return table
+
+
+def _numbers(result: ModelEvaluation) -> Table:
+    from rich import box
+    from rich.table import Table
+
+    from morphkit.export.evaluation_page import metric_rows, metrics_of
+
+    metrics = metrics_of(result.evaluation)
+    caption = "mm; ± half the 95 % interval" if metrics else None
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 0, 0, 1), caption=caption, caption_justify="left")
+    table.add_column("modes", justify="right")
+    table.add_column("var. %", justify="right")
+    for name in metrics:
+        first, _, second = name.partition(", ")
+        for kind in ("points", "surface"):
+            table.add_column("\n".join((second or first.lower(), kind)), justify="right")
+    for row in metric_rows(result.evaluation, _brief):
+        table.add_row(*row)
+    return table
+
+
+def _brief(mean: float, low: float, high: float) -> str:
+    half = f"{(high - low) / 2:.2f}"
+    return f"{mean:.2f} ±{half.removeprefix('0')}"  # six of these must fit into eighty columns

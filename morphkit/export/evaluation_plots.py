@@ -1,0 +1,78 @@
+"""Plots of how good a model is: compactness, generalization, specificity."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+from jaxtyping import Float
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from morphkit.basis import Curve, Metric
+from morphkit.io.atomic import atomic_path
+
+_INK = "#6b6862"
+_COLORS = ("#9a4f2e", "#2f5f8f", "#4d7c46")
+_GUIDES = (90, 95, 98)  # per cent of the variance
+
+
+def compactness_figure(shares: Float[np.ndarray, "k"]) -> Figure:
+    """Draw the share of the variance in the first modes, and where it passes 90, 95 and 98 per cent."""
+    figure, axes = _figure("modes", "variance explained, %")
+    values = np.concatenate([[0.0], 100 * shares])
+    axes.plot(np.arange(len(values)), values, color=_COLORS[0], linewidth=1.8)
+    reached = [
+        (guide, int(np.argmax(values >= guide - 1e-7))) for guide in _GUIDES if values[-1] >= guide - 1e-7
+    ]
+    for _, modes in reached:
+        axes.plot(modes, values[modes], "o", color=_COLORS[0], markersize=5)
+    told = "\n".join(f"{guide} %: {modes} {'mode' if modes == 1 else 'modes'}" for guide, modes in reached)
+    axes.text(0.97, 0.06, told, transform=axes.transAxes, color=_INK, ha="right", linespacing=1.5)
+    axes.set(xlim=(0, None), ylim=(0, 104))
+    return figure
+
+
+def metric_figure(metric: Metric) -> Figure:
+    """Draw a metric by number of modes, by points and by surface, with its 95 % intervals."""
+    figure, axes = _figure("modes", "mean distance, mm")
+    curves: Mapping[str, Curve] = {"to the same point": metric.points, "to the surface": metric.surface}
+    for (name, curve), color in zip(curves.items(), _COLORS, strict=False):
+        axes.fill_between(curve.modes, curve.low, curve.high, color=color, alpha=0.18, linewidth=0)
+        axes.plot(curve.modes, curve.mean, color=color, marker="o", markersize=3.5, linewidth=1.6, label=name)
+    axes.set(xlim=(0, None), ylim=(0, None))
+    axes.legend(frameon=False, labelcolor=_INK, ncols=2, loc="lower right")
+    return figure
+
+
+def save_png(figure: Figure, path: Path) -> None:
+    """Write a figure on white, atomically."""
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=160, facecolor="white", metadata={"Software": None})
+
+
+def svg_text(figure: Figure) -> str:
+    """Return a figure as SVG on the page's own colour, the same text every time."""
+    buffer = io.StringIO()
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "morphkit"}):
+        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
+    text = buffer.getvalue()
+    return text[text.index("<svg") :]
+
+
+def _figure(across: str, up: str) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(6.4, 3.8), layout="constrained")
+    axes = figure.add_subplot()
+    axes.set_xlabel(across, color=_INK)
+    axes.set_ylabel(up, color=_INK)
+    axes.grid(color=_INK, alpha=0.2, linewidth=0.6)
+    axes.tick_params(colors=_INK)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    for side, spine in axes.spines.items():
+        spine.set_visible(side in ("left", "bottom"))
+        spine.set_color(_INK)
+    return figure, axes
