@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -13,9 +13,10 @@ from morphkit.building.handout import Common
 from morphkit.building.outcome import ScanOutcome
 from morphkit.building.outputs import ensure_model_path, ensure_results_apart, ensure_writable
 from morphkit.building.parallel import Workers
-from morphkit.building.provenance import provenance, scan_rows
+from morphkit.building.provenance import provenance
 from morphkit.building.registering import RegisterSettings, landmarked
-from morphkit.building.statistics import fit_registered
+from morphkit.building.reporting import figures, scan_rows
+from morphkit.building.statistics import Material, fit_registered
 from morphkit.building.templates import load_template, load_template_model
 from morphkit.building.workspace import ensure_resumable, work_folder, workspace
 from morphkit.errors import BadInputError, MorphkitError
@@ -50,12 +51,16 @@ class BuildResult:
     path : its file.
     report : the page with a picture of every scan.
     scans : what became of each scan, in the folder's order.
+    outliers : why a registered scan is unlike the others, by name, the oddest first.
+    used : names of the scans that the model is made of.
     """
 
     model: MorphableModel
     path: Path
     report: Path
     scans: tuple[ScanOutcome, ...]
+    outliers: Mapping[str, str]
+    used: tuple[str, ...]
 
 
 class TooFewScansError(MorphkitError):
@@ -86,6 +91,7 @@ def build_basis(
     template_landmarks: str | Path | None = None,
     components: int | None = None,
     texture: bool = True,
+    prune: bool = False,
     work_dir: str | Path | None = None,
     resume: bool | None = None,
     jobs: int | None = None,
@@ -109,6 +115,7 @@ def build_basis(
     template_landmarks : see `load_template`.
     components : modes of shape and of albedo to keep; None keeps all, up to 199 and 40.
     texture : build an albedo model where the scans have colours.
+    prune : leave out scans that are unlike all others; they are named in any case.
     work_dir : registered meshes are kept here. None takes ``<stem>-work`` beside the model, which goes when
         the model is there.
     resume : True takes the results of an earlier run that the work folder holds, and insists that there are
@@ -151,16 +158,24 @@ def build_basis(
         )
         _ensure_enough(outcomes, page)
         report("Building the model", 0, 1)
-        used = [scan for scan in outcomes if scan.usable]
-        basis = _limited(chosen.basis, len(used), asked=components is not None)
-        record = provenance(outcomes, known, template, chosen)
-        built = fit_registered(folder, [scan.name for scan in used], known.complete, source, basis, record)
-        save_model(target, built.model)
+        names = tuple(scan.name for scan in outcomes if scan.usable)
+        material = Material(folder, names, known.complete, source)
+        found = fit_registered(material, chosen.basis, prune=prune, capped=components is None)
+        dropped = len(found.used) < len(names)
+        record = provenance(outcomes, found.outliers, dropped, known, template, chosen)
+        model = replace(found.model, provenance={**record, **found.model.provenance})
+        save_model(target, model)
         report("Building the model", 1, 1)
         report("Writing the report", 0, 1)
-        write_build_report(page, built.model, scan_rows(outcomes), title=f"The model {target.name}")
+        write_build_report(
+            page,
+            model,
+            scan_rows(outcomes, found.outliers, dropped),
+            title=f"The model {target.name}",
+            figures=figures(found),
+        )
         report("Writing the report", 1, 1)
-    return BuildResult(built.model, target, page, outcomes)
+    return BuildResult(model, target, page, outcomes, found.outliers, found.used)
 
 
 def _ensure_places(
@@ -176,18 +191,6 @@ def _chosen(settings: BuildSettings, components: int | None, texture: bool) -> B
     if components is not None:
         basis = replace(basis, identity_components=components, albedo_components=components)
     return BuildSettings(replace(settings.registering, texture=texture), basis)
-
-
-def _limited(settings: BasisSettings, scans: int, *, asked: bool) -> BasisSettings:
-    """Return the settings with no more components than the scans span, unless a person asked for more."""
-    if asked:
-        return settings
-    shape, albedo = settings.identity_components, settings.albedo_components
-    return replace(
-        settings,
-        identity_components=min(shape, scans - 1) if isinstance(shape, int) else shape,
-        albedo_components=None if albedo is None else min(albedo, scans - 1),
-    )
 
 
 def _ensure_enough(outcomes: Sequence[ScanOutcome], page: Path) -> None:

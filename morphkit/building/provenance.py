@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -14,11 +14,12 @@ import morphkit
 from morphkit.building.fingerprint import PACKAGES
 from morphkit.building.outcome import ScanOutcome
 from morphkit.building.templates import LandmarkedTemplate
-from morphkit.export.build_report import ScanRow
 
 
 def provenance(
     outcomes: Sequence[ScanOutcome],
+    outliers: Mapping[str, str],
+    dropped: bool,
     template: LandmarkedTemplate,
     template_path: str | Path | None,
     settings: Any,
@@ -28,22 +29,24 @@ def provenance(
     Parameters
     ----------
     outcomes : of all scans.
+    outliers : why a scan is unlike the others, by name.
+    dropped : whether they were left out.
     template : that they were registered to.
     template_path : its file, or None for the embedded head.
     settings : a dataclass.
     """
     versions = {"morphkit": morphkit.__version__, "python": platform.python_version()}
+    said = {scan.name: _reasons(scan, outliers) for scan in outcomes}
+    left_out = {scan.name for scan in outcomes if not scan.usable or (dropped and scan.name in outliers)}
     return {
         "made_by": "morphkit build-basis",
         "scans": [
-            {"file": scan.source.name, "sha256": scan.scan_hash, "verdict": scan.verdict}
+            {"file": scan.source.name, "sha256": scan.scan_hash, "verdict": scan.verdict, **said[scan.name]}
             for scan in outcomes
-            if scan.usable
+            if scan.name not in left_out
         ],
         "left_out": [
-            {"file": scan.source.name, "reasons": [_without_folder(reason, scan) for reason in scan.reasons]}
-            for scan in outcomes
-            if not scan.usable
+            {"file": scan.source.name, **said[scan.name]} for scan in outcomes if scan.name in left_out
         ],
         "template": {
             "file": "the embedded head" if template_path is None else Path(template_path).name,
@@ -54,22 +57,7 @@ def provenance(
     }
 
 
-def _without_folder(reason: str, scan: ScanOutcome) -> str:
-    return reason.replace(f"{scan.source.parent}{os.sep}", "")
-
-
-def scan_rows(outcomes: Sequence[ScanOutcome]) -> list[ScanRow]:
-    """Return the report's line on each scan."""
-    return [
-        ScanRow(
-            scan.name,
-            scan.verdict,
-            scan.reasons,
-            scan.mean_distance,
-            scan.picture_path,
-            scan.remarks,
-            scan.timings,
-            scan.reused,
-        )
-        for scan in outcomes
-    ]
+def _reasons(scan: ScanOutcome, outliers: Mapping[str, str]) -> dict[str, list[str]]:
+    reasons = [reason.replace(f"{scan.source.parent}{os.sep}", "") for reason in scan.reasons]
+    reasons += [outliers[scan.name]] if scan.name in outliers else []
+    return {"reasons": reasons} if reasons else {}

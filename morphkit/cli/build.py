@@ -13,7 +13,8 @@ from morphkit.cli import options
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from morphkit.building import ScanOutcome, TooFewScansError
+    from morphkit.building import RegisterSettings, ScanOutcome, TooFewScansError
+    from morphkit.registration import Method
 
 
 @click.command("build-basis", short_help="A folder of raw scans to a morphable model.")
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 @click.option(
     "--texture/--no-texture", default=True, help="Build an albedo model where the scans have colours."
 )
+@click.option("--prune", is_flag=True, help="Leave out scans that are unlike all others (named in any case).")
 @click.option(
     "--work",
     type=options.FILE,
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
     help="Insist on going on with an earlier run, or register every scan anew.  [default: reuse what has "
     "not changed]",
 )
+@options.method
 @options.jobs
 @options.scheduler
 def build_basis(
@@ -48,8 +51,10 @@ def build_basis(
     template_landmarks: Path | None,
     components: int | None,
     texture: bool,
+    prune: bool,
     work: Path | None,
     resume: bool | None,
+    method: Method,
     jobs: int | None,
     scheduler: str | None,
 ) -> None:
@@ -59,7 +64,7 @@ def build_basis(
     views), and the template is deformed to it. A report with a picture of every scan is written beside the
     model. A run that is cut short loses the scans in flight only: start it again to go on.
     """
-    from morphkit.building import TooFewScansError
+    from morphkit.building import BuildSettings, TooFewScansError
     from morphkit.building import build_basis as run
     from morphkit.cli.progress import StageProgress
 
@@ -71,8 +76,10 @@ def build_basis(
             template_landmarks=template_landmarks,
             components=components,
             texture=texture,
+            prune=prune,
             work_dir=work,
             resume=resume,
+            settings=BuildSettings(registering=_registering(method)),
             jobs=jobs,
             scheduler=scheduler,
             progress=progress,
@@ -80,9 +87,12 @@ def build_basis(
     _show(result.scans)
     model = result.model
     albedo = "" if model.albedo is None else f", {model.albedo.basis.shape[1]} of albedo"
-    used = sum(scan.usable for scan in result.scans)
+    for name, reason in result.outliers.items():
+        fate = "used; --prune leaves it out" if name in result.used else "left out"
+        click.echo(f"{name} is unlike the others ({fate}): {reason}")
     click.echo(
-        f"{used} of {len(result.scans)} scans, {model.identity.basis.shape[1]} modes of shape{albedo}."
+        f"{len(result.used)} of {len(result.scans)} scans, "
+        f"{model.identity.n_components} modes of shape{albedo}."
     )
     for note in model.provenance["notes"]:
         click.echo(note)
@@ -94,6 +104,7 @@ def build_basis(
 @click.option("-o", "--output", type=options.FILE, required=True, metavar="OUT_DIR", help="Where meshes go.")
 @options.template
 @options.template_landmarks
+@options.method
 @options.jobs
 @options.scheduler
 @click.pass_context
@@ -103,6 +114,7 @@ def register(
     output: Path,
     template: Path | None,
     template_landmarks: Path | None,
+    method: Method,
     jobs: int | None,
     scheduler: str | None,
 ) -> None:
@@ -119,6 +131,7 @@ def register(
             output,
             template=template,
             template_landmarks=template_landmarks,
+            settings=_registering(method),
             jobs=jobs,
             scheduler=scheduler,
             progress=progress,
@@ -132,6 +145,13 @@ def register(
         names = ", ".join(outcome.name for outcome in failed)
         click.echo(f"Error: {len(failed)} of {len(outcomes)} scans were not registered: {names}.", err=True)
         ctx.exit(max(outcome.exit_code for outcome in failed))
+
+
+def _registering(method: Method) -> RegisterSettings:
+    from morphkit.building import RegisterSettings
+    from morphkit.registration import RegistrationSettings
+
+    return RegisterSettings(registration=RegistrationSettings(method=method))
 
 
 @contextmanager

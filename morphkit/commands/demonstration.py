@@ -16,7 +16,7 @@ import morphkit
 from morphkit.archive import load_default_model
 from morphkit.building import BuildResult, build_basis
 from morphkit.building.batch import Progress, quiet
-from morphkit.building.provenance import scan_rows
+from morphkit.building.reporting import scan_rows
 from morphkit.building.store import data_path, load_registered
 from morphkit.building.synthetic import scan_head
 from morphkit.commands.photos import fit

@@ -9,9 +9,10 @@ import numpy as np
 from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FormatStrFormatter, MaxNLocator, NullFormatter
 
 from morphkit.basis import compactness
+from morphkit.basis.metrics import Metric
 from morphkit.morphable import LinearModel
 
 _ACCENT = "#9a4f2e"
@@ -31,6 +32,41 @@ def compactness_plot(shape: LinearModel, albedo: LinearModel | None = None) -> s
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     if albedo is not None:
         axes.legend(frameon=False, labelcolor=_INK, loc="lower right")
+    return _svg(figure)
+
+
+def scree_plot(shape: LinearModel, albedo: LinearModel | None = None) -> str:
+    """Return an SVG of the standard deviations, mode by mode, relative to the first."""
+    figure, axes = _figure()
+    for group, name, color in ((shape, "shape", _ACCENT), (albedo, "albedo", _SECOND)):
+        if group is not None and group.n_components:
+            shares = group.standard_deviations / group.standard_deviations[0]
+            axes.plot(
+                np.arange(1, len(shares) + 1), shares, color=color, label=name, marker="o", markersize=3
+            )
+    axes.set(xlabel="mode", ylabel="standard deviation, of the first mode's", yscale="log")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.yaxis.set_major_formatter(FormatStrFormatter("%g"))
+    axes.yaxis.set_minor_formatter(NullFormatter())
+    if albedo is not None:
+        axes.legend(frameon=False, labelcolor=_INK)
+    return _svg(figure)
+
+
+def metric_plot(metric: Metric, label: str) -> str:
+    """Return an SVG of a metric by number of modes, with its intervals, by points and by surfaces."""
+    figure, axes = _figure()
+    for curve, name, color in (
+        (metric.points, "point to point", _ACCENT),
+        (metric.surface, "point to surface", _SECOND),
+    ):
+        axes.fill_between(curve.modes, curve.low, curve.high, color=color, alpha=0.15, linewidth=0)
+        axes.plot(curve.modes, curve.mean, color=color, label=name, marker="o", markersize=3)
+    axes.set(xlabel="modes", ylabel=label)
+    axes.set_xlim(left=0)
+    axes.set_ylim(bottom=0)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.legend(frameon=False, labelcolor=_INK)
     return _svg(figure)
 
 
