@@ -79,7 +79,8 @@ def fit_pca(
     Raises
     ------
     ValueError
-        If there are fewer than two samples, or values that are not finite, or `components` is out of range.
+        If there are fewer than two samples (one, about zero), or values that are not finite, or `components`
+        is out of range.
     BadInputError
         If the HDF5 file cannot be read.
 
@@ -99,12 +100,15 @@ def fit_pca(
     """
     samples = as_samples(data)
     n, d = samples.shape
-    if n < 2:
-        raise ValueError(f"data has {n} samples; principal components need two or more")
+    fewest = 2 if centered else 1
+    if n < fewest:
+        raise ValueError(
+            f"data has {n} samples; principal components need {('one', 'two')[fewest - 1]} or more"
+        )
     if method not in METHODS:
         raise ValueError(f"method must be one of {', '.join(METHODS)}, not {method!r}")
     _check_components(components, method)
-    share = shares(weights, n)
+    share = shares(weights, n, fewest)
     rank = min(n - 1 if centered else n, d)
     with threadpool_limits(1, "blas"):  # threads share out blocks: no spinning, and the same to the byte
         if method == "exact":
@@ -130,12 +134,12 @@ def fit_pca(
     )
 
 
-def shares(weights: np.ndarray | None, n: int) -> np.ndarray:
+def shares(weights: np.ndarray | None, n: int, fewest: int = 2) -> np.ndarray:
     """Return the weights, checked, summing to one."""
     if weights is None:
         return np.full(n, 1.0 / n)
-    if weights.shape != (n,) or not (weights >= 0).all() or np.count_nonzero(weights) < 2:
-        raise ValueError(f"weights: expected {n} non-negative numbers, two or more of them positive")
+    if weights.shape != (n,) or not (weights >= 0).all() or np.count_nonzero(weights) < fewest:
+        raise ValueError(f"weights: expected {n} non-negative numbers, {fewest} or more of them positive")
     return weights.astype(np.float64) / weights.sum()
 
 
