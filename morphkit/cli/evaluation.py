@@ -15,6 +15,13 @@ if TYPE_CHECKING:
     from morphkit.commands.evaluation import ModelEvaluation
 
 
+_HEADS = {
+    "Generalization, held-out": "held-out",
+    "Generalization, left out": "left out",
+    "Specificity": "specific",
+}
+
+
 @click.command(short_help="Measure how good a model is.")
 @click.argument("model", type=options.FILE, metavar="MODEL.H5")
 @click.option(
@@ -91,20 +98,18 @@ def _facts(result: ModelEvaluation) -> Table:
 
 
 def _numbers(result: ModelEvaluation) -> Table:
-    from rich import box
     from rich.table import Table
 
     from morphkit.export.evaluation_page import metric_rows, metrics_of
 
     metrics = metrics_of(result.evaluation)
     caption = "mm; ± half the 95 % interval" if metrics else None
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 0, 0, 1), caption=caption, caption_justify="left")
+    table = Table(box=None, padding=(0, 0, 0, 2), pad_edge=False, caption=caption, caption_justify="left")
     table.add_column("modes", justify="right")
     table.add_column("var. %", justify="right")
     for name in metrics:
-        first, _, second = name.partition(", ")
         for kind in ("points", "surface"):
-            table.add_column("\n".join((second or first.lower(), kind)), justify="right")
+            table.add_column(f"{_HEADS[name]}\n{kind}", justify="right")
     for row in metric_rows(result.evaluation, _brief):
         table.add_row(*row)
     return table

@@ -16,7 +16,7 @@ from matplotlib.ticker import MaxNLocator
 from morphkit.basis import Curve, Metric
 from morphkit.io.atomic import atomic_path
 
-_INK = "#6b6862"
+_INK = "#807b73"  # readable on light and dark pages
 _COLORS = ("#9a4f2e", "#2f5f8f", "#4d7c46")
 _GUIDES = (90, 95, 98)  # per cent of the variance
 
