@@ -9,11 +9,12 @@ import h5py
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from morphkit.basis.poses import Poses, fit_poses, read, vertex_trust
+from morphkit.basis.poses import Poses, fit_poses, read
 from morphkit.geometry.similarity import Similarity
 
 NEUTRAL = "neutral"
-_ROUNDS = 5  # of reweighting, after the first fit
+_ROUNDS = 25  # of reweighting, after the first fit
+_NEAR = 0.01  # millimetres: nearer counts no more
 OFFSETS = "expression_offsets"  # the data set that streaming writes
 
 
@@ -82,8 +83,8 @@ def expression_offsets(
 ) -> Float[np.ndarray, "e v 3"] | h5py.Dataset:
     """Return each expressive scan minus its person's neutral face (the mean of them if there are several).
 
-    A scan is brought onto that neutral rigidly and robustly first (Tukey's weights): what the expression
-    moves has no say in where the head is. Where the alignment removed the person's size, so does this.
+    A scan is brought onto that neutral rigidly and robustly first, so that what the expression moves has
+    little say in where the head is. Where the alignment removed the person's size, so does this.
 
     Parameters
     ----------
@@ -124,7 +125,9 @@ def robust_pose(
     weights: Float[np.ndarray, "v"],
     seen: Bool[np.ndarray, "c v"],
 ) -> Poses:
-    """Return the rigid motions that bring shapes onto the target where they agree with it.
+    """Return the rigid motions of shapes that make the sum of distances to the target least.
+
+    Distances, not their squares: where more than half of a face stays as it was, that half decides.
 
     Raises
     ------
@@ -133,7 +136,7 @@ def robust_pose(
 
     References
     ----------
-    Beaton & Tukey 1974 (the weights).
+    Weiszfeld 1937 (the reweighting).
     """
     trust = weights * seen
     if (np.count_nonzero(trust, axis=1) < 3).any():
@@ -141,7 +144,5 @@ def robust_pose(
     poses = fit_poses(shapes, target, trust, False)
     for _ in range(_ROUNDS):
         lengths = np.linalg.norm(poses.apply(shapes) - target, axis=2)
-        if not (lengths[trust > 0] > 0).any():
-            break
-        poses = fit_poses(shapes, target, trust * vertex_trust(lengths, "tukey", trust > 0), False)
+        poses = fit_poses(shapes, target, trust / np.maximum(lengths, _NEAR), False)
     return poses
