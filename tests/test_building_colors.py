@@ -1,0 +1,91 @@
+"""Colours carried from scans to registered meshes: right, or missing."""
+
+import tracemalloc
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import trimesh
+
+from morphkit.building.colors import ColorSettings, transfer_colors
+from morphkit.mesh import Mesh
+
+
+def ball(subdivisions, radius=50.0):
+    sphere = trimesh.creation.icosphere(subdivisions, radius)
+    return Mesh(np.asarray(sphere.vertices, np.float64), np.asarray(sphere.faces, np.int32))
+
+
+def painted(mesh):
+    """Colours that are a linear function of the place, so that interpolation is exact."""
+    return replace(mesh, colors=(0.5 + mesh.vertices / 200).astype(np.float32))
+
+
+REGISTERED = ball(3)
+SCAN = painted(ball(4))
+
+
+def test_colors_are_those_of_the_place():
+    colors = transfer_colors(SCAN, REGISTERED)
+    np.testing.assert_allclose(colors, 0.5 + REGISTERED.vertices / 200, atol=2e-3)
+    assert colors.dtype == np.float32
+
+
+def test_the_settings_decide_what_is_near():
+    larger = painted(ball(4, 51.5))
+    assert np.isfinite(transfer_colors(larger, REGISTERED)).all()
+    assert np.isnan(transfer_colors(larger, REGISTERED, ColorSettings(max_distance=1.0))).all()
+
+
+def test_holes_and_invalid_vertices_get_nothing():
+    lost = (SCAN.vertices[:, 2] > 30)[SCAN.faces].any(axis=1)
+    valid = REGISTERED.vertices[:, 1] < 10
+    known = np.isfinite(transfer_colors(replace(SCAN, faces=SCAN.faces[~lost]), REGISTERED, valid=valid)).all(
+        axis=1
+    )
+    assert not known[~valid].any()
+    assert not known[REGISTERED.vertices[:, 2] > 30].any()
+    assert known[valid & (REGISTERED.vertices[:, 2] < 25)].all()
+
+
+def test_what_hair_covers_is_not_known():
+    tuft = ball(4, 51.0)
+    covering = (tuft.vertices[:, 2] > 40)[tuft.faces].all(axis=1)
+    inside_out = tuft.faces[covering][:, ::-1] + len(SCAN.vertices)
+    both = Mesh(
+        np.vstack([SCAN.vertices, tuft.vertices]),
+        np.vstack([SCAN.faces, inside_out]).astype(np.int32),
+        np.vstack([SCAN.colors, np.zeros_like(SCAN.colors)]),
+    )
+    known = np.isfinite(transfer_colors(both, REGISTERED)).all(axis=1)
+    assert not known[REGISTERED.vertices[:, 2] > 42].any()
+    assert known[REGISTERED.vertices[:, 2] < 36].all()
+
+
+def test_missing_colors_stay_missing():
+    colors = SCAN.colors.copy()
+    colors[SCAN.vertices[:, 0] > 20] = np.nan
+    known = np.isfinite(transfer_colors(replace(SCAN, colors=colors), REGISTERED)).all(axis=1)
+    assert not known[REGISTERED.vertices[:, 0] > 21].any()
+    assert known[REGISTERED.vertices[:, 0] < 15].all()
+
+
+def test_a_large_texture_is_read_only_where_it_is_needed():
+    side = 4096
+    texture = np.zeros((side, side, 3), np.uint8)
+    texture[: side // 2] = 255  # the upper half, v > 0.5
+    uv = (0.5 + SCAN.vertices[:, :2] / 110)[SCAN.faces].astype(np.float32)
+    scan = replace(SCAN, uv=uv, texture=texture)
+    transfer_colors(scan, REGISTERED)  # compiles
+    tracemalloc.start()
+    colors = transfer_colors(scan, REGISTERED)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < texture.nbytes / 4
+    np.testing.assert_array_equal(colors[REGISTERED.vertices[:, 1] > 1], 1)
+    np.testing.assert_array_equal(colors[REGISTERED.vertices[:, 1] < -1], 0)
+
+
+def test_a_scan_without_colors_is_refused():
+    with pytest.raises(ValueError, match="neither"):
+        transfer_colors(ball(2), REGISTERED)
