@@ -1,7 +1,7 @@
-"""Compiled kernels of the closest-point query: build and walk a bounding volume hierarchy of triangles.
+"""Compiled kernels of the closest-point query; `_triangle_tree_kernels` says how the tree lies in memory.
 
-The tree is complete and lies in heap order: node i has the children 2i + 1 and 2i + 2, and the last level's
-`leaf_count` (a power of two) leaves hold consecutive ranges of the reordered triangles.
+Boxes are float32 and conservative, triangles float64: boxes decide only what need not be looked at. Inner
+loops over the sixteen lanes of a block have no branches, so that they become vector instructions.
 """
 
 from __future__ import annotations
@@ -11,194 +11,236 @@ from typing import no_type_check
 import numba
 import numpy as np
 
+from morphkit.geometry._triangle_tree_kernels import LANES
 
-@numba.njit(cache=True, nogil=True)
-@no_type_check
-def partition_by_coordinate(order, key, start, end, middle):
-    """Reorder `order[start:end]` so that the keys left of `middle` are the smaller (quickselect)."""
-    low, high = start, end - 1
-    while low < high:
-        pivot = key[order[(low + high) // 2]]
-        i, j = low, high
-        while i <= j:
-            while key[order[i]] < pivot:
-                i += 1
-            while key[order[j]] > pivot:
-                j -= 1
-            if i <= j:
-                order[i], order[j] = order[j], order[i]
-                i += 1
-                j -= 1
-        if middle <= j:
-            high = j
-        elif middle >= i:
-            low = i
-        else:
-            return
+_FAR = 1e37  # squared distance; above any between coordinates below 1e15, and finite in float32
+_SLACK = 1.000002  # covers the rounding of squared box distances in float32
+_ROUNDING = np.float32(1.2e-7)
+_SEQUENCE = np.uint32(0x077CB531)  # de Bruijn's: the upper five bits of its 32 shifts all differ
+_SHIFT = np.array([[0x077CB531 << n & 0xFFFFFFFF, n] for n in range(32)])
+_SHIFT = _SHIFT[np.argsort(_SHIFT[:, 0]), 1]  # by those five bits
+_FLAT = 1e-12  # of |ab|²|ac|²: triangles whose squared area is below are treated as their longest side
 
 
 @numba.njit(cache=True, nogil=True)
 @no_type_check
-def build_order(centroids, leaf_count):
-    """Return the triangle order and each leaf's range: median splits along the widest axis of the centroids.
+def _every_third(bits):
+    """Return a ten-bit number with its bits three places apart."""
+    bits = (bits | (bits << np.uint64(16))) & np.uint64(0x030000FF)
+    bits = (bits | (bits << np.uint64(8))) & np.uint64(0x0300F00F)
+    bits = (bits | (bits << np.uint64(4))) & np.uint64(0x030C30C3)
+    return (bits | (bits << np.uint64(2))) & np.uint64(0x09249249)
 
-    `centroids` is (3, f), one row per axis.
+
+@numba.njit(cache=True, nogil=True)
+@no_type_check
+def morton_keys(points, origin, scale, keys):
+    """Write each point's Morton code on a 1024³ grid and, in the lower half, its index.
+
+    Points outside the grid count to its border.
     """
-    count = centroids.shape[1]
-    order = np.arange(count).astype(np.int32)
-    start = np.zeros(2 * leaf_count, np.int64)
-    end = np.zeros(2 * leaf_count, np.int64)
-    end[0] = count
-    for node in range(leaf_count - 1):
-        first, last = start[node], end[node]
-        widest, axis = -1.0, 0
+    for i in range(len(points)):
+        key = np.uint64(0)
         for d in range(3):
-            low, high = np.inf, -np.inf
-            for k in range(first, last):
-                value = centroids[d, order[k]]
-                low, high = min(low, value), max(high, value)
-            if high - low > widest:
-                widest, axis = high - low, d
-        middle = (first + last) // 2
-        partition_by_coordinate(order, centroids[axis], first, last, middle)
-        start[2 * node + 1], end[2 * node + 1] = first, middle
-        start[2 * node + 2], end[2 * node + 2] = middle, last
-    ranges = np.empty(leaf_count + 1, np.int32)
-    ranges[:leaf_count] = start[leaf_count - 1 : 2 * leaf_count - 1]
-    ranges[leaf_count] = count
-    return order, ranges
+            cell = np.uint64(min(max((points[i, d] - origin[d]) * scale, 0.0), 1023.0))
+            key |= _every_third(cell) << np.uint64(d)
+        keys[i] = key << np.uint64(32) | np.uint64(i)
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(nogil=True, error_model="numpy", inline="always")
 @no_type_check
-def node_boxes(corners, ranges):
-    """Return every node's box as (nodes, 6): minimum, then maximum. `corners` is (f, 9) in tree order."""
-    leaf_count = len(ranges) - 1
-    boxes = np.empty((2 * leaf_count - 1, 6))
-    boxes[:, :3] = np.inf
-    boxes[:, 3:] = -np.inf
-    for leaf in range(leaf_count):
-        box = boxes[leaf_count - 1 + leaf]
-        for k in range(ranges[leaf], ranges[leaf + 1]):
-            for c in range(9):
-                box[c % 3] = min(box[c % 3], corners[k, c])
-                box[3 + c % 3] = max(box[3 + c % 3], corners[k, c])
-    for node in range(leaf_count - 2, -1, -1):
-        for d in range(3):
-            boxes[node, d] = min(boxes[2 * node + 1, d], boxes[2 * node + 2, d])
-            boxes[node, 3 + d] = max(boxes[2 * node + 1, 3 + d], boxes[2 * node + 2, 3 + d])
-    return boxes
+def _weights(abx, aby, abz, acx, acy, acz, px, py, pz):
+    """Return the second and third barycentric weight of the point of triangle (0, ab, ac) closest to p.
 
-
-@numba.njit(cache=True, nogil=True, inline="always")
-@no_type_check
-def _box_distance(box, x, y, z):
-    dx = max(box[0] - x, 0.0, x - box[3])
-    dy = max(box[1] - y, 0.0, y - box[4])
-    dz = max(box[2] - z, 0.0, z - box[5])
-    return dx * dx + dy * dy + dz * dz
-
-
-@numba.njit(cache=True, nogil=True)
-@no_type_check
-def triangle_barycentrics(corner, x, y, z):
-    """Return the second and third barycentric weight of the point of a triangle closest to (x, y, z).
-
-    `corner` holds the nine coordinates. Regions as in Ericson, Real-Time Collision Detection, section 5.1.5.
+    Regions as in Ericson, Real-Time Collision Detection, section 5.1.5, the first to be asked coming last.
     """
-    abx, aby, abz = corner[3] - corner[0], corner[4] - corner[1], corner[5] - corner[2]
-    acx, acy, acz = corner[6] - corner[0], corner[7] - corner[1], corner[8] - corner[2]
-    px, py, pz = x - corner[0], y - corner[1], z - corner[2]
     bb = abx * abx + aby * aby + abz * abz
     bc = abx * acx + aby * acy + abz * acz
     cc = acx * acx + acy * acy + acz * acz
     d1 = abx * px + aby * py + abz * pz
     d2 = acx * px + acy * py + acz * pz
-    if d1 <= 0.0 and d2 <= 0.0:
-        return 0.0, 0.0
-    d3, d4 = d1 - bb, d2 - bc
-    if d3 >= 0.0 and d4 <= d3:
-        return 1.0, 0.0
-    d5, d6 = d1 - bc, d2 - cc
-    if d6 >= 0.0 and d5 <= d6:
-        return 0.0, 1.0
-    vc = d1 * d4 - d3 * d2
-    if vc <= 0.0 and d1 >= 0.0 and d3 <= 0.0:
-        return d1 / (d1 - d3), 0.0
-    vb = d5 * d2 - d1 * d6
-    if vb <= 0.0 and d2 >= 0.0 and d6 <= 0.0:
-        return 0.0, d2 / (d2 - d6)
-    va = d3 * d6 - d5 * d4
-    if va <= 0.0 and d4 >= d3 and d5 >= d6:
-        w = (d4 - d3) / ((d4 - d3) + (d5 - d6))
-        return 1.0 - w, w
-    total = va + vb + vc
-    if total <= 0.0:  # no area and no edge took it: numerically a point
-        return 0.0, 0.0
-    return vb / total, vc / total
+    d3, d4, d5, d6 = d1 - bb, d2 - bc, d1 - bc, d2 - cc
+    va, vb, vc = d3 * d6 - d5 * d4, d5 * d2 - d1 * d6, d1 * d4 - d3 * d2
+    along, back = d4 - d3, d5 - d6  # of side bc, from b and from c; their sum is its squared length
+    v, w, total = vb, vc, va + vb + vc
+    if (va <= 0.0) & (along >= 0.0) & (back >= 0.0):
+        v, w, total = back, along, along + back
+    if (vb <= 0.0) & (d2 >= 0.0) & (d6 <= 0.0):
+        v, w, total = 0.0, d2, cc
+    if (vc <= 0.0) & (d1 >= 0.0) & (d3 <= 0.0):
+        v, w, total = d1, 0.0, bb
+    if (d6 >= 0.0) & (d5 <= d6):
+        v, w, total = 0.0, 1.0, 1.0
+    if (d3 >= 0.0) & (d4 <= d3):
+        v, w, total = 1.0, 0.0, 1.0
+    if (d1 <= 0.0) & (d2 <= 0.0):
+        v, w, total = 0.0, 0.0, 1.0
+    # Of a triangle without area the signs above are noise; it is its longest side.
+    flat = bb * cc - bc * bc <= _FLAT * bb * cc
+    aa = bb - 2.0 * bc + cc
+    is_ab = (bb >= cc) & (bb >= aa)
+    is_ac = (cc >= aa) & (cc > bb)
+    side = bb if is_ab else (cc if is_ac else aa)
+    run = d1 if is_ab else (d2 if is_ac else along)
+    run = min(max(run, 0.0), side)
+    if flat:
+        v = run if is_ab else (0.0 if is_ac else side - run)
+        w = 0.0 if is_ab else run
+        total = side
+    if total <= 0.0:  # a point
+        v, w, total = 0.0, 0.0, 1.0
+    return v / total, w / total
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+@no_type_check
+def _measure(triangles, block, x, y, z, found):
+    """Write each lane's squared distance and two weights into the (3, 16) `found`."""
+    t = triangles
+    for c in range(LANES):
+        px, py, pz = x - t[block, 0, c], y - t[block, 1, c], z - t[block, 2, c]
+        abx, aby, abz = t[block, 3, c], t[block, 4, c], t[block, 5, c]
+        acx, acy, acz = t[block, 6, c], t[block, 7, c], t[block, 8, c]
+        v, w = _weights(abx, aby, abz, acx, acy, acz, px, py, pz)
+        dx, dy, dz = px - v * abx - w * acx, py - v * aby - w * acy, pz - v * abz - w * acz
+        found[0, c] = dx * dx + dy * dy + dz * dz
+        found[1, c], found[2, c] = v, w
+
+
+@numba.njit(cache=True, nogil=True, fastmath={"nnan", "nsz", "contract"})
+@no_type_check
+def _box_distance(boxes, block, c, xl, xh, yl, yh, zl, zh):
+    """Return one lane's box's squared distance from the point between (xl, yl, zl) and (xh, yh, zh)."""
+    zero = np.float32(0.0)
+    dx = max(max(boxes[block, 0, c] - xh, xl - boxes[block, 3, c]), zero)
+    dy = max(max(boxes[block, 1, c] - yh, yl - boxes[block, 4, c]), zero)
+    dz = max(max(boxes[block, 2, c] - zh, zl - boxes[block, 5, c]), zero)
+    return dx * dx + dy * dy + dz * dz
+
+
+@numba.njit(cache=True, nogil=True, fastmath={"nnan", "nsz", "contract"})
+@no_type_check
+def _lanes_within(boxes, block, xl, xh, yl, yh, zl, zh, limit):
+    """Return, one bit each, the lanes whose boxes are no farther from the point than `limit`."""
+    lanes = np.uint32(0)
+    for c in range(LANES):
+        near = _box_distance(boxes, block, c, xl, xh, yl, yh, zl, zh) <= limit
+        lanes |= np.uint32(near) << np.uint32(c)
+    return lanes
 
 
 @numba.njit(cache=True, nogil=True)
 @no_type_check
-def closest(points, normals, min_cosine, hints, boxes, ranges, corners, corner_normals, triangle, weights):
-    """Write for each point the tree position of its closest triangle (-1 if none is allowed) and two weights.
+def _first(lanes):
+    """Return the lowest lane in a non-empty set; numba knows no instruction for it."""
+    lowest = np.uint32(lanes & (np.uint32(0) - lanes))
+    return _SHIFT[np.uint32(lowest * _SEQUENCE) >> np.uint32(27)]
 
-    Triangles whose unit normal makes a cosine below `min_cosine` with the point's normal are passed over.
-    `hints` are triangles tried first (-1 for none): a near one prunes most of the walk.
+
+@numba.njit(cache=True, nogil=True)
+@no_type_check
+def _push(boxes, block, lanes, first, xl, xh, yl, yh, zl, zh, stack, stack_distances, top):
+    """Push a block's children onto the stack, the nearest last, and return the stack's new top."""
+    bottom = top + 1
+    while lanes != 0:
+        c = _first(lanes)
+        lanes &= lanes - np.uint32(1)
+        distance = _box_distance(boxes, block, c, xl, xh, yl, yh, zl, zh)
+        top += 1
+        k = top
+        while k > bottom and stack_distances[k - 1] < distance:
+            stack[k], stack_distances[k] = stack[k - 1], stack_distances[k - 1]
+            k -= 1
+        stack[k], stack_distances[k] = first + c, distance
+    return top
+
+
+@numba.njit(cache=True, nogil=True)
+@no_type_check
+def _nearest_lane(lanes, measured, block, normals, facing, i, min_cosine, nearest, lane, v, w):
+    """Return squared distance, lane and weights of the nearest: the one so far, or one of this block."""
+    while lanes != 0:
+        c = _first(lanes)
+        lanes &= lanes - np.uint32(1)
+        k = block * LANES + c
+        distance = measured[0, c]
+        if distance < nearest or (distance == nearest and k < lane):
+            if min_cosine > -1.0:
+                x, y, z = normals[k, 0], normals[k, 1], normals[k, 2]
+                if facing[i, 0] * x + facing[i, 1] * y + facing[i, 2] * z < min_cosine:
+                    continue
+            nearest, lane, v, w = distance, k, measured[1, c], measured[2, c]
+    return nearest, lane, v, w
+
+
+@numba.njit(cache=True, nogil=True)
+@no_type_check
+def closest(
+    turn,
+    points,
+    facing,
+    min_cosine,
+    start,
+    origin,
+    boxes,
+    children,
+    triangles,
+    normals,
+    order,
+    surface,
+    distances,
+    face_indices,
+    weights,
+):
+    """Write each point's closest surface point, its distance, its triangle and its barycentric weights.
+
+    Triangles whose unit normal makes a cosine below `min_cosine` with the point's `facing` are passed over;
+    where none is left, the triangle is -1, the distance infinite and the surface point the point itself.
+    Points are taken in the order of `turn`; each begins with the block of the lane in `start`, or else (-1)
+    with the block that answered the one before. Of equally near triangles that of the lowest lane is taken,
+    so that the answer does not depend on where the search began.
     """
-    leaf_count = len(ranges) - 1
-    stack = np.empty(64, np.int64)
-    stack_distance = np.empty(64)
-    for i in range(len(points)):
+    leaves, root = len(triangles), len(boxes) - 1
+    stack, stack_distances = np.empty(256, np.int64), np.empty(256, np.float32)
+    measured = np.empty((3, LANES))
+    every = np.uint32((1 << LANES) - 1)
+    before = -1
+    for i in turn:
         x, y, z = points[i, 0], points[i, 1], points[i, 2]
-        best = np.inf
-        best_triangle = -1
-        best_v, best_w = 0.0, 0.0
-        top = 0
-        stack[0], stack_distance[0] = 0, 0.0
-        hint = hints[i]
+        cx, cy, cz = np.float32(x - origin[0]), np.float32(y - origin[1]), np.float32(z - origin[2])
+        ex, ey, ez = abs(cx) * _ROUNDING, abs(cy) * _ROUNDING, abs(cz) * _ROUNDING
+        xl, xh, yl, yh, zl, zh = cx - ex, cx + ex, cy - ey, cy + ey, cz - ez, cz + ez
+        nearest, lane, v, w = _FAR, -1, 0.0, 0.0
+        seed = before if start[i] < 0 else start[i] // LANES
+        if seed >= 0:
+            _measure(triangles, seed, x, y, z, measured)
+            nearest, lane, v, w = _nearest_lane(
+                every, measured, seed, normals, facing, i, min_cosine, nearest, lane, v, w
+            )
+        limit = np.float32(nearest * _SLACK)
+        stack[0], stack_distances[0], top = root, np.float32(0.0), 0
         while top >= 0:
-            if hint >= 0:
-                first, last = hint, hint + 1
-                hint = -1
-            else:
-                node, distance = stack[top], stack_distance[top]
-                top -= 1
-                if distance >= best:
-                    continue
-                while node < leaf_count - 1:
-                    near, far = 2 * node + 1, 2 * node + 2
-                    near_distance = _box_distance(boxes[near], x, y, z)
-                    far_distance = _box_distance(boxes[far], x, y, z)
-                    if far_distance < near_distance:
-                        near, far = far, near
-                        near_distance, far_distance = far_distance, near_distance
-                    if far_distance < best:
-                        top += 1
-                        stack[top], stack_distance[top] = far, far_distance
-                    node, distance = near, near_distance
-                    if distance >= best:
-                        break
-                if distance >= best:
-                    continue
-                leaf = node - (leaf_count - 1)
-                first, last = ranges[leaf], ranges[leaf + 1]
-            for k in range(first, last):
-                if min_cosine > -1.0:
-                    cosine = (
-                        normals[i, 0] * corner_normals[k, 0]
-                        + normals[i, 1] * corner_normals[k, 1]
-                        + normals[i, 2] * corner_normals[k, 2]
-                    )
-                    if cosine < min_cosine:
-                        continue
-                c = corners[k]
-                v, w = triangle_barycentrics(c, x, y, z)
-                dx = c[0] + v * (c[3] - c[0]) + w * (c[6] - c[0]) - x
-                dy = c[1] + v * (c[4] - c[1]) + w * (c[7] - c[1]) - y
-                dz = c[2] + v * (c[5] - c[2]) + w * (c[8] - c[2]) - z
-                distance = dx * dx + dy * dy + dz * dz
-                if distance < best:
-                    best, best_triangle, best_v, best_w = distance, k, v, w
-        triangle[i] = best_triangle
-        weights[i, 0], weights[i, 1] = best_v, best_w
+            block, distance = stack[top], stack_distances[top]
+            top -= 1
+            if distance > limit or block == seed:
+                continue
+            lanes = _lanes_within(boxes, block, xl, xh, yl, yh, zl, zh, limit)
+            if block >= leaves:
+                first = children[block]
+                top = _push(boxes, block, lanes, first, xl, xh, yl, yh, zl, zh, stack, stack_distances, top)
+            elif lanes != 0:
+                _measure(triangles, block, x, y, z, measured)
+                nearest, lane, v, w = _nearest_lane(
+                    lanes, measured, block, normals, facing, i, min_cosine, nearest, lane, v, w
+                )
+                limit = np.float32(nearest * _SLACK)
+        before = lane // LANES
+        weights[i, 0], weights[i, 1], weights[i, 2] = 1.0 - v - w, v, w
+        face_indices[i] = -1 if lane < 0 else order[lane]
+        distances[i] = np.inf if lane < 0 else np.sqrt(nearest)
+        for d in range(3):
+            surface[i, d] = points[i, d]
+            if lane >= 0:
+                block, c = lane // LANES, lane % LANES
+                a, ab, ac = triangles[block, d, c], triangles[block, 3 + d, c], triangles[block, 6 + d, c]
+                surface[i, d] = a + v * ab + w * ac

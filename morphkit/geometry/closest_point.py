@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from copy import copy
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from morphkit.geometry import _closest_point_kernels as kernels
-from morphkit.geometry.normals import face_normals
+from morphkit.geometry import _triangle_tree_kernels as tree
 from morphkit.geometry.parallel import run_all, split_range
 from morphkit.geometry.topology import boundary_face_edges, boundary_vertices
 from morphkit.mesh import Mesh
 
-_TRIANGLES_PER_LEAF = 4
 _ON_EDGE = 1e-6
+_LARGEST = 1e15  # mm; squares of coordinates up to here are finite in float32
+_CELLS = 1024  # along the longest side: points are asked in the order of these cells, which caches like
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,25 +56,39 @@ class ClosestPointQuery:
     def __init__(self, mesh: Mesh) -> None:
         if len(mesh.faces) == 0:
             raise ValueError("mesh: expected at least one triangle, found none")
-        if not np.isfinite(mesh.vertices).all():
-            raise ValueError("mesh: expected finite vertices")
-        self._mesh = mesh
-        corners = np.ascontiguousarray(mesh.vertices, dtype=np.float64)[mesh.faces]
-        leaf_count = 1 << max(0, int(np.ceil(np.log2(len(corners) / _TRIANGLES_PER_LEAF))))
-        self._order, self._ranges = kernels.build_order(
-            np.ascontiguousarray(corners.mean(axis=1).T), leaf_count
-        )
-        self._corners = np.ascontiguousarray(corners[self._order].reshape(-1, 9))
-        self._normals = np.ascontiguousarray(face_normals(mesh.vertices, mesh.faces)[self._order])
-        self._boxes = kernels.node_boxes(self._corners, self._ranges)
-        self._position = np.empty(len(self._order), dtype=np.int32)
-        self._position[self._order] = np.arange(len(self._order), dtype=np.int32)
+        vertices = _coordinates(mesh.vertices, "mesh")
+        self._faces = _owned(mesh.faces, np.int32)
+        self._order = _tree_order(vertices, self._faces)
+        self._lanes = np.empty_like(self._order)
+        self._lanes[self._order] = np.arange(len(self._order), dtype=np.int32)
         self._boundary: tuple[np.ndarray, np.ndarray] | None = None
+        self._fill(mesh, vertices)
 
     @property
     def mesh(self) -> Mesh:
         """The mesh that is queried."""
         return self._mesh
+
+    def refit(self, vertices: Float[np.ndarray, "v 3"]) -> ClosestPointQuery:
+        """Return the query of the same triangles with their corners moved, much sooner than by a new build.
+
+        Answers stay exact; the farther triangles travelled from those they were built beside, the longer a
+        search takes.
+
+        Parameters
+        ----------
+        vertices : (v, 3), as many as the mesh has.
+
+        Raises
+        ------
+        ValueError
+            When a vertex is not finite or their number differs.
+        """
+        if vertices.shape != self._mesh.vertices.shape:
+            raise ValueError(f"vertices: expected {self._mesh.vertices.shape}, found {vertices.shape}")
+        moved = copy(self)
+        moved._fill(replace(self._mesh, vertices=vertices), _coordinates(vertices, "vertices"))
+        return moved
 
     def query(
         self,
@@ -97,27 +113,34 @@ class ClosestPointQuery:
         Raises
         ------
         ValueError
-            When a point is not finite.
+            When a point is not finite, a hint is no triangle, or lengths differ.
         """
-        if not np.isfinite(points).all():
-            raise ValueError("points: expected finite coordinates")
+        points = _coordinates(points, "points")
         count = len(points)
-        arguments = (
-            np.ascontiguousarray(points, dtype=np.float64),
-            np.zeros((count, 3)) if normals is None else np.ascontiguousarray(normals, dtype=np.float64),
-            self._positions(hints, count),
-        )
-        triangle, weights = np.empty(count, dtype=np.int32), np.empty((count, 2))
+        facing = _facing(normals, count)
+        start = self._start(hints, count)
         limit = -2.0 if normals is None else float(min_cosine)
+        turn = self._turn(points)
+        surface, distances = np.empty((count, 3)), np.empty(count)
+        face_indices, weights = np.empty(count, dtype=np.int32), np.empty((count, 3))
 
         def run(first: int, last: int) -> None:
-            p, n, h, found, uv = (a[first:last] for a in (*arguments, triangle, weights))
             kernels.closest(
-                p, n, limit, h, self._boxes, self._ranges, self._corners, self._normals, found, uv
+                turn[first:last],
+                points,
+                facing,
+                limit,
+                start,
+                *self._tree,
+                self._order,
+                surface,
+                distances,
+                face_indices,
+                weights,
             )
 
         run_all(run, split_range(count, workers))
-        return self._answer(arguments[0], triangle, weights)
+        return ClosestPoints(surface, distances, face_indices, weights)
 
     def touches_boundary(self, closest: ClosestPoints) -> Bool[np.ndarray, "n"]:
         """Tell which closest points lie on the mesh's border: there the true counterpart may be missing."""
@@ -131,21 +154,80 @@ class ClosestPointQuery:
         on_corner = (corners[faces] & (weights > 1 - _ON_EDGE)).any(axis=1)
         return on_edge | on_corner
 
-    def _positions(self, hints: np.ndarray | None, count: int) -> np.ndarray:
+    def _fill(self, mesh: Mesh, vertices: np.ndarray) -> None:
+        """Lay the triangles and their boxes into the tree."""
+        self._mesh = mesh
+        starts = _level_starts(len(self._order))
+        low, high = vertices.min(axis=0), vertices.max(axis=0)
+        leaves = starts[1]
+        boxes = np.empty((starts[-1], 6, tree.LANES), dtype=np.float32)
+        boxes[:, :3], boxes[:, 3:] = np.inf, -np.inf
+        children = np.zeros(starts[-1], dtype=np.int32)
+        triangles = np.empty((leaves, 9, tree.LANES))
+        normals = np.empty((leaves * tree.LANES, 3))
+        origin = (low + high) / 2
+        tree.fill_leaves(vertices, self._faces, self._order, origin, triangles, normals, boxes)
+        tree.fill_inner(boxes, starts, children)
+        self._tree = origin, boxes, children, triangles, normals
+        self._grid = low, _CELLS / max(float((high - low).max()), 1e-300)
+
+    def _turn(self, points: np.ndarray) -> np.ndarray:
+        """Return an order of the points in which neighbours in space mostly follow each other."""
+        keys = np.empty(len(points), dtype=np.uint64)
+        kernels.morton_keys(points, *self._grid, keys)
+        keys.sort()
+        return (keys & np.uint64(0xFFFFFFFF)).astype(np.int64)
+
+    def _start(self, hints: np.ndarray | None, count: int) -> np.ndarray:
+        """Return the lanes at which searches begin."""
         if hints is None:
             return np.full(count, -1, dtype=np.int32)
-        return np.where(hints >= 0, self._position[hints], -1).astype(np.int32)
-
-    def _answer(self, points: np.ndarray, triangle: np.ndarray, weights: np.ndarray) -> ClosestPoints:
-        found = triangle >= 0
-        barycentrics = np.column_stack([1 - weights.sum(axis=1), weights])
-        corners = self._corners[triangle].reshape(-1, 3, 3)
-        surface = np.where(found[:, None], np.einsum("nk,nkd->nd", barycentrics, corners), points)
-        distances = np.where(found, np.linalg.norm(surface - points, axis=1), np.inf)
-        face_indices = np.where(found, self._order[triangle], -1).astype(np.int32)
-        return ClosestPoints(surface, distances, face_indices, barycentrics)
+        if hints.shape != (count,):
+            raise ValueError(f"hints: expected shape {(count,)}, found {hints.shape}")
+        if hints.max(initial=-1) >= len(self._order):
+            raise ValueError(f"hints: expected triangles below {len(self._order)}, found {hints.max()}")
+        return np.where(hints >= 0, self._lanes[hints], np.int32(-1))
 
 
 def closest_points(mesh: Mesh, points: Float[np.ndarray, "n 3"]) -> ClosestPoints:
     """Return the closest surface point of each of `points`; to ask more than once, build a query object."""
     return ClosestPointQuery(mesh).query(points)
+
+
+def _owned(values: np.ndarray, kind: type) -> np.ndarray:
+    """Return contiguous values of a type; read-only ones are copied: to numba they are another type."""
+    return np.require(values, kind, ["C", "W"])
+
+
+def _coordinates(values: np.ndarray, name: str) -> np.ndarray:
+    values = _owned(values, np.float64)
+    if not (np.abs(values).max(initial=0.0) < _LARGEST):
+        raise ValueError(f"{name}: expected finite coordinates below {_LARGEST:g}")
+    return values
+
+
+def _facing(normals: np.ndarray | None, count: int) -> np.ndarray:
+    if normals is None:
+        return np.zeros((count, 3))
+    if normals.shape != (count, 3):
+        raise ValueError(f"normals: expected shape {(count, 3)}, found {normals.shape}")
+    return _owned(normals, np.float64)
+
+
+def _tree_order(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    """Return the triangles in the order in which they lie in the tree."""
+    low = vertices.min(axis=0)
+    extent = float((vertices.max(axis=0) - low).max())
+    items = np.empty((len(faces), 4), dtype=np.int32)
+    tree.place_triangles(vertices, faces, low, 2.0**29 / extent if extent > 0 else 0.0, items)
+    tree.sort_triangles(items)
+    return items[:, 3].copy()
+
+
+def _level_starts(triangles: int) -> np.ndarray:
+    """Return the first block of each level, leaves first, and the number of blocks."""
+    starts, width = [0], triangles
+    while width > 1 or len(starts) == 1:
+        width = -(-width // tree.LANES)
+        starts.append(starts[-1] + width)
+    return np.array(starts)
