@@ -61,6 +61,19 @@ def test_two_of_a_kind_do_not_vouch_for_each_other(faces_of):
     assert {outlier.index for outlier in report(shapes)} == {4, 11}
 
 
+def test_correspondence_that_has_slipped_shows_in_the_edges(faces_of):
+    shapes = faces_of(24, 6)
+    near = np.argsort(np.linalg.norm(shapes[0][:, None] - shapes[0], axis=2), axis=1)[:, 1:3]
+    triangles = np.column_stack([np.arange(V), near]).astype(np.int32)
+    slipped = shapes[5].copy()
+    slipped[:60] = shapes[5][near[:60, 0]]  # every vertex where its neighbour belongs
+    assert find_outliers(shapes, faces=triangles) == ()
+    shapes[5] = slipped
+    (found,) = find_outliers(shapes, faces=triangles)
+    assert found.index == 5
+    assert "edges" in found.reason
+
+
 def test_a_mask_leaves_the_rest_unjudged(faces_of):
     shapes = faces_of(20, 3)
     shapes[9, :20] += 80.0
