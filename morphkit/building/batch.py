@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from morphkit.building import task
@@ -116,7 +117,9 @@ def _ensure_distinct(scans: Sequence[ScanFile]) -> None:
 
 def _absolute(scan: ScanFile) -> ScanFile:
     sidecar = scan.landmarks_path
-    return ScanFile(scan.path.absolute(), None if sidecar is None else sidecar.absolute())
+    return replace(
+        scan, path=scan.path.absolute(), landmarks_path=None if sidecar is None else sidecar.absolute()
+    )
 
 
 def quiet(stage: str, done: int, total: int) -> None:

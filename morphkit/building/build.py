@@ -8,8 +8,9 @@ from pathlib import Path
 
 from morphkit.archive import save_model
 from morphkit.basis import BasisSettings
-from morphkit.building.batch import Progress, quiet, register_all
-from morphkit.building.handout import Common
+from morphkit.building.batch import Progress, quiet
+from morphkit.building.bootstrap import BootstrapSettings, Registering, register_in_rounds
+from morphkit.building.collection import collect
 from morphkit.building.outcome import ScanOutcome
 from morphkit.building.outputs import ensure_model_path, ensure_results_apart, ensure_writable
 from morphkit.building.parallel import Workers
@@ -22,7 +23,7 @@ from morphkit.building.workspace import ensure_resumable, work_folder, workspace
 from morphkit.errors import BadInputError, MorphkitError
 from morphkit.export.build_report import write_build_report
 from morphkit.morphable import MorphableModel
-from morphkit.scans import ScanFile, discover
+from morphkit.scans import ScanFile
 
 _FEWEST = 2
 
@@ -35,10 +36,14 @@ class BuildSettings:
     ----------
     registering : the way from a scan file to a registered mesh.
     basis : the statistics.
+    bootstrap : registering again with the model just built as prior.
+    prune : leave out scans that are unlike all others; they are named in any case.
     """
 
     registering: RegisterSettings = field(default_factory=RegisterSettings)
     basis: BasisSettings = field(default_factory=lambda: BasisSettings(identity_components=199))
+    bootstrap: BootstrapSettings = field(default_factory=BootstrapSettings)
+    prune: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,13 +89,15 @@ class TooFewScansError(MorphkitError):
 
 
 def build_basis(
-    scans_dir: str | Path,
+    scans: str | Path,
     output: str | Path,
     *,
     template: str | Path | None = None,
     template_landmarks: str | Path | None = None,
-    components: int | None = None,
+    components: int | float | None = None,
     texture: bool = True,
+    mirror_training: bool = False,
+    bootstrap: int = 0,
     prune: bool = False,
     work_dir: str | Path | None = None,
     resume: bool | None = None,
@@ -99,7 +106,7 @@ def build_basis(
     settings: BuildSettings | None = None,
     progress: Progress | None = None,
 ) -> BuildResult:
-    """Build a morphable model from a folder of raw face scans.
+    """Build a morphable model from raw face scans.
 
     Every scan is cleaned and registered to the template; the registered meshes are aligned and decomposed,
     shape and albedo each. A scan that fails is named in the result and in the report, and enters nothing.
@@ -108,13 +115,19 @@ def build_basis(
 
     Parameters
     ----------
-    scans_dir : the scans (ply, obj, stl, off, glb), with landmark sidecars or without.
+    scans : a folder of scans (ply, obj, stl, off, glb), with landmark sidecars or without; a folder with one
+        folder for each person, whose scans are named after their expressions; or a manifest, a table of files
+        with subject, expression and weight (`morphkit.scans.manifest`).
     output : the model's file (.h5). ``<stem>-report.html`` is written beside it.
     template : a mesh, a model file, or None for the embedded head. A model passes on its uv, masks,
         landmarks, mirror map and expressions.
     template_landmarks : see `load_template`.
-    components : modes of shape and of albedo to keep; None keeps all, up to 199 and 40.
+    components : modes of shape and of albedo to keep, or the share of the variance of shape (a float in
+        0..1); None keeps all, up to 199 and 40.
     texture : build an albedo model where the scans have colours.
+    mirror_training : every scan counts together with its mirror image; needs a template that is a model with
+        a mirror map.
+    bootstrap : how often to register again, with the model just built as prior.
     prune : leave out scans that are unlike all others; they are named in any case.
     work_dir : registered meshes are kept here. None takes ``<stem>-work`` beside the model, which goes when
         the model is there.
@@ -135,62 +148,92 @@ def build_basis(
     MorphkitError
         When fewer than two scans could be registered, or a result cannot be written.
     """
-    chosen = _chosen(settings or BuildSettings(), components, texture)
+    wanted = _Wanted(components, texture, mirror_training, bootstrap, prune)
+    chosen = wanted.applied(settings or BuildSettings())
     target, report = Path(output), progress or quiet
     folder, workers = work_folder(target, work_dir), Workers(jobs, scheduler)
-    page, files = target.with_name(f"{target.stem}-report.html"), discover(scans_dir)
-    _ensure_places(target, folder, files, (template, template_landmarks))
-    if work_dir is not None:
-        ensure_writable(folder / "registered.npz")
+    page, collection = target.with_name(f"{target.stem}-report.html"), collect(scans)
+    inputs = (template, template_landmarks)
+    _ensure_places(target, folder, collection.files, inputs, keep=work_dir is not None)
     if resume:
         ensure_resumable(folder)
     source = load_template_model(template)
-    known = landmarked(load_template(template, template_landmarks), files, chosen.registering)
+    _ensure_mirror(chosen.basis, source)
+    known = landmarked(load_template(*inputs), collection.files, chosen.registering)
     with workspace(folder, keep=work_dir is not None):
-        outcomes = register_all(
-            files,
-            Common(known),
-            folder,
-            chosen.registering,
-            workers=workers,
-            reuse=resume is not False,
-            progress=report,
+        registering = Registering(
+            collection.files, folder, chosen.registering, workers, resume is not False, report
         )
+        outcomes, last = register_in_rounds(registering, known, chosen.bootstrap)
         _ensure_enough(outcomes, page)
         report("Building the model", 0, 1)
-        names = tuple(scan.name for scan in outcomes if scan.usable)
-        material = Material(folder, names, known.complete, source)
-        found = fit_registered(material, chosen.basis, prune=prune, capped=components is None)
-        dropped = len(found.used) < len(names)
-        record = provenance(outcomes, found.outliers, dropped, known, template, chosen)
+        about = collection.by_name
+        entries = {scan.name: about[scan.name] for scan in outcomes if scan.usable}
+        material = Material(last, entries, known.complete, source, workers)
+        found = fit_registered(
+            material,
+            chosen.basis,
+            prune=chosen.prune,
+            capped=not isinstance(components, int),
+            texture=texture,
+        )
+        record = provenance(outcomes, found, known, template, chosen)
         model = replace(found.model, provenance={**record, **found.model.provenance})
         save_model(target, model)
         report("Building the model", 1, 1)
         report("Writing the report", 0, 1)
-        write_build_report(
-            page,
-            model,
-            scan_rows(outcomes, found.outliers, dropped),
-            title=f"The model {target.name}",
-            figures=figures(found),
-        )
+        shown = scan_rows(outcomes, found)
+        write_build_report(page, model, shown, title=f"The model {target.name}", figures=figures(found))
         report("Writing the report", 1, 1)
     return BuildResult(model, target, page, outcomes, found.outliers, found.used)
 
 
+@dataclass(frozen=True)
+class _Wanted:
+    """What a call of `build_basis` asks for besides its settings."""
+
+    components: int | float | None
+    texture: bool
+    mirror_training: bool
+    bootstrap: int
+    prune: bool
+
+    def applied(self, settings: BuildSettings) -> BuildSettings:
+        """Return the settings with what was asked for."""
+        basis, count = settings.basis, self.components
+        if count is not None:
+            basis = replace(basis, identity_components=count)
+        if isinstance(count, int):
+            basis = replace(basis, albedo_components=count)
+        return BuildSettings(
+            replace(settings.registering, texture=self.texture),
+            replace(basis, mirrored=basis.mirrored or self.mirror_training),
+            replace(settings.bootstrap, rounds=max(settings.bootstrap.rounds, self.bootstrap)),
+            settings.prune or self.prune,
+        )
+
+
 def _ensure_places(
-    target: Path, folder: Path, files: Sequence[ScanFile], inputs: tuple[str | Path | None, ...]
+    target: Path,
+    folder: Path,
+    files: Sequence[ScanFile],
+    inputs: tuple[str | Path | None, ...],
+    *,
+    keep: bool,
 ) -> None:
     ensure_model_path(target, files, inputs)
     ensure_results_apart(folder, files, inputs)
+    if keep:
+        ensure_writable(folder / "registered.npz")
     ensure_writable(target)
 
 
-def _chosen(settings: BuildSettings, components: int | None, texture: bool) -> BuildSettings:
-    basis = settings.basis
-    if components is not None:
-        basis = replace(basis, identity_components=components, albedo_components=components)
-    return BuildSettings(replace(settings.registering, texture=texture), basis)
+def _ensure_mirror(settings: BasisSettings, source: MorphableModel | None) -> None:
+    if settings.mirrored and (source is None or source.mirror is None):
+        raise BadInputError(
+            "Mirrored training needs a template that knows its left from its right: a model file with a "
+            "mirror map, or the embedded head."
+        )
 
 
 def _ensure_enough(outcomes: Sequence[ScanOutcome], page: Path) -> None:

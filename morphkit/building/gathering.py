@@ -27,12 +27,14 @@ class Gathered:
     shapes : (n, v, 3) float32 data set, millimetres, roughly upright, about the origin.
     valid : (n, v) boolean data set.
     colors : (n, v, 3) float32 data set, linear RGB, NaN where unknown; None when no scan has any.
+    output : a group of the same file for what is computed from them.
     """
 
     names: tuple[str, ...]
     shapes: h5py.Dataset
     valid: h5py.Dataset
     colors: h5py.Dataset | None
+    output: h5py.Group
 
 
 @contextmanager
@@ -44,9 +46,10 @@ def gathered(folder: Path, names: Sequence[str], template: Mesh) -> Iterator[Gat
     BadInputError
         When a registered scan is missing or damaged.
     """
-    path = folder / _FILE
+    path = folder.absolute() / _FILE
     try:
-        with h5py.File(path, "w") as file:
+        # unlocked, so that workers may read what has been flushed
+        with h5py.File(path, "w", locking=False) as file:
             yield _written(file, folder, names, template)
     finally:
         path.unlink(missing_ok=True)
@@ -64,7 +67,7 @@ def _written(file: h5py.File, folder: Path, names: Sequence[str], template: Mesh
             if colors is None:
                 colors = file.create_dataset("colors", (*size, 3), np.float32, fillvalue=np.nan)
             colors[row] = scan.mesh.colors
-    return Gathered(tuple(names), shapes, valid, colors)
+    return Gathered(tuple(names), shapes, valid, colors, file.create_group("statistics"))
 
 
 def _centred(scan: RegisteredScan) -> np.ndarray:

@@ -13,13 +13,13 @@ from typing import Any
 import morphkit
 from morphkit.building.fingerprint import PACKAGES
 from morphkit.building.outcome import ScanOutcome
+from morphkit.building.statistics import Statistics
 from morphkit.building.templates import LandmarkedTemplate
 
 
 def provenance(
     outcomes: Sequence[ScanOutcome],
-    outliers: Mapping[str, str],
-    dropped: bool,
+    found: Statistics,
     template: LandmarkedTemplate,
     template_path: str | Path | None,
     settings: Any,
@@ -29,24 +29,30 @@ def provenance(
     Parameters
     ----------
     outcomes : of all scans.
-    outliers : why a scan is unlike the others, by name.
-    dropped : whether they were left out.
+    found : the statistics.
     template : that they were registered to.
     template_path : its file, or None for the embedded head.
     settings : a dataclass.
     """
     versions = {"morphkit": morphkit.__version__, "python": platform.python_version()}
-    said = {scan.name: _reasons(scan, outliers) for scan in outcomes}
-    left_out = {scan.name for scan in outcomes if not scan.usable or (dropped and scan.name in outliers)}
+    said = {scan.name: _reasons(scan, found.outliers) for scan in outcomes}
     return {
         "made_by": "morphkit build-basis",
         "scans": [
-            {"file": scan.source.name, "sha256": scan.scan_hash, "verdict": scan.verdict, **said[scan.name]}
+            {
+                "name": scan.name,
+                "file": scan.source.name,
+                "sha256": scan.scan_hash,
+                "verdict": scan.verdict,
+                **said[scan.name],
+            }
             for scan in outcomes
-            if scan.name not in left_out
+            if scan.name in found.used
         ],
         "left_out": [
-            {"file": scan.source.name, **said[scan.name]} for scan in outcomes if scan.name in left_out
+            {"name": scan.name, "file": scan.source.name, **said[scan.name]}
+            for scan in outcomes
+            if scan.name not in found.used
         ],
         "template": {
             "file": "the embedded head" if template_path is None else Path(template_path).name,

@@ -7,6 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
 
 from morphkit.building.colors import ColorSettings, has_colors, transfer_colors
 from morphkit.building.outcome import RegisteredScan
@@ -146,16 +150,29 @@ def prepare_scan(source: ScanFile, template: LandmarkedTemplate, settings: Regis
 
 
 def register_prepared(
-    scan: PreparedScan, template: LandmarkedTemplate, settings: RegisterSettings
+    scan: PreparedScan,
+    template: LandmarkedTemplate,
+    settings: RegisterSettings,
+    modes: Float[np.ndarray, "v 3 k"] | None = None,
 ) -> RegisteredScan:
-    """Register a prepared scan; see `register_scan` for what it raises."""
+    """Register a prepared scan; see `register_scan` for what it raises.
+
+    Parameters
+    ----------
+    scan : from `prepare_scan`.
+    template : with the landmarks that scans are placed by.
+    settings : of all stages.
+    modes : (v, 3, k) deformations of the template learnt from data, millimetres, one standard deviation each.
+    """
     timings = dict(scan.timings)
+    learnt: dict[str, Any] = {} if modes is None else {"modes": modes}
     with _timed(timings, "register"):
         result = register_mesh(
             scan.mesh,
             template.matching(scan.look),
             landmarks=scan.landmarks,
             settings=settings.registration,
+            **learnt,
         )
     colors = None
     with _timed(timings, "colors"):

@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from morphkit.building.outcome import ScanOutcome
 from morphkit.building.statistics import Statistics
 from morphkit.export.build_report import Figure, ScanRow
 from morphkit.export.plots import metric_plot, scree_plot
 
-_NOTHING: Mapping[str, str] = {}
 
-
-def scan_rows(
-    outcomes: Sequence[ScanOutcome], outliers: Mapping[str, str] = _NOTHING, dropped: bool = False
-) -> list[ScanRow]:
+def scan_rows(outcomes: Sequence[ScanOutcome], found: Statistics | None = None) -> list[ScanRow]:
     """Return the report's line on each scan.
 
     Parameters
     ----------
     outcomes : of all scans.
-    outliers : why a scan is unlike the others, by name.
-    dropped : whether the outliers were left out.
+    found : the statistics, if there is a model.
     """
+    outliers = {} if found is None else found.outliers
+    used = {scan.name for scan in outcomes} if found is None else set(found.used)
     return [
         ScanRow(
             scan.name,
@@ -34,7 +31,7 @@ def scan_rows(
             scan.timings,
             scan.reused,
             outliers.get(scan.name, ""),
-            dropped and scan.name in outliers,
+            scan.usable and scan.name not in used,
         )
         for scan in outcomes
     ]

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Float
 from threadpoolctl import threadpool_limits
 
 from morphkit.basis import BasisSettings, BuiltModel, fit_basis
 from morphkit.basis.metrics import Metric, leave_out_generalization, specificity
 from morphkit.basis.outliers import find_outliers
-from morphkit.building.gathering import gathered
+from morphkit.building.gathering import Gathered, gathered
+from morphkit.building.parallel import Workers
+from morphkit.building.spread import mapper
 from morphkit.mesh import Template
 from morphkit.morphable import MorphableModel
+from morphkit.scans.manifest import NEUTRAL, ManifestEntry
 
 _FEWEST_MEASURED = 6  # scans; fewer make no curve worth a look
-_SHAPES, _SAMPLES = 60, 60  # that the report's curves are measured on; `morphkit evaluate` takes more
+_SHAPES, _SAMPLES = 60, 40  # that the report's curves are measured on; `morphkit evaluate` takes more
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,15 +31,28 @@ class Material:
     Attributes
     ----------
     folder : that holds the registered scans.
-    names : of those to use, two or more.
+    entries : what is known about each scan to use, by name.
     template : their topology, with all landmarks and masks that the model shall have.
-    source : the model whose mean the template is, or None; it passes on its mirror map and expressions.
+    source : the model whose mean the template is, or None; it passes on its mirror map, and its expressions
+        if the scans show none.
+    workers : who forms the large sums.
     """
 
     folder: Path
-    names: tuple[str, ...]
+    entries: Mapping[str, ManifestEntry]
     template: Template
-    source: MorphableModel | None
+    source: MorphableModel | None = None
+    workers: Workers = field(default_factory=Workers)
+
+    def without(self, names: Mapping[str, str]) -> Material:
+        """Return the material without some scans."""
+        return replace(self, entries={k: entry for k, entry in self.entries.items() if k not in names})
+
+    @property
+    def weights(self) -> Float[np.ndarray, "n"] | None:
+        """How much each scan counts; None when all count alike."""
+        weights = np.array([entry.weight for entry in self.entries.values()])
+        return None if (weights == 1.0).all() else weights
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,8 +62,8 @@ class Statistics:
     Attributes
     ----------
     model : the model.
-    used : names of the scans that it is made of.
-    outliers : why a scan is unlike the others, by name, the oddest first.
+    used : names of the scans that it was made of.
+    outliers : why a neutral scan is unlike the others, by name, the oddest first.
     generalization : how near models of the others come to a scan; None for few scans.
     specificity : how near random heads are to a scan; None for few scans.
     """
@@ -54,16 +71,20 @@ class Statistics:
     model: MorphableModel
     used: tuple[str, ...]
     outliers: Mapping[str, str]
-    generalization: Metric | None
-    specificity: Metric | None
+    generalization: Metric | None = None
+    specificity: Metric | None = None
 
 
 def fit_registered(
-    material: Material, settings: BasisSettings, *, prune: bool = False, capped: bool = True
+    material: Material,
+    settings: BasisSettings,
+    *,
+    prune: bool = False,
+    capped: bool = True,
+    measure: bool = True,
+    texture: bool = True,
 ) -> Statistics:
     """Return the statistics of registered scans.
-
-    One BLAS thread throughout, so that sums come out the same whatever the machine is doing.
 
     Parameters
     ----------
@@ -71,55 +92,76 @@ def fit_registered(
     settings : of the statistics.
     prune : leave outliers out of the model.
     capped : ask for no more components than the scans span; else a note says that they span no more.
+    measure : how good the model is, too.
+    texture : build an albedo model where the scans have colours.
     """
-    with threadpool_limits(1):
-        first = _fitted(material, settings, capped)
-        odd = first.outliers
-        rest = tuple(name for name in material.names if name not in odd)
-        if not prune or not odd or len(rest) < 2:
-            return first
-        again = _fitted(replace(material, names=rest), settings, capped)
-        return replace(again, outliers=odd)
+    first = _fitted(material, settings, capped, measure, texture)
+    if not (prune and first.outliers):
+        return first
+    rest = material.without(first.outliers)
+    return replace(_fitted(rest, settings, capped, measure, texture), outliers=first.outliers)
 
 
-def _fitted(material: Material, settings: BasisSettings, capped: bool) -> Statistics:
-    template, source = material.template, material.source
-    if capped:
-        settings = _within(settings, len(material.names) - 1)
-    with gathered(material.folder, material.names, template.mesh) as scans:
+def _fitted(
+    material: Material, settings: BasisSettings, capped: bool, measure: bool, texture: bool
+) -> Statistics:
+    template, source, entries = material.template, material.source, material.entries.values()
+    expressions = tuple(entry.expression for entry in entries)
+    # one BLAS thread, so that sums come out the same whatever the machine is doing
+    with threadpool_limits(1), gathered(material.folder, tuple(material.entries), template.mesh) as scans:
         built = fit_basis(
-            np.asarray(scans.shapes),
+            scans.shapes,
             template,
-            colors=None if scans.colors is None else np.asarray(scans.colors),
-            valid=np.asarray(scans.valid),
+            colors=scans.colors if texture else None,
+            valid=scans.valid,
+            weights=material.weights,
+            subjects=tuple(entry.subject for entry in entries),
+            expressions=expressions,
             mirror=None if source is None else source.mirror,
-            settings=settings,
+            settings=_within(settings, expressions) if capped else settings,
+            output=scans.output,
+            mapper=mapper(material.workers, scans.shapes.file, len(expressions)),
         )
-        return _described(built, material, template.masks.get(settings.alignment_mask))
+        return _described(built, material, scans, measure, template.masks.get(settings.alignment_mask))
 
 
-def _within(settings: BasisSettings, most: int) -> BasisSettings:
+def _within(settings: BasisSettings, expressions: tuple[str, ...]) -> BasisSettings:
+    """Return the settings with no more components than so many scans can span."""
+    neutral = expressions.count(NEUTRAL)
+    most = max((2 if settings.mirrored else 1) * neutral - 1, 1)
     shape, albedo = settings.identity_components, settings.albedo_components
+    moving = settings.expression_components
     return replace(
         settings,
         identity_components=min(shape, most) if isinstance(shape, int) else shape,
         albedo_components=None if albedo is None else min(albedo, most),
+        expression_components=min(moving, len(expressions) - neutral) if isinstance(moving, int) else moving,
     )
 
 
-def _described(built: BuiltModel, material: Material, mask: np.ndarray | None) -> Statistics:
+def _described(
+    built: BuiltModel, material: Material, scans: Gathered, measure: bool, mask: np.ndarray | None
+) -> Statistics:
     """Return the model with outliers and metrics, measured over the face where the template knows it."""
-    shapes, model = built.alignment.shapes, built.model
+    shapes, model, source = built.alignment.shapes, built.model, material.source
     region = mask if mask is not None and mask.any() else None
-    odd = find_outliers(shapes, residuals=built.alignment.residuals, mask=region)
-    curves: list[Metric | None] = [None, None]
-    if len(material.names) >= _FEWEST_MEASURED:
-        curves = [
-            leave_out_generalization(shapes, model.faces, mask=region, limit=_SHAPES),
-            specificity(model.identity, shapes, model.faces, mask=region, samples=_SAMPLES, limit=_SHAPES),
-        ]
-    if material.source is not None:
-        expression, units = material.source.expression, material.source.expression_units
-        model = replace(model, expression=expression, expression_units=units)
-    outliers = {material.names[outlier.index]: outlier.reason for outlier in odd}
-    return Statistics(model, material.names, outliers, *curves)
+    neutral = [scans.names[i] for i in built.roles.neutral]
+    odd = find_outliers(shapes, residuals=built.alignment.residuals, mask=region, faces=model.faces)
+    if model.expression is None and source is not None:
+        model = replace(model, expression=source.expression, expression_units=source.expression_units)
+    outliers = {neutral[outlier.index]: outlier.reason for outlier in odd}
+    found = Statistics(model, _used(built, scans.names), outliers)
+    if not measure or len(neutral) < _FEWEST_MEASURED:
+        return found
+    return replace(
+        found,
+        generalization=leave_out_generalization(shapes, model.faces, mask=region, limit=_SHAPES),
+        specificity=specificity(
+            model.identity, shapes, model.faces, mask=region, samples=_SAMPLES, limit=_SHAPES
+        ),
+    )
+
+
+def _used(built: BuiltModel, names: tuple[str, ...]) -> tuple[str, ...]:
+    left_out = set(built.roles.orphans.tolist())
+    return tuple(name for i, name in enumerate(names) if i not in left_out)

@@ -75,7 +75,7 @@ def _done(task: Task, start: float) -> ScanOutcome:
     if earlier is not None:
         return replace(_succeeded(task, earlier, 0.0), reused=True)
     prepared = prepare_scan(task.scan, common.template, task.settings)
-    result = register_prepared(prepared, common.template, task.settings)
+    result = register_prepared(prepared, common.template, task.settings, common.modes)
     _draw(task, prepared, result)
     if result.verdict == "failed":
         failed = _failed(task, "; ".join(result.reasons), start, draw=False)

@@ -18,15 +18,28 @@ if TYPE_CHECKING:
 
 
 @click.command("build-basis", short_help="A folder of raw scans to a morphable model.")
-@click.argument("scans_dir", type=options.FILE)
+@click.argument("scans", type=options.FILE)
 @click.option(
     "-o", "--output", type=options.FILE, required=True, metavar="MODEL.H5", help="The model's file."
 )
 @options.template
 @options.template_landmarks
-@click.option("--components", type=click.IntRange(min=1), help="Modes to keep.  [default: all, at most 199]")
+@click.option(
+    "--components",
+    type=options.COMPONENTS,
+    help="Modes to keep, or the share of the variance (0.98).  [default: all, at most 199]",
+)
 @click.option(
     "--texture/--no-texture", default=True, help="Build an albedo model where the scans have colours."
+)
+@click.option("--mirror-training", is_flag=True, help="Every scan counts together with its mirror image.")
+@click.option(
+    "--bootstrap",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    metavar="N",
+    help="Register N more times, with the model just built as prior.",
 )
 @click.option("--prune", is_flag=True, help="Leave out scans that are unlike all others (named in any case).")
 @click.option(
@@ -45,12 +58,14 @@ if TYPE_CHECKING:
 @options.jobs
 @options.scheduler
 def build_basis(
-    scans_dir: Path,
+    scans: Path,
     output: Path,
     template: Path | None,
     template_landmarks: Path | None,
-    components: int | None,
+    components: int | float | None,
     texture: bool,
+    mirror_training: bool,
+    bootstrap: int,
     prune: bool,
     work: Path | None,
     resume: bool | None,
@@ -58,7 +73,11 @@ def build_basis(
     jobs: int | None,
     scheduler: str | None,
 ) -> None:
-    """Build a morphable model from a folder of raw face scans.
+    """Build a morphable model from raw face scans.
+
+    SCANS is a folder of scans; a folder with one folder for each person, whose scans are named after
+    their expressions (neutral.ply, smile.ply); or a manifest (.csv, .json) with the columns file, subject,
+    expression and weight. With expressions, the model gets a basis of them.
 
     Every scan is cleaned, placed by landmarks (a sidecar <stem>.landmarks.json, else found on rendered
     views), and the template is deformed to it. A report with a picture of every scan is written beside the
@@ -70,12 +89,14 @@ def build_basis(
 
     with _explaining(TooFewScansError), StageProgress() as progress:
         result = run(
-            scans_dir,
+            scans,
             output,
             template=template,
             template_landmarks=template_landmarks,
             components=components,
             texture=texture,
+            mirror_training=mirror_training,
+            bootstrap=bootstrap,
             prune=prune,
             work_dir=work,
             resume=resume,

@@ -6,6 +6,28 @@ from pathlib import Path
 
 import click
 
+
+class _Components(click.ParamType[int | float]):
+    """A number of components, or a share of the variance between 0 and 1."""
+
+    name = "number|share"
+
+    def convert(
+        self, value: str | float, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int | float:
+        """Return an int, or a float for a share."""
+        try:
+            number = float(value)
+        except ValueError:
+            number = 0.0
+        if 0 < number < 1:
+            return number
+        if number < 1 or number != int(number):
+            self.fail(f"{value} is neither a number of components nor a share between 0 and 1.", param, ctx)
+        return int(number)
+
+
+COMPONENTS = _Components()
 FILE = click.Path(path_type=Path)  # the readers check that it exists, and say more
 
 template = click.option(

@@ -161,7 +161,7 @@ def _notes(rows: Sequence[ScanRow]) -> list[str]:
     counts = {
         "could not be registered and were left out": sum(row.verdict == "failed" for row in rows),
         "are used, but worth a look": sum(row.verdict == "doubtful" and row.used for row in rows),
-        "are unlike the others and were left out": sum(row.dropped for row in rows),
+        "are unlike the others and were left out": sum(bool(row.outlier) and row.dropped for row in rows),
         "are unlike the others, and used": sum(bool(row.outlier) and row.used for row in rows),
     }
     said = [f"{count} {words}" for words, count in counts.items() if count]

@@ -17,15 +17,16 @@ _AMBIGUOUS = {".json", ".csv", ".npy"}  # beside a scan they may hold anything, 
 
 @dataclass(frozen=True)
 class ScanFile:
-    """A scan on disk and, where there is one, its landmark file."""
+    """A scan on disk and, where there is one, its landmark file; and what to call it instead of its stem."""
 
     path: Path
     landmarks_path: Path | None = None
+    label: str | None = None
 
     @property
     def name(self) -> str:
-        """The file's name without its suffix; results are named after it."""
-        return self.path.stem
+        """The label, or else the file's name without its suffix; results are named after it."""
+        return self.path.stem if self.label is None else self.label
 
 
 def discover(folder: str | os.PathLike[str]) -> tuple[ScanFile, ...]:

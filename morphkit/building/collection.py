@@ -1,0 +1,59 @@
+"""Which scans a model is built from, and what is known about each: person, expression, weight."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from morphkit.errors import BadInputError
+from morphkit.scans.discover import ScanFile, discover, find_landmarks
+from morphkit.scans.manifest import ManifestEntry, discover_subjects, read_manifest
+
+
+@dataclass(frozen=True)
+class Collection:
+    """Scans with distinct names.
+
+    Attributes
+    ----------
+    files : the scans.
+    entries : what is known about each, in the same order.
+    """
+
+    files: tuple[ScanFile, ...]
+    entries: tuple[ManifestEntry, ...]
+
+    @property
+    def by_name(self) -> dict[str, ManifestEntry]:
+        """What is known about each scan, by name."""
+        return {file.name: entry for file, entry in zip(self.files, self.entries, strict=True)}
+
+
+def collect(scans: str | Path) -> Collection:
+    """Return the scans of a folder, of its subfolders (one a person), or of a manifest.
+
+    Raises
+    ------
+    BadInputError
+        See `discover`, `discover_subjects` and `read_manifest`.
+    """
+    path = Path(scans)
+    if path.is_file():
+        return _labelled(read_manifest(path))
+    try:
+        files = discover(path)
+    except BadInputError:
+        if not _has_folders(path):
+            raise
+        return _labelled(discover_subjects(path))
+    return Collection(files, tuple(ManifestEntry(file.path, file.name) for file in files))
+
+
+def _labelled(entries: tuple[ManifestEntry, ...]) -> Collection:
+    files = tuple(ScanFile(entry.path, find_landmarks(entry.path), entry.name) for entry in entries)
+    return Collection(files, entries)
+
+
+def _has_folders(path: Path) -> bool:
+    entries = path.iterdir() if path.is_dir() else ()
+    return any(entry.is_dir() and not entry.name.startswith(".") for entry in entries)
