@@ -2,6 +2,7 @@ from .archive import load_default_model, load_model, save_model
 from .building import build_basis, register
 from .commands.demonstration import demo
 from .commands.diagnosis import doctor
+from .commands.evaluation import evaluate
 from .commands.models import info, sample
 from .commands.photos import fit
 from .commands.points import detect_landmarks
@@ -30,6 +31,7 @@ __all__ = [
     "demo",
     "detect_landmarks",
     "doctor",
+    "evaluate",
     "fit",
     "fit_image",
     "info",
