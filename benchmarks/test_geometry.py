@@ -1,28 +1,7 @@
 import numpy as np
 import pytest
 
-from morphkit.geometry.closest_point import ClosestPointQuery
 from morphkit.geometry.raster import rasterize
-
-
-@pytest.fixture(scope="session")
-def queries(scan):
-    rng = np.random.default_rng(1)
-    return scan.vertices[rng.integers(len(scan.vertices), size=27_000)] + rng.normal(0, 1, (27_000, 3))
-
-
-@pytest.mark.benchmark(group="closest point")
-def test_closest_point(benchmark, scan, queries):
-    query = ClosestPointQuery(scan)
-    benchmark(query.query, queries)
-
-
-@pytest.mark.benchmark(group="closest point")
-def test_closest_point_trimesh(benchmark, scan, queries):
-    pytest.importorskip("rtree")
-    trimesh = pytest.importorskip("trimesh")
-    mesh = trimesh.Trimesh(scan.vertices, scan.faces, process=False)
-    benchmark.pedantic(trimesh.proximity.closest_point, (mesh, queries), rounds=2, warmup_rounds=1)
 
 
 @pytest.mark.parametrize("size", [224, 1024])
