@@ -1,5 +1,6 @@
 """Principal components against float64 references, and by their laws."""
 
+import dataclasses
 import os
 import pickle
 import subprocess
@@ -13,6 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from morphkit.basis import fit_pca
+from morphkit.basis.samples import StoredSamples
+from morphkit.errors import BadInputError
 
 
 def prescribed(rng, n, d, spectrum):
@@ -218,6 +221,30 @@ def test_a_file_gives_what_an_array_gives(rng, tmp_path, layout, options):
     np.testing.assert_allclose(stored.mean, plain.mean, atol=1e-5)
 
 
+def test_plain_numbers_are_found_behind_a_user_block_and_before_they_are_on_disk(rng, tmp_path):
+    data = faces(rng, 20, 900)
+    with h5py.File(tmp_path / "scans.h5", "w", userblock_size=1024) as file:
+        file.create_dataset("first", data=np.zeros(77, np.int8))
+        dataset = file.create_dataset("x", data.shape, np.float32)
+        dataset[:] = data
+        stored = StoredSamples.of(dataset)
+        assert (stored.offset is None) == (not hasattr(os, "preadv"))
+        np.testing.assert_array_equal(stored.columns(slice(7, 500)), data[:, 7:500])
+        for other in (
+            file.create_dataset("double", data=data.astype(np.float64)),
+            file.create_dataset("swapped", data=data.astype(">f4")),
+            file.create_dataset("packed", data=data, compression="gzip"),
+            file.create_dataset("empty", data.shape, np.float32),
+        ):
+            read = StoredSamples.of(other)
+            np.testing.assert_array_equal(read.columns(slice(3, 99)), other[:, 3:99])
+            assert read.offset is None or other.dtype == np.float64
+        (tmp_path / "short.h5").write_bytes((tmp_path / "scans.h5").read_bytes()[:4000])
+        short = dataclasses.replace(stored, path=tmp_path / "short.h5")
+        with pytest.raises(BadInputError, match="short"):
+            short.columns(slice(0, 900))
+
+
 def test_samples_need_little_memory(tmp_path):
     """The file is 120 MB; what is allocated does not grow with it."""
     with h5py.File(tmp_path / "scans.h5", "w") as file:
@@ -232,7 +259,9 @@ def test_samples_need_little_memory(tmp_path):
     assert peak < 40e6
 
 
-def test_parts_made_elsewhere_give_the_same_bytes(rng, tmp_path):
+@pytest.mark.parametrize("mode", ["r", "r+"])
+@pytest.mark.parametrize("layout", [None, (20, 1000)])
+def test_parts_made_elsewhere_give_the_same_bytes(rng, tmp_path, mode, layout):
     data = faces(rng, 60, 40_000)
 
     def elsewhere(function, parts):
@@ -242,8 +271,8 @@ def test_parts_made_elsewhere_give_the_same_bytes(rng, tmp_path):
         return [results[i] for i in range(len(parts))]
 
     with h5py.File(tmp_path / "scans.h5", "w") as file:
-        file.create_dataset("x", data=data)
-    with h5py.File(tmp_path / "scans.h5", "r") as file:
+        file.create_dataset("x", data=data, chunks=layout)
+    with h5py.File(tmp_path / "scans.h5", mode) as file:
         here, there = fit_pca(file["x"], 10), fit_pca(file["x"], 10, mapper=elsewhere)
     np.testing.assert_array_equal(here.components, there.components)
     np.testing.assert_array_equal(here.variances, there.variances)

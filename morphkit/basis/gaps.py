@@ -54,7 +54,6 @@ class Filled(Samples):
 
     gappy: Gappy
     mean: np.ndarray
-    fresh = True
 
     @property
     def shape(self) -> tuple[int, int]:  # type: ignore[override]
@@ -66,7 +65,7 @@ class Filled(Samples):
         """The samples'."""
         return self.gappy.samples.dtype
 
-    def columns(self, block: slice) -> np.ndarray:
+    def columns(self, block: slice, out: np.ndarray | None = None) -> np.ndarray:  # noqa: ARG002
         """Return a copy."""
         values, known = self.gappy.read(block)
         return np.where(known, values, self.mean[block].astype(values.dtype))

@@ -150,15 +150,17 @@ def centered_blocks(
     n = samples.shape[0]
     share = np.full(n, 1.0 / max(n, 1), samples.dtype)
     widest = max((block.stop - block.start for block in blocks), default=0)
-    buffer = np.empty((0 if samples.fresh or not centered else n, widest), samples.dtype)
+    buffer = np.empty(n * widest, samples.dtype)
     for block in blocks:
-        values = samples.columns(block)
-        offset = np.zeros(values.shape[1], samples.dtype)
-        if centered:
-            rest = values if samples.fresh else buffer[:, : values.shape[1]]
-            run_all(_center, [(values, share, offset, rest, chunk) for chunk in chunks(values.shape[1])])
-            values = rest
-        yield block, offset, values
+        width = block.stop - block.start
+        room = buffer[: n * width].reshape(n, width)
+        values = samples.columns(block, out=room)
+        offset = np.zeros(width, samples.dtype)
+        if not centered:
+            yield block, offset, values
+            continue
+        run_all(_center, [(values, share, offset, room, chunk) for chunk in chunks(width)])
+        yield block, offset, room
 
 
 def chunks(width: int) -> list[slice]:

@@ -120,7 +120,12 @@ class _OldSamples(Samples):
         self.shape = (2 * len(self.lengths), len(self.mean))
         self.dtype = self.arms.dtype
 
-    def columns(self, block: slice) -> Float[np.ndarray, "n w"]:
+    def columns(
+        self,
+        block: slice,
+        out: Float[np.ndarray, "n w"] | None = None,  # noqa: ARG002
+    ) -> Float[np.ndarray, "n w"]:
         """Return both ends of every arm."""
         arms = self.lengths[:, None] * self.arms[:, block]
-        return np.concatenate([self.mean[block] + arms, self.mean[block] - arms]).astype(self.dtype)
+        ends = np.concatenate([self.mean[block] + arms, self.mean[block] - arms])
+        return ends.astype(self.dtype, copy=False)

@@ -116,10 +116,10 @@ class _Part(Samples):
     def __post_init__(self) -> None:
         self.shape, self.dtype = self.direct.shape, self.direct.dtype
 
-    def columns(self, block: slice) -> np.ndarray:
+    def columns(self, block: slice, out: np.ndarray | None = None) -> np.ndarray:
         """Return half the sum or difference."""
         combine = np.add if self.sign > 0 else np.subtract
-        part: np.ndarray = combine(self.direct.columns(block), self.image.columns(block))
+        part: np.ndarray = combine(self.direct.columns(block), self.image.columns(block), out=out)
         part *= self.dtype.type(0.5)
         return part
 

@@ -12,6 +12,7 @@ import h5py
 import numpy as np
 from jaxtyping import Float
 
+from morphkit.basis.plain_files import plain_offset, read_plain
 from morphkit.errors import BadInputError
 
 _BLOCK_BYTES = 1 << 27  # one block of columns of all samples
@@ -27,16 +28,14 @@ class Samples(ABC):
     ----------
     shape : (n, d).
     dtype : float32 or float64, of what `columns` returns.
-    fresh : whether `columns` returns an array of its own each time, which the caller may overwrite.
     """
 
     shape: tuple[int, int]
     dtype: np.dtype[Any]
-    fresh: bool = True
 
     @abstractmethod
-    def columns(self, block: slice) -> Float[np.ndarray, "n w"]:
-        """Return the coordinates of a block for all samples."""
+    def columns(self, block: slice, out: Float[np.ndarray, "n w"] | None = None) -> Float[np.ndarray, "n w"]:
+        """Return the coordinates of a block for all samples: a view, or in `out`, or new."""
 
     def granule(self) -> int:
         """Return how many coordinates are best read together; blocks are multiples of it."""
@@ -75,14 +74,16 @@ def working_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
 class ArraySamples(Samples):
     """Samples in memory, (n, d) or (n, v, 3)."""
 
-    fresh = False
-
     def __init__(self, values: Float[np.ndarray, "n *d"]) -> None:
         self.values = values.reshape(len(values), -1)
         self.shape = (len(values), self.values.shape[1])
         self.dtype = working_dtype(values.dtype)
 
-    def columns(self, block: slice) -> Float[np.ndarray, "n w"]:
+    def columns(
+        self,
+        block: slice,
+        out: Float[np.ndarray, "n w"] | None = None,  # noqa: ARG002
+    ) -> Float[np.ndarray, "n w"]:
         """Return a view where the precision allows."""
         return self.values[:, block].astype(self.dtype, copy=False)
 
@@ -91,19 +92,21 @@ class ArraySamples(Samples):
 class StoredSamples(Samples):
     """Samples in an HDF5 data set, (n, d) or (n, v, 3): contiguous, or in tiles of columns.
 
-    It travels to other processes as the file's path and the data set's name; the file must then be readable
-    there, so close it for writing first. Whole rows as compressed chunks are slow: every block unpacks all.
+    It travels to other processes as the file's path and where in it the numbers lie. Whole rows as compressed
+    chunks are slow: every block unpacks all of them.
 
     Attributes
     ----------
     path : the file.
     name : the data set's.
+    offset : where in the file its numbers lie plainly; None where HDF5 has to take part in reading.
     """
 
     path: Path
     name: str
     shape: tuple[int, int]
     dtype: np.dtype[Any]
+    offset: int | None
     _dataset: Any = field(repr=False)
 
     @classmethod
@@ -115,17 +118,20 @@ class StoredSamples(Samples):
                 "expected (n, d) or (n, v, 3) floats"
             )
         shape = (dataset.shape[0], int(np.prod(dataset.shape[1:])))
-        return cls(
-            Path(dataset.file.filename), dataset.name, shape, working_dtype(dataset.dtype), _dataset=dataset
-        )
+        dtype = working_dtype(dataset.dtype)
+        path = Path(dataset.file.filename)
+        return cls(path, dataset.name, shape, dtype, plain_offset(dataset, dtype), _dataset=dataset)
 
-    def columns(self, block: slice) -> Float[np.ndarray, "n w"]:
+    def columns(self, block: slice, out: Float[np.ndarray, "n w"] | None = None) -> Float[np.ndarray, "n w"]:
         """Read a block; whole vertices are read even where it ends within one."""
+        out = np.empty((self.shape[0], block.stop - block.start), self.dtype) if out is None else out
         try:
+            if self.offset is not None:
+                return read_plain(self.path, self.offset, self.shape[1], block.start, out)
             if self._dataset is not None:
-                return self._read(self._dataset, block)
+                return self._read(self._dataset, block, out)
             with h5py.File(self.path, "r") as file:
-                return self._read(file[self.name], block)
+                return self._read(file[self.name], block, out)
         except (OSError, KeyError) as error:
             raise BadInputError(f"{self.path} cannot be read: {error}.") from error
 
@@ -142,10 +148,13 @@ class StoredSamples(Samples):
     def _inner(dataset: Any) -> int:
         return int(np.prod(dataset.shape[2:]))
 
-    def _read(self, dataset: Any, block: slice) -> np.ndarray:
+    def _read(self, dataset: Any, block: slice, out: np.ndarray) -> np.ndarray:
         inner = self._inner(dataset)
         first, last = block.start // inner, -(-block.stop // inner)
-        buffer = np.empty((len(dataset), last - first, *dataset.shape[2:]), self.dtype)
+        whole = (last - first) * inner == out.shape[1] and out.flags.c_contiguous
+        shape = (len(dataset), last - first, *dataset.shape[2:])
+        buffer = out.reshape(shape) if whole else np.empty(shape, self.dtype)
+        buffer.fill(0)  # HDF5 leaves alone what was never written
         dataset.read_direct(buffer, np.s_[:, first:last])
         flat = buffer.reshape(len(dataset), -1)
         return flat[:, block.start - first * inner : block.stop - first * inner]
@@ -162,9 +171,9 @@ class Rows(Samples):
         self.shape = (len(self.index), self.samples.shape[1])
         self.dtype = self.samples.dtype
 
-    def columns(self, block: slice) -> Float[np.ndarray, "m w"]:
+    def columns(self, block: slice, out: Float[np.ndarray, "m w"] | None = None) -> Float[np.ndarray, "m w"]:
         """Return a copy of the chosen rows."""
-        return self.samples.columns(block)[self.index]
+        return np.take(self.samples.columns(block), self.index, axis=0, out=out)
 
     def granule(self) -> int:
         """Return that of the others."""
@@ -181,9 +190,10 @@ class Stacked(Samples):
         self.shape = (sum(part.shape[0] for part in self.parts), self.parts[0].shape[1])
         self.dtype = np.result_type(*(part.dtype for part in self.parts))
 
-    def columns(self, block: slice) -> Float[np.ndarray, "n w"]:
+    def columns(self, block: slice, out: Float[np.ndarray, "n w"] | None = None) -> Float[np.ndarray, "n w"]:
         """Return a copy."""
-        return np.concatenate([part.columns(block) for part in self.parts], dtype=self.dtype)
+        out = np.empty((self.shape[0], block.stop - block.start), self.dtype) if out is None else out
+        return np.concatenate([part.columns(block) for part in self.parts], out=out)
 
     def granule(self) -> int:
         """Return the largest of the parts."""
