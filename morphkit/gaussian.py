@@ -101,6 +101,19 @@ def condition(basis: np.ndarray, deviations: np.ndarray, observed: Observations)
     return Conditional(deviations * latent, rotation * np.where(largest < 0, -1.0, 1.0), roots**2)
 
 
+def log_evidence(basis: np.ndarray, deviations: np.ndarray, observed: Observations) -> float:
+    """Return the log density of observations of x = basis · (deviations ⊙ z) with z standard normal."""
+    k = len(deviations)
+    root = _evidence_root(basis, deviations, observed)
+    # with A = Q R: |C| = |N| |1 + RᵀR|, rᵀ C⁻¹ r = ρ² + qᵀ (1 + R Rᵀ)⁻¹ q
+    left, strengths, _ = np.linalg.svd(root[:k, :k])
+    within = np.sum((left.T @ root[:k, k]) ** 2 / (1 + strengths**2))
+    noise = float(np.sum(np.linalg.slogdet(observed.covariances)[1]))
+    determinant = noise + float(np.sum(np.log1p(strengths**2)))
+    count = observed.residuals.size
+    return -0.5 * (count * float(np.log(2 * np.pi)) + determinant + float(within + root[k, k] ** 2))
+
+
 def _evidence_root(basis: np.ndarray, deviations: np.ndarray, observed: Observations) -> np.ndarray:
     """Return the triangle R, (k + 1, k + 1), with RᵀR = [A r]ᵀ[A r] for the whitened rows and residuals."""
     k = len(deviations)

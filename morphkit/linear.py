@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from morphkit import gaussian
+from morphkit.geometry.similarity import Similarity
 
 
 @dataclass(frozen=True, eq=False)
@@ -174,6 +175,17 @@ class LinearModel:
             for i in (vertex, vertex if other is None else other)
         )
         return first @ second.T
+
+    def transformed(self, similarity: Similarity) -> LinearModel:
+        """Return the statistics of the same shapes moved, turned and scaled, with the same coefficients."""
+        basis = self.basis.reshape(len(self.mean), 3, -1)
+        turned = np.einsum("ij,vjk->vik", similarity.rotation.astype(basis.dtype), basis)
+        return LinearModel(
+            similarity.apply(self.mean.astype(np.float64)).astype(self.mean.dtype),
+            np.asfortranarray(turned.reshape(self.basis.shape)),
+            similarity.scale * self.standard_deviations,
+            similarity.scale**2 * self.noise_variance,
+        )
 
     def orthonormalized(self) -> tuple[LinearModel, Float[np.ndarray, "r k"]]:
         """Return the same distribution on an orthonormal basis, and the map between coefficients.

@@ -286,6 +286,15 @@ class MorphableModel:
             mirror=surviving_mirror(self.mirror, vertex_indices, position),
         )
 
+    def transformed(self, similarity: Similarity) -> MorphableModel:
+        """Return the model in another frame or unit, with the same coefficients; the colours stay."""
+        turn = replace(similarity, translation=np.zeros(3))  # offsets have no place
+        return replace(
+            self,
+            identity=self.identity.transformed(similarity),
+            expression=None if self.expression is None else self.expression.transformed(turn),
+        )
+
     def orthonormalized(self) -> MorphableModel:
         """Return the same distributions with orthonormal bases, as files need; coefficients change."""
         identity, _ = self.identity.orthonormalized()

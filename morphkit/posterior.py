@@ -83,6 +83,29 @@ def posterior_at(
     )
 
 
+def log_evidence(
+    model: LinearModel,
+    vertex_indices: Int[np.ndarray, "m"],
+    points: Float[np.ndarray, "m 3"],
+    deviations: float | Float[np.ndarray, "m"] | None = None,
+    *,
+    covariances: Float[np.ndarray, "m 3 3"] | None = None,
+) -> float:
+    """Return the log density of observations under a model, whatever the coefficients (marginal likelihood).
+
+    It tells which of several models, or which deviation, explains the same points best. Parameters are those
+    of `posterior`; infinite deviations are not observations, and count nothing.
+    """
+    spread = checked_covariances(points, deviations, covariances)
+    corners, weights = vertex_indices[:, None], np.ones((len(points), 1))
+    _check(corners, points, len(model.mean))
+    told = np.isfinite(spread).all(axis=(1, 2))
+    if not told.any():
+        return 0.0
+    observed = _observations(model, corners[told], weights[told], points[told], spread[told])
+    return gaussian.log_evidence(model.basis, model.signal_deviations, observed)
+
+
 def checked_covariances(
     points: Float[np.ndarray, "m 3"],
     deviations: float | Float[np.ndarray, "m"] | None,

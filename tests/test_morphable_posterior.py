@@ -7,10 +7,11 @@ from scipy.stats import chi2, multivariate_normal
 from test_morphable import make_group, make_model
 
 from morphkit.density import log_likelihood, log_probability, mahalanobis
+from morphkit.geometry.similarity import Similarity
 from morphkit.linear import LinearModel
 from morphkit.mesh import Landmarks
 from morphkit.posing import pose_and_project
-from morphkit.posterior import posterior, posterior_at
+from morphkit.posterior import log_evidence, posterior, posterior_at
 
 SEEN = np.array([3, 17, 8])
 
@@ -156,6 +157,39 @@ def test_a_point_known_along_one_direction_moves_only_there(rng):
     assert covariance[1, 1] > 0.1 * group.covariance(4)[1, 1]
 
 
+@pytest.mark.parametrize("noise", [0.0, 0.04])
+def test_evidence_is_the_gaussian_density_of_the_points(rng, noise, points):
+    group = make_group(np.random.default_rng(1), noise=noise)
+    covariances = random_covariances(rng, 3)
+    rows = (3 * SEEN[:, None] + np.arange(3)).ravel()
+    mean, _, covariance = dense(group)
+    total = covariance[np.ix_(rows, rows)]
+    for i in range(3):
+        total[3 * i : 3 * i + 3, 3 * i : 3 * i + 3] += covariances[i]
+    expected = multivariate_normal(mean[rows], total).logpdf(points.ravel())
+    found = log_evidence(group, SEEN, points, covariances=covariances)
+    assert found == pytest.approx(expected, rel=1e-6)
+    assert log_evidence(group, SEEN, points, np.inf) == 0.0
+    first = log_evidence(group, SEEN[:1], points[:1], 0.5)
+    rest = log_evidence(posterior(group, SEEN[:1], points[:1], 0.5), SEEN[1:], points[1:], 0.5)
+    assert first + rest == pytest.approx(log_evidence(group, SEEN, points, 0.5), abs=1e-2)
+
+
+def test_a_moved_model_is_the_model_of_moved_shapes(rng):
+    model = make_model(rng)
+    way = Similarity(2.5, Rotation.random(rng=rng).as_matrix(), np.array([10.0, -3.0, 4.0]))
+    moved = model.transformed(way)
+    identity, expression = rng.standard_normal(6), rng.standard_normal(4)
+    there = way.apply(model.instance(identity, expression))
+    np.testing.assert_allclose(moved.instance(identity, expression), there, atol=1e-4)
+    back = moved.transformed(way.inverse()).identity
+    np.testing.assert_allclose(back.basis, model.identity.basis, atol=1e-6)
+    assert back.noise_variance == pytest.approx(model.identity.noise_variance)
+    assert mahalanobis(moved.identity, way.apply(model.instance(identity))) == pytest.approx(
+        mahalanobis(model.identity, model.instance(identity)), rel=1e-4
+    )
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -211,8 +245,8 @@ def test_densities_are_the_gaussians(rng, group):
 def test_projection_knows_the_models_own_noise(rng):
     group = make_group(rng, scale=0.3, noise=0.05)
     loadings = group.basis.astype(float) * group.signal_deviations
-    latent = rng.standard_normal((3000, 6))
-    shapes = latent @ loadings.T + np.sqrt(0.05) * rng.standard_normal((3000, 120))
+    latent = rng.standard_normal((800, 6))
+    shapes = latent @ loadings.T + np.sqrt(0.05) * rng.standard_normal((800, 120))
     shapes = (shapes + group.mean.ravel()).reshape(-1, 40, 3)
     noiseless = (latent @ loadings.T + group.mean.ravel()).reshape(-1, 40, 3)
     errors = {
