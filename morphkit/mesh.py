@@ -43,22 +43,41 @@ class Landmarks:
     names : n names; iBUG-68 points are named "0".."67", MediaPipe's "mp0".."mp477".
     points : (n, 3) float64, millimetres.
     standard_deviations : (n,) float64, isotropic uncertainty in millimetres, or None when not known.
+    covariances : (n, 3, 3) float64, the uncertainty by direction in square millimetres, symmetric, or None
+        when not known; preferred over the deviations, which then are the root of a third of the traces.
     """
 
     names: tuple[str, ...]
     points: Float[np.ndarray, "n 3"]
     standard_deviations: Float[np.ndarray, "n"] | None = None
+    covariances: Float[np.ndarray, "n 3 3"] | None = None
 
     def __post_init__(self) -> None:
         if len(self.names) != len(self.points):
             raise ValueError(f"names and points differ in length: {len(self.names)} and {len(self.points)}")
+        if self.covariances is not None and self.covariances.shape != (len(self.names), 3, 3):
+            raise ValueError(
+                f"covariances: expected shape {(len(self.names), 3, 3)}, got {self.covariances.shape}"
+            )
 
     def select(self, names: Iterable[str]) -> Landmarks:
         """Return the landmarks called `names`, in that order; KeyError names a missing one."""
         position = {name: i for i, name in enumerate(self.names)}
         index = [position[name] for name in names]
         deviations = None if self.standard_deviations is None else self.standard_deviations[index]
-        return Landmarks(tuple(self.names[i] for i in index), self.points[index], deviations)
+        covariances = None if self.covariances is None else self.covariances[index]
+        return Landmarks(tuple(self.names[i] for i in index), self.points[index], deviations, covariances)
+
+    def with_covariances(self, covariances: Float[np.ndarray, "n 3 3"]) -> Landmarks:
+        """Return the landmarks with these covariances, and standard deviations to match."""
+        deviations = np.sqrt(np.trace(covariances, axis1=1, axis2=2) / 3)
+        return Landmarks(self.names, self.points, deviations, covariances)
+
+    def scaled(self, factor: float) -> Landmarks:
+        """Return the landmarks in other units: points and uncertainties times `factor`."""
+        deviations = None if self.standard_deviations is None else factor * self.standard_deviations
+        covariances = None if self.covariances is None else factor**2 * self.covariances
+        return Landmarks(self.names, factor * self.points, deviations, covariances)
 
 
 @dataclass(frozen=True, eq=False)

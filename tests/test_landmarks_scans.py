@@ -9,6 +9,8 @@ from scipy.spatial.transform import Rotation
 from morphkit.archive import load_default_model
 from morphkit.errors import NoFaceError
 from morphkit.geometry.closest_point import closest_points
+from morphkit.geometry.normals import face_normals
+from morphkit.geometry.similarity import Similarity
 from morphkit.landmarks import (
     IBUG68_GROUPS,
     ScanLandmarks,
@@ -19,6 +21,7 @@ from morphkit.landmarks import (
     to_ibug68,
 )
 from morphkit.landmarks.sighting import canonical_points, fit_pose
+from morphkit.landmarks.uncertainty import point_covariances
 from morphkit.mesh import LandmarkEmbedding, Mesh
 from morphkit.morphable import MorphableModel
 
@@ -69,6 +72,59 @@ def test_points_lie_on_the_surface_and_the_jaw_is_the_least_certain(head: Mesh, 
     assert jaw.min() > np.median(rest)
 
 
+def test_errors_are_small_across_the_surface_and_larger_along_it(head: Mesh, found: ScanLandmarks) -> None:
+    covariances, names = found.mediapipe478.covariances, found.mediapipe478.names
+    assert covariances is not None
+    assert found.mediapipe478.standard_deviations is not None
+    np.testing.assert_allclose(covariances, covariances.transpose(0, 2, 1), atol=1e-12)
+    variances = np.linalg.eigvalsh(covariances)
+    assert variances.min() > 0
+    assert np.median(np.sqrt(variances[:, 2] / variances[:, 0])) > 2.5
+    closest = closest_points(head, found.mediapipe478.points)
+    normals = face_normals(head.vertices, head.faces)[closest.face_indices]
+    across = np.sqrt(np.einsum("ni,nij,nj->n", normals, covariances, normals))
+    cheek, eye = names.index("mp50"), names.index("mp133")
+    assert across[cheek] < 0.7 * found.mediapipe478.standard_deviations[cheek]
+    assert found.mediapipe478.standard_deviations[eye] < 2 < found.mediapipe478.standard_deviations[234]
+
+
+def test_errors_mirror_and_turn_with_the_head() -> None:
+    pose = Similarity(0.001, Rotation.from_euler("xyz", (1, 2, 3)).as_matrix(), np.zeros(3))
+    seen = np.ones(478, bool)
+    upright = point_covariances(np.zeros(478), seen, Similarity.identity())
+    np.testing.assert_allclose(
+        point_covariances(np.zeros(478), seen, pose),
+        1e-6 * pose.rotation @ upright @ pose.rotation.T,
+        atol=1e-12,
+    )
+    left, right = 263, 33  # outer corners of the eyes
+    mirrored = upright[right] * np.outer((-1, 1, 1), (-1, 1, 1))
+    np.testing.assert_allclose(upright[left], mirrored, rtol=1e-4, atol=1e-6)
+
+
+def test_views_that_disagree_and_points_not_seen_are_less_certain() -> None:
+    seen = np.ones(478, bool)
+    seen[5] = False
+    usual = point_covariances(np.zeros(478), seen, Similarity.identity())
+    torn = point_covariances(np.full(478, 10.0), seen, Similarity.identity())
+    assert (np.trace(torn - usual, axis1=1, axis2=2)[seen] > 50).all()
+    np.testing.assert_array_equal(usual[5], torn[5])
+    assert np.trace(usual[5]) > 100
+
+
+def test_holes_for_eyes_are_closed_and_hold_no_points(head: Mesh, found: ScanLandmarks) -> None:
+    irises = found.mediapipe478.points[[468, 473]]
+    distances = np.linalg.norm(head.vertices[:, None] - irises, axis=2).min(axis=1)
+    kept = (distances > 7)[head.faces].all(axis=1)
+    hollow = Mesh(head.vertices, head.faces[kept], head.colors)
+    again = detect_scan_landmarks(hollow)
+    assert not again.seen[[468, 473]].any()
+    corners = [33, 133, 362, 263, 1, 13]
+    offsets = np.linalg.norm(again.mediapipe478.points - found.mediapipe478.points, axis=1)
+    assert offsets[corners].max() < 2.5
+    assert "mp468" not in embed_landmarks(hollow)["mediapipe478"].names
+
+
 def test_rigid_motion_units_and_winding_carry_the_landmarks_along(head: Mesh, found: ScanLandmarks) -> None:
     lying = Rotation.from_euler("xyz", (100, 20, -140), degrees=True).as_matrix()
     metres = 0.001
@@ -92,8 +148,8 @@ def test_the_template_carries_the_same_bias(
         ("mediapipe478", detected.mediapipe478, 2.5),
     ):
         expected = embedded[name].landmarks(other.vertices, other.faces).points
-        assert embedded[name].names == landmarks.names
-        errors = np.linalg.norm(landmarks.points - expected, axis=1)
+        common = landmarks.select(embedded[name].names)
+        errors = np.linalg.norm(common.points - expected, axis=1)
         assert np.median(errors) < limit, name
 
 
@@ -103,9 +159,13 @@ def test_the_embedding_is_where_the_points_were_found(
     tied = embedded["mediapipe478"]
     np.testing.assert_allclose(tied.barycentrics.sum(axis=1), 1)
     assert tied.barycentrics.min() >= -1e-12
-    offsets = tied.landmarks(head.vertices, head.faces).points - found.mediapipe478.points
+    assert embedded["ibug68"].names == found.ibug68.names
+    assert tied.names == tuple(f"mp{index}" for index in np.flatnonzero(found.seen))
+    assert len(tied.names) > 460
+    detected = found.mediapipe478.select(tied.names).points
+    offsets = tied.landmarks(head.vertices, head.faces).points - detected
     np.testing.assert_allclose(
-        np.linalg.norm(offsets, axis=1), closest_points(head, found.mediapipe478.points).distances, atol=1e-9
+        np.linalg.norm(offsets, axis=1), closest_points(head, detected).distances, atol=1e-9
     )
 
 

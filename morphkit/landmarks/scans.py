@@ -11,16 +11,19 @@ from scipy.spatial import cKDTree
 from morphkit.errors import NoFaceError
 from morphkit.geometry.similarity import Similarity
 from morphkit.geometry.views import Shading
-from morphkit.landmarks.ibug import IBUG68_GROUPS, MEDIAPIPE_TO_IBUG68, to_ibug68
+from morphkit.landmarks.capping import cap_holes
+from morphkit.landmarks.ibug import IBUG68_GROUPS, to_ibug68
 from morphkit.landmarks.orientation import FacePose, find_face_pose
 from morphkit.landmarks.sighting import Sighting, canonical_points, frame_face, sight
+from morphkit.landmarks.uncertainty import point_covariances
 from morphkit.mesh import Landmarks, Mesh
 
-_AGREEMENT = 2.0  # millimetres by which views may differ before the odd one loses weight
-_GUESSED = 8.0  # standard deviation of a point that no view shows, millimetres
-_REACH = 15.0  # how far around such a point its neighbours tell about it, millimetres
-_ACCURACY_478 = 2.5  # standard deviation of a detected point where all views agree, millimetres
-_ACCURACY_68 = {"jaw": 6.0, "brows": 4.0, "nose": 2.0, "eyes": 2.0, "mouth": 2.0}  # the same, by group
+# Millimetres of the canonical face.
+_AGREEMENT = 2.0  # by which views may differ before the odd one loses weight
+_REACH = 15.0  # how far around a point that no view shows its neighbours tell about it
+_WIDEST = 70.0  # hole that is closed in the pictures: an open mouth, not a scan's border
+# Standard deviations of the 68 points as mixtures of the 478, against anatomy, beside the detector's errors.
+_CONVENTION_68 = {"jaw": 5.0, "brows": 3.0, "nose": 1.5, "eyes": 1.5, "mouth": 1.5}
 
 
 @dataclass(frozen=True)
@@ -41,10 +44,11 @@ class ScanLandmarks:
 
     Attributes
     ----------
-    ibug68 : points "0".."67", with standard deviations. The jaw (0..16) is the least certain.
-    mediapipe478 : points "mp0".."mp477", with standard deviations.
-    seen : (478,) whether any view showed the point; the others are vertices near where
+    ibug68 : points "0".."67", with covariances. The jaw (0..16) is the least certain.
+    mediapipe478 : points "mp0".."mp477", with covariances.
+    seen : (478,) whether any view showed the point on the surface; the others are vertices near where
         their neighbours suggest.
+    spread : (478,) rms distance of the views' points to the merged one, scan units; infinite where not seen.
     pose : where the head is: MediaPipe's canonical face (`canonical_face`) to the scan.
     score : the detector's confidence in the frontal portrait, 0..1.
     presence : the landmark network's, 0..1.
@@ -54,6 +58,7 @@ class ScanLandmarks:
     ibug68: Landmarks
     mediapipe478: Landmarks
     seen: Bool[np.ndarray, "478"]
+    spread: Float[np.ndarray, "478"]
     pose: Similarity
     score: float
     presence: float
@@ -89,22 +94,33 @@ def detect_scan_landmarks(
     if mesh.colors is not None or mesh.texture is not None:
         shadings = ("shaded", "lit")
     found = _find_pose(mesh, shadings)
-    sightings = [
-        sight(frame_face(mesh, found.similarity, yaw, pitch, shading), found.similarity)
+    pose, sightings = found.similarity, _sightings(mesh, found.similarity, shadings, settings)
+    points, spread, seen = _merge(sightings, pose)
+    points[~seen] = _nearest_vertices(mesh, points[~seen])
+    covariances = point_covariances(spread, seen, pose)
+    dense = Landmarks(tuple(f"mp{index}" for index in range(478)), points).with_covariances(covariances)
+    return ScanLandmarks(
+        ibug68=_ibug68(points, covariances, pose.scale),
+        mediapipe478=dense,
+        seen=seen,
+        spread=np.where(seen, pose.scale * spread, np.inf),
+        pose=pose,
+        score=found.score,
+        presence=found.presence,
+        views=len(sightings),
+    )
+
+
+def _sightings(
+    mesh: Mesh, pose: Similarity, shadings: tuple[Shading, ...], settings: ScanLandmarkSettings
+) -> list[Sighting]:
+    """Look at the portraits, holes closed."""
+    capped = cap_holes(mesh, _WIDEST * pose.scale)
+    return [
+        sight(frame_face(capped, pose, yaw, pitch, shading), pose, len(mesh.faces))
         for yaw, pitch in settings.angles
         for shading in shadings
     ]
-    points, deviations, seen = _merge(sightings, found.similarity)
-    points[~seen] = _nearest_vertices(mesh, points[~seen])
-    return ScanLandmarks(
-        _ibug68(points, deviations, found.similarity.scale),
-        Landmarks(tuple(f"mp{index}" for index in range(478)), points, deviations),
-        seen,
-        found.similarity,
-        found.score,
-        found.presence,
-        len(sightings),
-    )
 
 
 def _find_pose(mesh: Mesh, shadings: tuple[Shading, ...]) -> FacePose:
@@ -121,7 +137,7 @@ def _find_pose(mesh: Mesh, shadings: tuple[Shading, ...]) -> FacePose:
 def _merge(
     sightings: list[Sighting], pose: Similarity
 ) -> tuple[Float[np.ndarray, "478 3"], Float[np.ndarray, "478"], Bool[np.ndarray, "478"]]:
-    """Merge views into points, standard deviations and whether a point was seen at all."""
+    """Merge views into points, their spread (canonical millimetres) and whether a point was seen at all."""
     points = np.stack([sighting.points for sighting in sightings])
     trust = np.stack([sighting.weights**2 for sighting in sightings])
     seen: Bool[np.ndarray, "478"] = np.any(trust > 0, axis=0)
@@ -132,10 +148,10 @@ def _merge(
         distances = np.linalg.norm(points - merged, axis=2) / pose.scale
         weights = np.where(trust > 0, trust / (1 + (distances / _AGREEMENT) ** 2), 0)[:, seen]
         merged[seen] = np.einsum("vn,vnd->nd", weights, points[:, seen]) / weights.sum(axis=0)[:, None]
-    spread = np.full(478, _GUESSED)
+    spread = np.zeros(478)
     spread[seen] = np.sqrt((weights * distances[:, seen] ** 2).sum(axis=0) / weights.sum(axis=0))
     merged[~seen] = _guess(merged, seen, pose)
-    return merged, np.hypot(spread, _ACCURACY_478) * pose.scale, seen
+    return merged, spread, seen
 
 
 def _guess(
@@ -159,12 +175,12 @@ def _nearest_vertices(mesh: Mesh, points: Float[np.ndarray, "n 3"]) -> Float[np.
 
 
 def _ibug68(
-    points: Float[np.ndarray, "478 3"], deviations: Float[np.ndarray, "478"], scale: float
+    points: Float[np.ndarray, "478 3"], covariances: Float[np.ndarray, "478 3 3"], scale: float
 ) -> Landmarks:
-    accuracy = np.concatenate(
-        [np.full(len(IBUG68_GROUPS[name]), _ACCURACY_68[name]) for name in _ACCURACY_68]
+    """Mix the 478 into the 68; neighbours err together, so their covariances are mixed as they are."""
+    convention = np.concatenate(
+        [np.full(len(IBUG68_GROUPS[name]), _CONVENTION_68[name]) for name in _CONVENTION_68]
     )
-    spread = np.sqrt(np.maximum((deviations / scale) ** 2 - _ACCURACY_478**2, 0))
-    sources = np.array([(first, second) for first, second, _ in MEDIAPIPE_TO_IBUG68])
-    combined = np.hypot(spread[sources].max(axis=1), accuracy) * scale
-    return Landmarks(tuple(map(str, range(68))), to_ibug68(points), combined)
+    mixed = to_ibug68(covariances.reshape(478, 9)).reshape(68, 3, 3)
+    mixed += ((scale * convention) ** 2)[:, None, None] * np.eye(3)
+    return Landmarks(tuple(map(str, range(68))), to_ibug68(points)).with_covariances(mixed)

@@ -71,13 +71,19 @@ def frame_face(mesh: Mesh, pose: Similarity, yaw: float, pitch: float, shading: 
     )
 
 
-def sight(view: View, pose: Similarity) -> Sighting:
-    """Run the landmark network on a portrait and put its points on the surface."""
+def sight(view: View, pose: Similarity, face_count: int | None = None) -> Sighting:
+    """Run the landmark network on a portrait and put its points on the surface.
+
+    Points on triangles from `face_count` on, which only close holes (`cap_holes`), are not trusted.
+    """
     expected = view.camera.project(pose.apply(canonical_points()))
     found, presence = landmarks_near(Pyramid(view.image), expected)
-    points = view.back_project(found[:, :2]).points
+    seen = view.back_project(found[:, :2])
+    points = seen.points
     weights = np.maximum(_facing(view, pose), 0)
     weights[(weights < _GRAZING) | ~_plausible(points, pose)] = 0
+    if face_count is not None:
+        weights[seen.face_indices >= face_count] = 0
     points[weights == 0] = np.nan
     return Sighting(points, weights, presence)
 
