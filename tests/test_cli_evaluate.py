@@ -130,6 +130,17 @@ def test_the_numbers_are_those_of_the_metrics(rng):
     assert evaluate_basis(noisy, faces).modes_for(0.98) is None
 
 
+def test_a_mean_without_modes_is_measured_too(place, tmp_path):
+    places, faces = grid()
+    mean = LinearModel(places.astype(np.float32), np.zeros((3 * SIDE**2, 0), np.float32), np.zeros(0))
+    save_model(tmp_path / "mean.h5", MorphableModel(faces, mean))
+    result = evaluate(tmp_path / "mean.h5", held_out=place / "held", output=tmp_path / "out", samples=2)
+    assert result.evaluation.generalization.points.modes == (0,)
+    assert result.evaluation.modes_for(0.9) is None
+    assert any("no modes" in note for note in result.notes)
+    assert (tmp_path / "out" / "evaluation.html").exists()
+
+
 def test_a_scan_that_stands_out_is_named(place, tmp_path):
     _, faces = grid()
     for k, shape in enumerate(draw(14, 5)):

@@ -148,7 +148,7 @@ def _figures(evaluation: Evaluation) -> list[dict[str, str]]:
 def _spread(model: MorphableModel) -> dict[str, Any]:
     """Return pictures of how far each vertex strays, and their scale."""
     deviations = model.identity.vertex_deviations()
-    limit = float(np.ceil(np.quantile(deviations, 0.98)))
+    limit = max(float(np.ceil(np.quantile(deviations, 0.98))), 1.0)
     mesh = replace(model.mesh(), uv=None, colors=heat_colors(deviations, limit))
     views = [portrait(mesh, way, size=420) for way in (None, turn(yaw=0.7), turn(yaw=1.4))]
     stops = matplotlib.colormaps[HEAT_MAP](np.linspace(0, 1, 9))
