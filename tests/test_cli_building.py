@@ -2,8 +2,10 @@
 
 import errno
 import json
+import logging
 import os
 import shutil
+import signal
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -172,6 +174,30 @@ def test_an_interrupted_build_resumes_to_the_same_model(data, built, tmp_path, m
     assert [scan.reused for scan in resumed.scans] == [True, False, False]
     # two processes, a resumed run: the same bytes as one process in one go
     assert (tmp_path / "m.h5").read_bytes() == (built / "model.h5").read_bytes()
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="workers are killed by a signal")
+@pytest.mark.filterwarnings("ignore")  # distributed's own, about what a killed worker leaves
+def test_a_cluster_that_loses_a_worker_gives_the_same_bytes(data, built, tmp_path):
+    distributed = pytest.importorskip("distributed")
+    cluster = distributed.LocalCluster(
+        n_workers=2, threads_per_worker=1, dashboard_address=None, silence_logs=logging.CRITICAL
+    )
+    with cluster, distributed.Client(cluster, set_as_default=False) as client:
+        workers = client.run(os.getpid)
+
+        def kill_one(stage: str, done: int, _: int) -> None:
+            if stage == "Registering scans" and done == 1:
+                os.kill(workers.popitem()[1], signal.SIGKILL)
+
+        address = cluster.scheduler_address
+        result = build_basis(
+            data.scans, tmp_path / "m.h5", **data.options, scheduler=address, progress=kill_one
+        )
+    assert len(workers) == 1
+    assert len(result.used) == 3
+    assert (tmp_path / "m.h5").read_bytes() == (built / "model.h5").read_bytes()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["m-report.html", "m.h5"]
 
 
 def test_register_goes_on_past_failures_and_names_them(data, tmp_path):
