@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import scipy.linalg
 from jaxtyping import Float
+from threadpoolctl import threadpool_limits
 
 from morphkit.basis.gram import RANK_TOLERANCE, Spectrum, centered_blocks, chunks
 from morphkit.basis.samples import Samples, column_blocks
@@ -48,7 +49,8 @@ def krylov_spectrum(
     space, image = np.zeros((n, 0)), np.zeros((n, 0))
     values, vectors, total, change = np.zeros(count), np.zeros((n, count)), 0.0, np.inf
     for _ in range(_PASSES if count else 0):
-        product, total = _multiply(samples, share, newest, centered)
+        with threadpool_limits(1, "blas"):
+            product, total = _multiply(samples, share, newest, centered)
         if not np.isfinite(total):
             raise ValueError("data holds values that are not finite")
         space, image = np.hstack([space, newest]), np.hstack([image, product])

@@ -90,8 +90,10 @@ def fit_pca(
     itself: a relative rounding of ε there costs ε in every component, where the matrix' own small
     eigenvalues would lose ε λ₁/λ. The noise variance averages over the d − k directions that are left out,
     as maximum likelihood has it, not over the n − 1 − k of them that the samples happen to span. Signs do
-    not depend on the order of samples or on the number of threads: each component has a positive product
-    with one fixed pseudo-random vector.
+    not depend on the order of samples: each component has a positive product with one fixed pseudo-random
+    vector. The products of blocks are shared out to threads with the same result for any number of them
+    (NUMBA_NUM_THREADS); the n × n eigenproblem has the threads of BLAS, so limit those to one for results
+    that are the same to the byte on any number of cores.
 
     References
     ----------
@@ -110,12 +112,12 @@ def fit_pca(
     _check_components(components, method)
     share = shares(weights, n, fewest)
     rank = min(n - 1 if centered else n, d)
-    with threadpool_limits(1, "blas"):  # threads share out blocks: no spinning, and the same to the byte
-        if method == "exact":
-            spectrum = exact_spectrum(samples, share, components, rank, centered, mapper)
-        else:
-            count = rank if components is None else min(int(components), rank)
-            spectrum = krylov_spectrum(samples, share, count, centered)
+    if method == "exact":
+        spectrum = exact_spectrum(samples, share, components, rank, centered, mapper)
+    else:
+        count = rank if components is None else min(int(components), rank)
+        spectrum = krylov_spectrum(samples, share, count, centered)
+    with threadpool_limits(1, "blas"):  # our own threads share out blocks: no spinning
         mean, basis, values = _project(samples, share, spectrum, centered)
     weight_sum, weight_squares = weight_sums(weights, n)
     correction = unbias(weight_sum, weight_squares) if centered else 1.0

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 
 from morphkit.geometry.parallel import run_all, split_range, thread_count
@@ -28,8 +29,9 @@ def plain_offset(dataset: Any, dtype: np.dtype[Any]) -> int | None:
         return None
     if dataset.file.mode != "r":
         dataset.file.flush()
+    written = dataset.id.get_space_status() == h5py.h5d.SPACE_STATUS_ALLOCATED
     offset = dataset.id.get_offset()
-    return None if offset is None or dataset.external is not None else int(offset)
+    return int(offset) if written and offset is not None and dataset.external is None else None
 
 
 def read_plain(path: Path, offset: int, row: int, first: int, out: np.ndarray) -> np.ndarray:

@@ -154,7 +154,6 @@ class StoredSamples(Samples):
         whole = (last - first) * inner == out.shape[1] and out.flags.c_contiguous
         shape = (len(dataset), last - first, *dataset.shape[2:])
         buffer = out.reshape(shape) if whole else np.empty(shape, self.dtype)
-        buffer.fill(0)  # HDF5 leaves alone what was never written
         dataset.read_direct(buffer, np.s_[:, first:last])
         flat = buffer.reshape(len(dataset), -1)
         return flat[:, block.start - first * inner : block.stop - first * inner]
