@@ -211,7 +211,7 @@ class MorphableModel:
         landmarks : n points in the model's frame; those that the embedding does not name say nothing.
         embedding : which of the model's landmark sets they belong to.
         deviations, covariances : how well they are known, mm and mm²; when neither is given, the landmarks'
-            own standard deviations.
+            own covariances or standard deviations.
         expression : the expression they were observed with, as coefficients; neutral when None.
 
         Raises
@@ -222,7 +222,8 @@ class MorphableModel:
         if embedding not in self.landmarks:
             raise ValueError(f"the model has no landmarks {embedding!r}; it has {sorted(self.landmarks)}")
         if deviations is None and covariances is None:
-            deviations = landmarks.standard_deviations
+            covariances = landmarks.covariances
+            deviations = landmarks.standard_deviations if covariances is None else None
         spread = checked_covariances(landmarks.points, deviations, covariances)
         known = self.landmarks[embedding]
         place = {name: i for i, name in enumerate(known.names)}

@@ -135,6 +135,10 @@ def test_points_between_vertices_and_landmarks(rng):
     np.testing.assert_array_equal(
         model.posterior_from_landmarks(told, expression=smiling).identity.mean, found.identity.mean
     )
+    by_direction = told.with_covariances(np.tile(1e-4 * np.eye(3), (3, 1, 1)))
+    np.testing.assert_allclose(
+        model.posterior_from_landmarks(by_direction, expression=smiling).identity.mean, found.identity.mean
+    )
     corner = np.array([[5, 6, 7]])
     at_vertex = posterior_at(
         model.identity, corner, np.array([[0.0, 1.0, 0.0]]), neutral[6:7], 0.04 * np.eye(3)[None]
