@@ -34,6 +34,22 @@ def posed(rng, shapes):
     )
 
 
+def test_robust_alignment_is_a_setting(rng):
+    template = make_template()
+    shapes = template.mesh.vertices + 0.3 * rng.standard_normal((8, *template.mesh.vertices.shape))
+    spoiled = np.flatnonzero(template.masks["face"])[:15]
+    shapes[2, spoiled] += 60.0
+    plain, robust = (
+        fit_basis(shapes, template, settings=BasisSettings(robust=kernel)) for kernel in (None, "tukey")
+    )
+    still = np.setdiff1d(np.arange(shapes.shape[1]), spoiled)
+    errors = [
+        np.abs(built.alignment.shapes[2, still] - built.alignment.shapes[3, still]).max()
+        for built in (plain, robust)
+    ]
+    assert errors[1] < 0.5 * errors[0]
+
+
 def test_model_explains_the_people_it_was_built_from(rng):
     template = make_template()
     people = posed(rng, make_people(rng, template))

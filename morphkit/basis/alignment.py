@@ -184,9 +184,10 @@ class _Crowd:
         self, block: np.ndarray, mean: np.ndarray, poses: Poses, seen: np.ndarray, iteration: int
     ) -> np.ndarray:
         """Return (c, v) in 0..1: how far each vertex is trusted, given where the last round put it."""
-        if self.robust is None or self.robust_over != "vertices" or not iteration:
+        if self.robust is None or self.robust_over != "vertices":
             return seen.astype(np.float64)
-        lengths = np.linalg.norm(poses.apply(block) - mean, axis=2)
+        before = poses if iteration else fit_poses(block, mean, self.weights * seen, self.scale)
+        lengths = np.linalg.norm(before.apply(block) - mean, axis=2)
         doubts: np.ndarray = seen * vertex_trust(lengths, self.robust, seen & (self.weights > 0))
         return doubts
 

@@ -45,6 +45,7 @@ class Neutral:
             "weights": face,
             "scan_weights": self.weights,
             "valid": self.valid,
+            "robust": settings.robust,
         }
         if self.mirror is None:
             return align_shapes(self.shapes, reference, output=self.output, **options)

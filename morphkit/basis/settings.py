@@ -18,6 +18,7 @@ class BasisSettings:
     scale : remove the shapes' size (off: the size of a head is part of its shape).
     alignment_mask : the template's mask whose vertices say where a face lies; all vertices when the template
         has no such mask.
+    robust : trust less, when aligning, what of a scan lies far from the mean; see `align_shapes`.
     method : "exact", or "randomized" for ten thousand scans and more; see `fit_pca`.
     missing : what shapes are where their scan has holes: "registered" takes what registration continued them
         with, "statistics" leaves those vertices to probabilistic PCA (slower).
@@ -29,6 +30,7 @@ class BasisSettings:
     expression_components: int | float | None = 50
     scale: bool = False
     alignment_mask: str = "face"
+    robust: Literal["huber", "tukey"] | None = None
     method: Literal["exact", "randomized"] = "exact"
     missing: Literal["registered", "statistics"] = "registered"
     mirrored: bool = False
