@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -73,11 +73,15 @@ class Landmarks:
         deviations = np.sqrt(np.trace(covariances, axis1=1, axis2=2) / 3)
         return Landmarks(self.names, self.points, deviations, covariances)
 
-    def scaled(self, factor: float) -> Landmarks:
-        """Return the landmarks in other units: points and uncertainties times `factor`."""
+    def less_certain(self, factor: float) -> Landmarks:
+        """Return the landmarks with standard deviations, as far as known, times `factor`."""
         deviations = None if self.standard_deviations is None else factor * self.standard_deviations
         covariances = None if self.covariances is None else factor**2 * self.covariances
-        return Landmarks(self.names, factor * self.points, deviations, covariances)
+        return Landmarks(self.names, self.points, deviations, covariances)
+
+    def scaled(self, factor: float) -> Landmarks:
+        """Return the landmarks in other units: points and uncertainties times `factor`."""
+        return replace(self.less_certain(factor), points=factor * self.points)
 
 
 @dataclass(frozen=True, eq=False)

@@ -177,7 +177,7 @@ def register_prepared(
     colors = None
     with _timed(timings, "colors"):
         if settings.texture and has_colors(scan.mesh):
-            colors = transfer_colors(scan.mesh, result.mesh, settings.colors)
+            colors = transfer_colors(scan.mesh, result.mesh, settings.colors, valid=result.valid)
     units = scan.millimetres_per_unit
     return RegisteredScan(
         name=scan.source.name,
@@ -186,7 +186,7 @@ def register_prepared(
         valid=result.valid,
         distances=result.distances,
         rotation=result.similarity.rotation.T,
-        landmarks=replace(scan.landmarks, points=scan.landmarks.points / units),
+        landmarks=scan.landmarks.scaled(1 / units),
         verdict=result.verdict,
         reasons=result.reasons,
         remarks=scan.remarks,
@@ -206,12 +206,8 @@ def _landmarks(
     if source.landmarks_path is None:
         seen = as_clay(cleaned.mesh) if look == "clay" else cleaned.mesh
         found = detect_scan_landmarks(seen, settings.detection).mediapipe478
-        deviations = found.standard_deviations
-        if deviations is None:
-            return found
-        return replace(found, standard_deviations=settings.detected_inflation * deviations)
-    given = read_landmarks(source.landmarks_path)
-    return replace(given, points=given.points * cleaned.report.scale)
+        return found.less_certain(settings.detected_inflation)
+    return read_landmarks(source.landmarks_path).scaled(cleaned.report.scale)
 
 
 @contextmanager
