@@ -1,9 +1,9 @@
 """Principal components of faces beside scikit-learn, torch, and the matrix products they cannot do without.
 
 CPU seconds of all threads; they say most with one thread each (OPENBLAS_NUM_THREADS, MKL_NUM_THREADS,
-OMP_NUM_THREADS and NUMBA_NUM_THREADS = 1). The data are small unless told otherwise: scans, vertices, components
-in ``MORPHKIT_PCA=1000,53215,199 pytest benchmarks/test_pca.py``. How far results are from a float64 decomposition
-is in extra_info; `pytest -s` prints it. Slow peers run once.
+OMP_NUM_THREADS and NUMBA_NUM_THREADS = 1). The data are small unless told otherwise: scans, vertices and
+components in ``MORPHKIT_PCA=1000,53215,199 pytest benchmarks/test_pca.py``. How far results are from a
+float64 decomposition is in extra_info; `pytest -s` prints it. Slow peers run once.
 """
 
 import os

@@ -66,9 +66,7 @@ def exact_spectrum(
     ValueError
         If a value is not finite.
     """
-    gram = np.zeros((samples.shape[0],) * 2)
-    for part in mapper(partial(gram_part, samples, centered), gram_parts(samples)):
-        gram += part
+    gram = _summed(mapper(partial(gram_part, samples, centered), gram_parts(samples)), samples.shape[0])
     raw = float(np.trace(gram))
     weigh(gram, share, centered)
     total = float(np.trace(gram))
@@ -91,6 +89,13 @@ def exact_spectrum(
     values, vectors = values[::-1], vectors[:, ::-1]
     kept = int(np.sum(values > max(RANK_TOLERANCE * values[0], 1e-14 * raw / len(gram))))
     return Spectrum(values[:kept], vectors[:, :kept], total)
+
+
+def _summed(parts: Iterable[np.ndarray], n: int) -> np.ndarray:
+    gram = np.zeros((n, n))
+    for part in parts:
+        gram += part
+    return gram
 
 
 def _explaining(values: np.ndarray, wanted: float) -> int:
