@@ -116,3 +116,13 @@ def test_a_bare_scan_is_drawn_from_four_sides_whatever_is_wrong_with_it(model):
     assert strip.shape == (40, 160, 3)
     for view in np.split(strip, 4, axis=1):
         assert (view != view[0, 0]).any(axis=2).mean() > 0.3
+
+
+def test_a_scan_that_was_missed_is_in_the_picture(model):
+    mesh = Mesh(model.instance(), model.faces)
+    away = Mesh(mesh.vertices + np.array([400.0, 0.0, 0.0]), model.faces)
+    scan, registered, _, _ = np.split(
+        registration_strip(away, mesh, np.full(len(mesh.vertices), np.nan), np.eye(3), size=60), 4, axis=1
+    )
+    columns = [np.flatnonzero((view != view[0, 0]).any(axis=(0, 2))).mean() for view in (scan, registered)]
+    assert columns[0] > 40 > 20 > columns[1]

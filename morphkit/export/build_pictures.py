@@ -25,6 +25,7 @@ Sphere = tuple[np.ndarray, float]  # centre and radius, millimetres
 _SCAN_COLOR = (0.62, 0.36, 0.24)
 _MESH_COLOR = (0.16, 0.34, 0.55)
 _TURNED = turn(yaw=0.7)
+_TOGETHER = 0.4  # of a scan's vertices lie around the registered mesh, unless it was lost
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +61,7 @@ def registration_strip(
     rotation : (3, 3) from that frame to the head frame.
     size : height in pixels.
     """
-    frame = _sphere(registered.vertices)
+    frame = _common_sphere(registered.vertices, scan.vertices)
     plain = Mesh(registered.vertices, registered.faces)
     heat = replace(plain, colors=heat_colors(distances))
     pictures = (
@@ -186,6 +187,16 @@ def _sphere(vertices: Float[np.ndarray, "n 3"]) -> Sphere:
     """Return a sphere that holds all vertices."""
     centre = 0.5 * (vertices.min(axis=0) + vertices.max(axis=0))
     return centre, float(np.linalg.norm(vertices - centre, axis=1).max())
+
+
+def _common_sphere(registered: Float[np.ndarray, "n 3"], scan: Float[np.ndarray, "m 3"]) -> Sphere:
+    """Return a sphere around the registered mesh, and around the scan too where they have missed each other.
+
+    Shoulders and hair are left outside.
+    """
+    centre, radius = _sphere(registered)
+    missed = (np.linalg.norm(scan - centre, axis=1) < radius).mean() < _TOGETHER
+    return _sphere(np.concatenate([registered, scan])) if missed else (centre, radius)
 
 
 def _overlay(first: Mesh, second: Mesh) -> Mesh:

@@ -195,7 +195,7 @@ def _scan(row: ScanRow, width: int | None) -> dict[str, Any]:
     }
 
 
-_SIDES = ("scan, from the front", "its left", "its right", "behind")
+_SIDES = ("the scan alone", "from the side", "the other side", "from behind")
 
 
 def _thumbnail(picture: Path | None, width: int) -> str:
