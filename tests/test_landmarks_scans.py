@@ -112,6 +112,17 @@ def test_views_that_disagree_and_points_not_seen_are_less_certain() -> None:
     assert np.trace(usual[5]) > 100
 
 
+def test_half_a_face_is_less_certain_and_what_is_missing_the_farther_the_less() -> None:
+    points = canonical_points()
+    half = points[:, 0] < 5
+    whole = point_covariances(np.zeros(478), np.ones(478, bool), Similarity.identity())
+    partly = point_covariances(np.zeros(478), half, Similarity.identity())
+    np.testing.assert_allclose(partly[half], (0.85 / half.mean()) ** 2 * whole[half])
+    deviations = np.sqrt(np.trace(partly, axis1=1, axis2=2) / 3)
+    assert deviations[points[:, 0] > 60].min() > 30
+    assert deviations[~half].min() >= 8
+
+
 def test_holes_for_eyes_are_closed_and_hold_no_points(head: Mesh, found: ScanLandmarks) -> None:
     irises = found.mediapipe478.points[[468, 473]]
     distances = np.linalg.norm(head.vertices[:, None] - irises, axis=2).min(axis=1)

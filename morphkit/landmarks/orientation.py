@@ -17,6 +17,7 @@ from morphkit.landmarks.sighting import canonical_points, fit_pose, frame_face, 
 from morphkit.mesh import Mesh
 
 _FRONTAL = ((0.0, 0.0), (0.6, 0.0), (-0.6, 0.0), (0.0, 0.5), (0.0, -0.5))  # yaw, pitch tried first, radians
+_ROLLS = (np.pi, np.pi / 2, -np.pi / 2)  # tried next
 _SIZE = 256  # of a searching view, pixels
 _SMALLEST = 0.15  # of a face in a searching view
 _DIRECTIONS = 48  # of the search over all orientations: neighbours are about 30 degrees apart
@@ -54,9 +55,10 @@ class FacePose:
 def find_face_pose(mesh: Mesh, shading: Shading) -> FacePose | None:
     """Find the face of a scan; None when there is none.
 
-    First as if the scan stood upright and looked about along +z; then from all directions.
+    First as if the scan stood upright and looked about along +z; then upside down or lying on a side; then
+    from all directions.
     """
-    for candidates in (_upright_candidates, _all_candidates):
+    for candidates in (_upright_candidates, _rolled_candidates, _all_candidates):
         for view, detection in candidates(mesh, shading):
             pose = _examine(mesh, view, detection, shading)
             if pose is not None and pose.sure:
@@ -68,6 +70,14 @@ def _upright_candidates(mesh: Mesh, shading: Shading) -> Iterator[tuple[View, De
     for yaw, pitch in _FRONTAL:
         view = render_view(mesh, turn(yaw, pitch), size=2 * _SIZE, shading=shading)
         yield from ((view, found) for found in detect_boxes(Pyramid(view.image), smallest=_SMALLEST))
+
+
+def _rolled_candidates(mesh: Mesh, shading: Shading) -> Iterator[tuple[View, Detection]]:
+    for yaw, pitch in _FRONTAL:
+        view = render_view(mesh, turn(yaw, pitch), size=_SIZE, shading=shading)
+        pyramid = Pyramid(view.image)
+        for angle in _ROLLS:
+            yield from ((view, found) for found in detect_boxes(pyramid, smallest=_SMALLEST, angle=angle))
 
 
 def _all_candidates(mesh: Mesh, shading: Shading) -> Iterator[tuple[View, Detection]]:
