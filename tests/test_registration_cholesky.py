@@ -10,6 +10,7 @@ from morphkit.geometry.topology import unique_edges
 from morphkit.mesh import Mesh
 from morphkit.registration.dissection import nested_dissection
 from morphkit.registration.sparse_cholesky import CholeskyPlan
+from morphkit.registration.vertex_cut import BOTH, HIGH, LOW, smallest_vertex_cut
 
 _BALL = trimesh.creation.icosphere(subdivisions=3)
 MESH = Mesh(np.array(_BALL.vertices), np.array(_BALL.faces, dtype=np.int32))
@@ -66,8 +67,9 @@ def test_a_matrix_that_is_not_positive_definite_is_refused() -> None:
         plan.factorize(np.ones(COUNT), np.ones(len(EDGES)))
 
 
-def test_dissection_parts_vertices_so_that_no_edge_joins_two_branches() -> None:
-    parts = nested_dissection(EDGES, MESH.vertices, 20)
+@pytest.mark.parametrize("thorough", [False, True])
+def test_dissection_parts_vertices_so_that_no_edge_joins_two_branches(thorough: bool) -> None:
+    parts = nested_dissection(EDGES, MESH.vertices, 20, thorough=thorough)
     members = np.concatenate([part.members for part in parts])
     np.testing.assert_array_equal(np.sort(members), np.arange(COUNT))
     home = np.empty(COUNT, dtype=int)
@@ -83,3 +85,27 @@ def test_dissection_parts_vertices_so_that_no_edge_joins_two_branches() -> None:
         assert home[i] in above[home[j]] or home[j] in above[home[i]]
     leaves = [part for part in parts if not part.children]
     assert max(len(part.members) for part in leaves) <= 20
+
+
+def test_an_hourglass_is_cut_at_its_waist() -> None:
+    widths = [5, 4, 3, 2, 3, 4, 5]  # rows of vertices; neighbours in adjacent rows are all joined
+    rows = np.repeat(np.arange(7), widths)
+    joined = np.abs(rows[:, None] - rows[None]) == 1
+    inner = np.argwhere(np.triu(joined))
+    low = [[LOW, v] for v in np.flatnonzero(rows == 0)]
+    high = [[v, HIGH] for v in np.flatnonzero(rows == 6)]
+    sides = smallest_vertex_cut(np.concatenate([inner, low, high]), len(rows))
+    assert sides is not None
+    expected = np.select([rows < 3, rows > 3], [LOW, HIGH], BOTH)
+    np.testing.assert_array_equal(sides, expected)
+
+
+def test_ends_that_touch_cannot_be_cut_apart() -> None:
+    assert smallest_vertex_cut(np.array([[LOW, 0], [0, HIGH], [HIGH, LOW]]), 1) is None
+
+
+def test_a_thorough_dissection_separates_with_fewer_vertices() -> None:
+    quick, thorough = (
+        nested_dissection(EDGES, MESH.vertices * [1.0, 1.0, 1.3], 300, thorough=way) for way in (False, True)
+    )
+    assert len(thorough[-1].members) <= len(quick[-1].members)

@@ -9,12 +9,15 @@ import numba
 
 @numba.njit(cache=True, nogil=True)
 @no_type_check
-def extend_add(front, update, index):
-    """Add the upper triangle of a (m, m) `update` to the rows and columns `index` of the parent's front.
+def extend_add(panel, rest, update, index):
+    """Add the upper triangle of a (m, m) `update` to its parent's front, at rows and columns `index`.
 
-    `index` ascends, so the upper triangle stays the upper triangle.
+    The front's upper triangle is `panel`, (p, q), atop `rest`, (q - p, q - p), at the right. `index` ascends,
+    so an upper triangle stays one.
     """
+    count = len(panel)
     for j in range(len(index)):
-        row = front[index[j]]
+        shift = 0 if index[j] < count else count
+        row = panel[index[j]] if shift == 0 else rest[index[j] - count]
         for i in range(j, len(index)):
-            row[index[i]] += update[j, i]
+            row[index[i] - shift] += update[j, i]

@@ -51,7 +51,9 @@ class CholeskyPlan:
     def __init__(
         self, edges: Int[np.ndarray, "e 2"], positions: Float[np.ndarray, "v 3"], block: int = 1
     ) -> None:
-        parts = nested_dissection(edges, positions, max(1, _LEAF_UNKNOWNS // block))
+        # with blocks a factorisation costs far more than its plan
+        leaf = max(1, _LEAF_UNKNOWNS // block)
+        parts = nested_dissection(edges, positions, leaf, thorough=block > 1)
         order = np.concatenate([part.members for part in parts])
         self._order = _unknowns(order, block)
         self._fronts = _lay_out(parts, _Entries(edges, order, block), block)
@@ -75,8 +77,7 @@ class CholeskyPlan:
         updates: dict[int, np.ndarray] = {}
         factors = []
         for number, front in enumerate(self._fronts):
-            matrix = _assemble(front, values, updates)
-            corner, below, update = _eliminate(matrix, front.own.stop - front.own.start)
+            corner, below, update = _eliminate(*_assemble(front, values, updates))
             factors.append((corner, below))
             updates[number] = update
         return CholeskyFactor(self._order, self._fronts, factors)
@@ -158,23 +159,29 @@ def _unknowns(vertices: np.ndarray, block: int) -> np.ndarray:
     return (vertices[:, None] * block + np.arange(block)).ravel()
 
 
-def _assemble(front: _Front, values: np.ndarray, updates: dict[int, np.ndarray]) -> np.ndarray:
-    """Return the front in Fortran order with its lower triangle filled; consumes the children's updates."""
-    size = front.own.stop - front.own.start + len(front.later)
-    flat = np.zeros(size * size)
-    flat[front.destination] = values[front.source]
-    matrix = flat.reshape(size, size)
+def _assemble(
+    front: _Front, values: np.ndarray, updates: dict[int, np.ndarray]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the front's columns of its own unknowns, and the rest; consumes the children's updates.
+
+    Both are in Fortran order, and of what is above the diagonal nothing is filled.
+    """
+    count, later = front.own.stop - front.own.start, len(front.later)
+    panel, rest = np.zeros(count * (count + later)), np.zeros((later, later))
+    panel[front.destination] = values[front.source]
+    panel = panel.reshape(count, count + later)
     for child, index in front.children:
-        kernels.extend_add(matrix, updates.pop(child).T, index)
-    return matrix.T
+        kernels.extend_add(panel, rest, updates.pop(child).T, index)
+    return panel.T, rest.T
 
 
-def _eliminate(matrix: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the factor's two blocks for the first `count` unknowns, and what is left for the others."""
-    corner, failure = lapack.dpotrf(matrix[:count, :count], lower=1)
+def _eliminate(panel: np.ndarray, rest: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the factor's two blocks for a front's own unknowns, and what is left for the later ones."""
+    count = panel.shape[1]
+    corner, failure = lapack.dpotrf(panel[:count], lower=1)
     if failure:
         raise np.linalg.LinAlgError("the matrix is not positive definite")
-    if count == len(matrix):
-        return corner, np.empty((0, count)), np.empty((0, 0), order="F")
-    below = blas.dtrsm(1.0, corner, matrix[count:, :count], side=1, lower=1, trans_a=1)
-    return corner, below, blas.dsyrk(-1.0, below, beta=1.0, c=matrix[count:, count:], lower=1)
+    if len(rest) == 0:
+        return corner, panel[count:], rest
+    below = blas.dtrsm(1.0, corner, panel[count:], side=1, lower=1, trans_a=1)
+    return corner, below, blas.dsyrk(-1.0, below, beta=1.0, c=rest, lower=1, overwrite_c=1)
