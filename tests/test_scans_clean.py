@@ -186,6 +186,55 @@ def test_an_inside_out_scan_is_turned_over():
     assert cleaned.report.actions == ("The surface looked inwards and was turned over.",)
 
 
+def make_eye(n=9):
+    """A cap of 20 mm in front of the shell's nose, looking outwards."""
+    shell = make_shell(n)
+    return shell.vertices * [0.13, 0.09, 0.09] + [0, 0, 95], shell.faces
+
+
+@pytest.mark.parametrize("depth", [1, -1])
+@pytest.mark.parametrize("inside_out", [False, True])
+def test_a_loose_piece_must_look_where_its_surroundings_do(depth, inside_out):
+    vertices, faces = make_eye()
+    vertices = (vertices - [0, 0, 95]) * [1, 1, depth] + [0, 0, 95]  # a cap, or a pocket
+    right, wrong = (with_parts(make_shell(), vertices, f) for f in (faces, faces[:, ::-1]))
+    given = dataclasses.replace(right, faces=right.faces[:, ::-1].copy()) if inside_out else wrong
+    cleaned = clean_scan(given)
+    assert same_surface(cleaned.mesh, right)
+    whole = "The surface looked inwards and was turned over."
+    piece = "1 loose piece looked inwards and was turned over."
+    assert cleaned.report.actions == ((whole, piece) if inside_out else (piece,))
+
+
+def test_what_lies_beneath_the_surface_is_not_turned():
+    vertices, faces = make_eye()
+    shell = with_parts(make_shell(), vertices - [0, 0, 20], faces[:, ::-1])
+    cleaned = clean_scan(shell)
+    assert cleaned.report.actions == ()
+    np.testing.assert_array_equal(cleaned.mesh.faces, shell.faces)
+
+
+def test_corners_that_are_no_vertices_cost_their_triangles():
+    shell = make_shell()
+    faces = np.concatenate([shell.faces, [[0, 1, len(shell.vertices)], [-1, 2, 3]]]).astype(np.int32)
+    cleaned = clean_scan(dataclasses.replace(shell, faces=faces))
+    np.testing.assert_array_equal(cleaned.mesh.faces, shell.faces)
+    assert cleaned.report.actions[0].startswith("2 triangles had corners that are no vertices")
+
+
+@pytest.mark.parametrize("corners", [12, 60, 4000])
+def test_edges_are_those_that_a_plain_count_finds(rng, corners):
+    faces = rng.integers(0, corners, (3000, 3)).astype(np.int32)
+    faces[:500, 0] = 0  # a hub
+    pairs = np.sort(np.stack([faces, np.roll(faces, -1, axis=1)], axis=-1).reshape(-1, 2), axis=1)
+    ends, number, counts = np.unique(pairs, axis=0, return_inverse=True, return_counts=True)
+    edges = find_edges(faces)
+    np.testing.assert_array_equal(edges.ends, ends)
+    np.testing.assert_array_equal(edges.counts, counts)
+    np.testing.assert_array_equal(edges.number, number.ravel())
+    np.testing.assert_array_equal(edges.order, np.argsort(number.ravel(), kind="stable"))
+
+
 def test_texture_corners_follow_their_faces(rng):
     shell = make_shell()
     uv = (shell.vertices[shell.faces][..., :2] / 300 + 0.5).astype(np.float32)

@@ -1,6 +1,6 @@
 """Single repairs of a triangle mesh: each takes a mesh and returns a mesh and how much it changed.
 
-All are a few sorts and sparse-graph passes, so that none can hang, whatever the connectivity.
+All are a few passes over the elements, so that none can hang, whatever the connectivity.
 """
 
 from __future__ import annotations
@@ -8,10 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy import sparse
-from scipy.sparse import csgraph
 
 from morphkit.mesh import Mesh
+from morphkit.scans import _kernels
+
+_LARGEST = 1e15  # coordinates beyond are no numbers of a scanner in any unit
 
 
 def keep_faces(mesh: Mesh, keep: np.ndarray) -> Mesh:
@@ -20,9 +21,15 @@ def keep_faces(mesh: Mesh, keep: np.ndarray) -> Mesh:
     return replace(mesh, faces=mesh.faces[keep], uv=uv)
 
 
+def drop_stray_faces(mesh: Mesh) -> tuple[Mesh, int]:
+    """Remove faces with a corner that is no vertex."""
+    keep: np.ndarray = ((mesh.faces >= 0) & (mesh.faces < len(mesh.vertices))).all(axis=1)
+    return (mesh, 0) if keep.all() else (keep_faces(mesh, keep), int((~keep).sum()))
+
+
 def drop_nonfinite(mesh: Mesh) -> tuple[Mesh, int]:
-    """Remove vertices that are NaN or infinite, with their faces."""
-    bad = ~np.isfinite(mesh.vertices).all(axis=1)
+    """Remove vertices that are NaN, infinite or as good as infinite, with their faces."""
+    bad = ~(np.abs(mesh.vertices) < _LARGEST).all(axis=1)
     if not bad.any():
         return mesh, 0
     mesh = keep_faces(mesh, ~bad[mesh.faces].any(axis=1))
@@ -31,43 +38,38 @@ def drop_nonfinite(mesh: Mesh) -> tuple[Mesh, int]:
 
 def merge_duplicate_vertices(mesh: Mesh) -> tuple[Mesh, int]:
     """Let faces use one of several vertices at exactly the same place, the first."""
-    first = _first_alike(mesh.vertices)
+    bits = np.ascontiguousarray(mesh.vertices + 0.0).view(np.int64)  # + 0.0: -0 and 0 are one place
+    first = _kernels.first_alike(bits)
     used = np.zeros(len(first), bool)
     used[mesh.faces] = True
     merged = int((used & (first != np.arange(len(first)))).sum())
     if not merged:
         return mesh, 0
-    return replace(mesh, faces=first[mesh.faces].astype(np.int32)), merged
+    return replace(mesh, faces=first[mesh.faces]), merged
 
 
 def drop_degenerate_faces(mesh: Mesh) -> tuple[Mesh, int]:
     """Remove faces without area."""
-    a, b = _face_sides(mesh)
-    longest = np.maximum(np.einsum("ij,ij->i", a, a), np.einsum("ij,ij->i", b, b))
-    keep = _lengths(_cross(a, b)) > 1e-10 * longest
+    _, areas, longest = _kernels.area_vectors(mesh.vertices, mesh.faces)
+    keep = 2 * areas > 1e-10 * longest
     return (mesh, 0) if keep.all() else (keep_faces(mesh, keep), int((~keep).sum()))
 
 
 def drop_duplicate_faces(mesh: Mesh) -> tuple[Mesh, int]:
     """Remove all but the first of faces on the same three vertices, whatever their winding."""
-    corners = np.sort(mesh.faces, axis=1).astype(np.int64)
-    pairs = corners[:, 0] * len(mesh.vertices) + corners[:, 1]
-    order = np.lexsort((corners[:, 2], pairs))  # stable: the first of several comes first
-    same = (np.diff(pairs[order]) == 0) & (np.diff(corners[order, 2]) == 0)
-    if not same.any():
-        return mesh, 0
-    keep = np.ones(len(corners), bool)
-    keep[order[1:][same]] = False
-    return keep_faces(mesh, keep), int((~keep).sum())
+    a, b, c = mesh.faces.T
+    low, high = np.minimum(np.minimum(a, b), c), np.maximum(np.maximum(a, b), c)
+    corners = np.stack([low, a.astype(np.int64) + b + c - low - high, high], axis=1)
+    keep = _kernels.first_alike(corners) == np.arange(len(corners))
+    return (mesh, 0) if keep.all() else (keep_faces(mesh, keep), int((~keep).sum()))
 
 
-def open_nonmanifold_edges(mesh: Mesh) -> tuple[Mesh, int]:
+def open_nonmanifold_edges(mesh: Mesh, edges: Edges) -> tuple[Mesh, int]:
     """Remove faces until no edge has more than two; returns how many edges had.
 
     At each such edge the faces that hang loose elsewhere go first (fins have boundary edges), then those
     with more such edges, then the smaller.
     """
-    edges = find_edges(mesh.faces)
     edge, counts = edges.number, edges.counts
     excess = counts > 2
     if not excess.any():
@@ -88,7 +90,7 @@ def open_nonmanifold_edges(mesh: Mesh) -> tuple[Mesh, int]:
 
 def drop_small_components(mesh: Mesh, share: float) -> tuple[Mesh, int]:
     """Remove components with less than `share` of the largest one's area."""
-    label = _face_components(mesh)
+    label = face_components(mesh)
     area = np.bincount(label, face_areas(mesh))
     small = area < share * area.max(initial=0.0)
     small &= np.bincount(label, minlength=len(area)) > 0  # vertices without faces are no pieces
@@ -102,19 +104,13 @@ def flatten_spikes(mesh: Mesh, edges: Edges, factor: float) -> tuple[Mesh, int]:
     long (twice that on the boundary, where the mean lies to one side anyway). It is moved, not removed: a
     hole would cost more surface than the spike does.
     """
-    count = len(mesh.vertices)
-    low, high = edges.ends.T
-    i, j = np.r_[low, high], np.r_[high, low]
-    degree = np.bincount(i, minlength=count)
-    length = np.tile(np.linalg.norm(mesh.vertices[low] - mesh.vertices[high], axis=1), 2)
-    total = np.bincount(i, length, count)
-    other = (total[j] - length) / np.maximum(degree[j] - 1, 1)  # the neighbour's edges but this one
-    around = np.bincount(i, other, count) / np.maximum(degree, 1)
-    reach = np.linalg.norm(mesh.vertices - _mean(mesh.vertices, i, j, np.ones(len(i))), axis=1)
-    limit = np.where(_on_boundary(edges, count), 2 * factor, factor) * around
+    reach, around, degree = _kernels.stand_outs(mesh.vertices, edges.ends)
+    limit = np.where(_on_boundary(edges, len(mesh.vertices)), 2 * factor, factor) * around
     spike = (reach > limit) & (degree > 2)
+    near = edges.ends[spike[edges.ends].any(axis=1)]  # the spikes' edges, in both directions
+    i, j = np.r_[near[:, 0], near[:, 1]], np.r_[near[:, 1], near[:, 0]]
     calm = (~spike[j]).astype(np.float64)
-    spike &= np.bincount(i, calm, count) > 0
+    spike &= np.bincount(i, calm, len(spike)) > 0
     if not spike.any():
         return mesh, 0
     here = spike[i]
@@ -136,7 +132,7 @@ def unify_winding(mesh: Mesh, edges: Edges) -> tuple[Mesh, int, int]:
     f = len(mesh.faces)
     partner = np.where(agree, second, second + f)
     rows, columns = np.r_[first, first + f], np.r_[partner, (partner + f) % (2 * f)]
-    label = _components(rows, columns, 2 * f)
+    label = _kernels.join(rows, columns, 2 * f)
     as_is, turned = label[:f], label[f:]
     one_sided = as_is == turned
     area = np.bincount(as_is, face_areas(mesh), label.max() + 1)
@@ -144,25 +140,6 @@ def unify_winding(mesh: Mesh, edges: Edges) -> tuple[Mesh, int, int]:
     turn = (area[turned] > area[as_is]) | ((area[turned] == area[as_is]) & (turned < as_is))
     turn &= ~one_sided
     return turn_faces(mesh, turn), int(turn.sum()), len(np.unique(as_is[one_sided]))
-
-
-def turn_outward(mesh: Mesh) -> tuple[Mesh, bool]:
-    """Turn all faces over if the largest component looks inwards.
-
-    A shell around its own centroid has Σ area n·(c − centroid) > 0 when its normals point outwards; where
-    that is undecided (a nearly flat piece), nothing is done.
-    """
-    label = _face_components(mesh)
-    largest = keep_faces(mesh, label == np.argmax(np.bincount(label, face_areas(mesh))))
-    a, b = _face_sides(largest)
-    centers = largest.vertices[largest.faces[:, 0]] + (a + b) / 3
-    normals = _cross(a, b) / 2
-    area = _lengths(normals)
-    arms = centers - np.average(centers, axis=0, weights=area)
-    outward = float(np.einsum("ij,ij->", normals, arms)) / float(np.sum(area * _lengths(arms)))
-    if outward > -0.05:
-        return mesh, False
-    return turn_faces(mesh, np.ones(len(mesh.faces), bool)), True
 
 
 def drop_unreferenced(mesh: Mesh) -> tuple[Mesh, int]:
@@ -184,23 +161,8 @@ def drop_unreferenced(mesh: Mesh) -> tuple[Mesh, int]:
 
 def face_areas(mesh: Mesh) -> np.ndarray:
     """Return the (f,) areas."""
-    return _lengths(_cross(*_face_sides(mesh))) / 2
-
-
-def _face_sides(mesh: Mesh) -> tuple[np.ndarray, np.ndarray]:
-    first = mesh.vertices[mesh.faces[:, 0]]
-    return mesh.vertices[mesh.faces[:, 1]] - first, mesh.vertices[mesh.faces[:, 2]] - first
-
-
-def _cross(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Return the cross products of rows (numpy's own takes twice the time for millions of rows)."""
-    (ax, ay, az), (bx, by, bz) = a.T, b.T
-    return np.stack([ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx], axis=1)
-
-
-def _lengths(vectors: np.ndarray) -> np.ndarray:
-    lengths: np.ndarray = np.sqrt(np.einsum("ij,ij->i", vectors, vectors))
-    return lengths
+    areas: np.ndarray = _kernels.area_vectors(mesh.vertices, mesh.faces)[1]
+    return areas
 
 
 def turn_faces(mesh: Mesh, turn: np.ndarray) -> Mesh:
@@ -235,18 +197,13 @@ class Edges:
 
 
 def find_edges(faces: np.ndarray) -> Edges:
-    """Return the edges of a mesh, by one sort."""
-    start, end = faces.reshape(-1), np.roll(faces, -1, axis=1).reshape(-1)
-    base = np.int64(faces.max(initial=0)) + 1
-    key = np.minimum(start, end) * base + np.maximum(start, end)
-    order = np.argsort(key, kind="stable")
-    key = key[order]
-    new = np.r_[True, key[1:] != key[:-1]] if len(key) else np.zeros(0, bool)
-    number = np.empty(len(order), np.int64)
-    number[order] = np.cumsum(new) - 1
-    starts = np.flatnonzero(new)
-    counts = np.diff(np.r_[starts, len(key)])
-    return Edges(number, counts, order, np.stack([key[starts] // base, key[starts] % base], axis=1))
+    """Return the edges of a mesh."""
+    faces = np.ascontiguousarray(faces)
+    order, number = _kernels.sort_half_edges(faces, int(faces.max(initial=-1)) + 1)
+    counts = np.bincount(number)
+    first = order[np.cumsum(counts) - counts]
+    start, end = faces[first // 3, first % 3], faces[first // 3, (first + 1) % 3]
+    return Edges(number, counts, order, np.stack([np.minimum(start, end), np.maximum(start, end)], axis=1))
 
 
 def _on_boundary(edges: Edges, vertex_count: int) -> np.ndarray:
@@ -270,33 +227,8 @@ def _mean(values: np.ndarray, i: np.ndarray, j: np.ndarray, weights: np.ndarray)
     return np.stack(sums, axis=1) / total[:, None]
 
 
-def _components(rows: np.ndarray, columns: np.ndarray, count: int) -> np.ndarray:
-    graph = sparse.coo_array((np.ones(len(rows), np.int8), (rows, columns)), shape=(count, count))
-    label: np.ndarray = csgraph.connected_components(graph.tocsr(), directed=False)[1]
-    return label
-
-
-def _face_components(mesh: Mesh) -> np.ndarray:
+def face_components(mesh: Mesh) -> np.ndarray:
     """Return the (f,) component of each face, through shared vertices."""
-    faces = mesh.faces
-    rows, columns = np.r_[faces[:, 0], faces[:, 1]], np.r_[faces[:, 1], faces[:, 2]]
-    label = _components(rows, columns, len(mesh.vertices))
-    return label[faces[:, 0]]
-
-
-def _first_alike(points: np.ndarray) -> np.ndarray:
-    """Return for each point the lowest index of a point at exactly the same place.
-
-    Sorts a 64-bit mix of the coordinates' bits; points whose mix collides by chance are merely not merged.
-    """
-    bits = np.ascontiguousarray(points + 0.0).view(np.uint64)  # + 0.0: -0 and 0 are one place
-    mix = np.zeros(len(points), np.uint64)
-    for axis, multiplier in enumerate((0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9)):
-        mix = (mix ^ (bits[:, axis] ^ (bits[:, axis] >> np.uint64(29)))) * np.uint64(multiplier)
-        mix ^= mix >> np.uint64(32)
-    order = np.argsort(mix, kind="stable")
-    different = (mix[order[1:]] != mix[order[:-1]]) | (points[order[1:]] != points[order[:-1]]).any(axis=1)
-    starts = np.r_[True, different] if len(order) else np.zeros(0, bool)
-    first = np.empty(len(points), np.int64)
-    first[order] = order[starts][np.cumsum(starts) - 1]
-    return first
+    a, b, c = mesh.faces.T
+    label = _kernels.join(np.r_[a, b], np.r_[b, c], len(mesh.vertices))
+    return label[a]

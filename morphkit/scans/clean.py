@@ -10,6 +10,7 @@ import numpy as np
 from morphkit.errors import RejectedScanError
 from morphkit.mesh import Mesh
 from morphkit.scans import _repairs
+from morphkit.scans._outward import turn_outward
 
 # Units of scanners, in millimetres, with the names that messages use.
 _UNITS = (
@@ -81,9 +82,9 @@ class CleanedScan:
 def clean_scan(mesh: Mesh, settings: CleanSettings | None = None) -> CleanedScan:
     """Mend a raw scan.
 
-    In this order: NaN vertices, duplicate vertices (triangle soups are welded), faces without area or given
-    twice, edges with more than two faces, small components, spikes, inconsistent and inward winding, unused
-    vertices, units. All in time proportional to the scan's size (up to sorting).
+    In this order: corners that are no vertices, NaN vertices, duplicate vertices (triangle soups are welded),
+    faces without area or given twice, small components, edges with more than two faces, spikes, inconsistent
+    and inward winding, unused vertices, units. All in time proportional to the scan's size.
 
     Parameters
     ----------
@@ -119,6 +120,17 @@ def _mend(mesh: Mesh, settings: CleanSettings, name: str) -> tuple[Mesh, list[st
         if count:
             actions.append(f"1 {one}." if count == 1 else f"{count} {many}.")
 
+    mesh = replace(
+        mesh,
+        vertices=np.require(mesh.vertices, np.float64, ["C", "W"]),
+        faces=np.require(mesh.faces, np.int32, ["C", "W"]),
+    )
+    mesh, count = _repairs.drop_stray_faces(mesh)
+    note(
+        count,
+        "triangle had a corner that is no vertex and was removed",
+        "triangles had corners that are no vertices and were removed",
+    )
     mesh, count = _repairs.drop_nonfinite(mesh)
     note(count, "vertex that was not a number was removed", "vertices that were not numbers were removed")
     mesh, count = _repairs.merge_duplicate_vertices(mesh)
@@ -127,24 +139,33 @@ def _mend(mesh: Mesh, settings: CleanSettings, name: str) -> tuple[Mesh, list[st
     note(count, "triangle without area was removed", "triangles without area were removed")
     mesh, count = _repairs.drop_duplicate_faces(mesh)
     note(count, "triangle given twice was removed", "triangles given twice were removed")
-    mesh, count = _repairs.open_nonmanifold_edges(mesh)
+    mesh, pieces = _repairs.drop_small_components(mesh, settings.min_component_area)
+    edges = _repairs.find_edges(mesh.faces)
+    mesh, count = _repairs.open_nonmanifold_edges(mesh, edges)
     note(
         count,
         "edge with more than two triangles was opened",
         "edges with more than two triangles were opened",
     )
+    if count:  # new pieces may have come loose
+        mesh, more = _repairs.drop_small_components(mesh, settings.min_component_area)
+        pieces += more
+        edges = _repairs.find_edges(mesh.faces)
+    note(pieces, "small loose piece was removed", "small loose pieces were removed")
     _ensure_enough(mesh, settings, name)
-    mesh, count = _repairs.drop_small_components(mesh, settings.min_component_area)
-    note(count, "small loose piece was removed", "small loose pieces were removed")
-    edges = _repairs.find_edges(mesh.faces)  # spikes do not change them
     mesh, count = _repairs.flatten_spikes(mesh, edges, settings.spike_factor)
     note(count, "spike was flattened", "spikes were flattened")
     mesh, count, one_sided = _repairs.unify_winding(mesh, edges)
     note(count, "triangle was turned to agree with the rest", "triangles were turned to agree with the rest")
     note(one_sided, "piece is one-sided, like a Möbius strip", "pieces are one-sided, like a Möbius strip")
-    mesh, turned = _repairs.turn_outward(mesh)
-    if turned:
+    mesh, count, all_of_it = turn_outward(mesh, edges)
+    if all_of_it:
         actions.append("The surface looked inwards and was turned over.")
+    note(
+        count - all_of_it,
+        "loose piece looked inwards and was turned over",
+        "loose pieces looked inwards and were turned over",
+    )
     mesh, _ = _repairs.drop_unreferenced(mesh)
     _ensure_enough(mesh, settings, name)
     _ensure_depth(mesh, settings, name)
