@@ -8,12 +8,16 @@ import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
 
+from morphkit.archive import load_default_model
 from morphkit.cli import main
 from morphkit.cli.photo import _FORMATS
 from morphkit.errors import BadInputError
 from morphkit.fitting.seen import read_photo_landmarks
+from morphkit.geometry.views import turn
 from morphkit.io.images import write_image
-from morphkit.io.landmarks import LANDMARK_FORMATS
+from morphkit.io.landmarks import LANDMARK_FORMATS, read_landmarks
+from morphkit.io.meshes import write_mesh
+from morphkit.mesh import Mesh
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +71,23 @@ def test_every_landmark_format_can_be_asked_for(astronaut, tmp_path):
     refused = _run("landmarks", astronaut, "-o", tmp_path, "--format", "tlms")
     assert refused.exit_code == 2
     assert "written as json or pts, not tlms" in refused.output
+
+
+def test_landmarks_of_a_scan_without_colors_in_another_frame(tmp_path):
+    head = load_default_model()
+    mesh, scan = head.mesh(), tmp_path / "bare.ply"
+    turned = mesh.vertices @ turn(yaw=0.5, roll=0.3).T
+    write_mesh(scan, Mesh(turned, mesh.faces))
+    result = _run("landmarks", scan, "-o", tmp_path, "--format", "slicer")
+    assert result.exit_code == 0, result.output
+    points = read_landmarks(tmp_path / "bare.landmarks.mrk.json")
+    expected = head.landmarks["ibug68"].landmarks(turned, mesh.faces)
+    errors = np.linalg.norm(points.points - expected.points, axis=1)
+    assert np.median(errors[17:]) < 5
+    drawn = np.asarray(Image.open(tmp_path / "bare.landmarks.png")).astype(int)
+    red = np.argwhere((drawn[:, : drawn.shape[1] // 2] - (255, 70, 40) == 0).all(axis=2))
+    left, right = (drawn.shape[0] * share for share in (0.3, 0.7))
+    assert left < np.median(red[:, 1]) < right  # the first picture is frontal whatever the scan's frame
 
 
 @pytest.mark.parametrize("command", ["fit", "landmarks"])

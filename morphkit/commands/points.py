@@ -10,7 +10,7 @@ from jaxtyping import Float, UInt8
 from PIL import Image, ImageDraw
 
 from morphkit.errors import BadInputError, NoFaceError
-from morphkit.geometry.views import render_view, turn
+from morphkit.geometry.views import Shading, render_view, turn
 from morphkit.io.atomic import write_json
 from morphkit.io.images import read_image, write_image
 from morphkit.io.landmarks import LANDMARK_FORMATS, write_image_points, write_landmarks
@@ -125,8 +125,10 @@ def _targets(path: Path, folder: Path, file_format: str) -> tuple[Path, Path]:
 def _scan_picture(mesh: Mesh, found: ScanLandmarks) -> UInt8[np.ndarray, "h w 3"]:
     """Return the scan from the front and turned, with the points that the camera sees drawn on it."""
     pictures = []
+    colored = mesh.colors is not None or (mesh.texture is not None and mesh.uv is not None)
+    shading: Shading = "lit" if colored else "shaded"
     for yaw in (0.0, 0.7):
-        view = render_view(mesh, turn(yaw=yaw) @ found.rotation, size=_VIEW_SIZE, shading="lit")
+        view = render_view(mesh, turn(yaw=yaw) @ found.rotation.T, size=_VIEW_SIZE, shading=shading)
         dense, sparse = (view.camera.project(points.points) for points in (found.mediapipe478, found.ibug68))
         pictures.append(_drawn(view.image, [(dense, sparse)]))
     return np.concatenate(pictures, axis=1)
