@@ -23,7 +23,7 @@ def keep_faces(mesh: Mesh, keep: np.ndarray) -> Mesh:
 
 def drop_stray_faces(mesh: Mesh) -> tuple[Mesh, int]:
     """Remove faces with a corner that is no vertex."""
-    keep: np.ndarray = ((mesh.faces >= 0) & (mesh.faces < len(mesh.vertices))).all(axis=1)
+    keep = np.all((mesh.faces >= 0) & (mesh.faces < len(mesh.vertices)), axis=1)
     return (mesh, 0) if keep.all() else (keep_faces(mesh, keep), int((~keep).sum()))
 
 
