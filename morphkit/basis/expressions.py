@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import h5py
 import numpy as np
@@ -13,8 +14,10 @@ from morphkit.basis.poses import Poses, fit_poses, read
 from morphkit.geometry.similarity import Similarity
 
 NEUTRAL = "neutral"
-_ROUNDS = 25  # of reweighting, after the first fit
+_ROUNDS = 6  # of learning what moves
+_REWEIGHTINGS = 6  # of vertices within a scan
 _NEAR = 0.01  # millimetres: nearer counts no more
+_STILL = 0.3  # of the typical motion: what moves less is at rest
 OFFSETS = "expression_offsets"  # the data set that streaming writes
 
 
@@ -83,8 +86,8 @@ def expression_offsets(
 ) -> Float[np.ndarray, "e v 3"] | h5py.Dataset:
     """Return each expressive scan minus its person's neutral face (the mean of them if there are several).
 
-    A scan is brought onto that neutral rigidly and robustly first, so that what the expression moves has
-    little say in where the head is. Where the alignment removed the person's size, so does this.
+    A scan is brought onto that neutral rigidly first, by what moves little in all the expressions given.
+    Where the alignment removed the person's size, so does this.
 
     Parameters
     ----------
@@ -102,47 +105,85 @@ def expression_offsets(
     ValueError
         If `shapes` is a data set and there is no `output`.
     """
-    count, v = len(roles.expressive), shapes.shape[1]
-    base = np.ones(v) if weights is None else weights.astype(np.float64)
+    pairs = _Pairs(shapes, roles, aligned, similarities, valid)
+    base = np.ones(shapes.shape[1]) if weights is None else weights.astype(np.float64)
+    poses = _place(pairs, base)
+    size = (len(pairs), *shapes.shape[1:])
     if isinstance(shapes, np.ndarray):
-        offsets = np.empty((count, v, 3), shapes.dtype)
+        offsets = np.empty(size, shapes.dtype)
     elif output is None:
         raise ValueError("output: expected an open HDF5 group, since shapes is a data set")
     else:
-        offsets = output.create_dataset(OFFSETS, (count, v, 3), shapes.dtype)
-    for i, (scan, own) in enumerate(zip(roles.expressive, roles.own, strict=True)):
-        neutral = np.mean([np.asarray(aligned[j], np.float64) for j in own], axis=0)
-        size = float(np.mean([similarities[j].scale for j in own]))
-        shape = size * read(shapes, slice(scan, scan + 1))
-        seen = np.ones((1, v), bool) if valid is None else np.asarray(valid[scan : scan + 1])
-        offsets[i] = robust_pose(shape, neutral, base, seen).apply(shape)[0] - neutral
+        offsets = output.create_dataset(OFFSETS, size, shapes.dtype)
+    for i, pose in enumerate(poses):
+        shape, neutral, _ = pairs.read(i)
+        offsets[i] = pose.apply(shape)[0] - neutral
     return offsets
 
 
-def robust_pose(
-    shapes: Float[np.ndarray, "c v 3"],
-    target: Float[np.ndarray, "v 3"],
-    weights: Float[np.ndarray, "v"],
-    seen: Bool[np.ndarray, "c v"],
-) -> Poses:
-    """Return the rigid motions of shapes that make the sum of distances to the target least.
+@dataclass(frozen=True, eq=False)
+class _Pairs:
+    """Expressive scans, each with its person's neutral face."""
 
-    Distances, not their squares: where more than half of a face stays as it was, that half decides.
+    shapes: Any
+    roles: Roles
+    aligned: Any
+    similarities: Sequence[Similarity]
+    valid: Any
+
+    def __len__(self) -> int:
+        return len(self.roles.expressive)
+
+    def read(self, i: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return a scan (1, v, 3) in its neutral face's size, that face, and what may be trusted (v,)."""
+        scan, own = int(self.roles.expressive[i]), self.roles.own[i]
+        neutral = np.mean([np.asarray(self.aligned[j], np.float64) for j in own], axis=0)
+        size = float(np.mean([self.similarities[j].scale for j in own]))
+        seen = np.ones(len(neutral), bool) if self.valid is None else np.asarray(self.valid[scan], bool)
+        return size * read(self.shapes, slice(scan, scan + 1)), neutral, seen
+
+
+def _place(pairs: _Pairs, base: np.ndarray) -> list[Poses]:
+    """Return each scan's rigid motion onto its neutral face.
+
+    What moves little in all expressions says where the head is, and how little is learnt from all of them,
+    round by round. Within a scan it is the sum of distances that is made least, not of their squares.
+    """
+    used = np.flatnonzero(base)
+    poses: list[Poses] = []
+    weights = base[used]
+    for _ in range(_ROUNDS):
+        squares, counts, poses = np.zeros(len(used)), np.zeros(len(used)), []
+        for i in range(len(pairs)):
+            shape, neutral, seen = pairs.read(i)
+            pose = place_robustly(shape[:, used], neutral[used], weights * seen[used])
+            lengths = np.linalg.norm(pose.apply(shape[:, used])[0] - neutral[used], axis=1)
+            squares, counts = squares + seen[used] * lengths**2, counts + seen[used]
+            poses.append(pose)
+        motion = squares / np.maximum(counts, 1)
+        least = _STILL**2 * float(np.median(motion)) + _NEAR**2
+        weights = base[used] * least / (motion + least)
+    return poses
+
+
+def place_robustly(
+    shape: Float[np.ndarray, "1 v 3"], target: Float[np.ndarray, "v 3"], weights: Float[np.ndarray, "v"]
+) -> Poses:
+    """Return the rigid motion of a shape that makes the weighted sum of distances to the target least.
 
     Raises
     ------
     ValueError
-        If a shape has fewer than three vertices to go by.
+        If fewer than three vertices have a weight.
 
     References
     ----------
     Weiszfeld 1937 (the reweighting).
     """
-    trust = weights * seen
-    if (np.count_nonzero(trust, axis=1) < 3).any():
+    if np.count_nonzero(weights) < 3:
         raise ValueError("a shape has fewer than three trusted vertices of positive weight")
-    poses = fit_poses(shapes, target, trust, False)
-    for _ in range(_ROUNDS):
-        lengths = np.linalg.norm(poses.apply(shapes) - target, axis=2)
-        poses = fit_poses(shapes, target, trust / np.maximum(lengths, _NEAR), False)
-    return poses
+    pose = fit_poses(shape, target, weights[None], False)
+    for _ in range(_REWEIGHTINGS):
+        lengths = np.linalg.norm(pose.apply(shape) - target, axis=2)
+        pose = fit_poses(shape, target, weights / np.maximum(lengths, _NEAR), False)
+    return pose
