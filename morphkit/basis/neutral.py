@@ -55,7 +55,8 @@ class Neutral:
         if self.output is not None:
             del self.output["before_mirroring"]
         # on a symmetric mean, mirror images need no fit of their own: they lie as mirror images
-        last = align_shapes(self.shapes, mean, output=self.output, max_iterations=1, **options)
+        rounds = 1 if settings.robust is None else 2  # doubts come from a first fit
+        last = align_shapes(self.shapes, mean, output=self.output, max_iterations=rounds, **options)
         return replace(last, iterations=first.iterations + 1, converged=first.converged)
 
     def fit(
