@@ -95,6 +95,7 @@ def _summed(parts: Iterable[np.ndarray], n: int) -> np.ndarray:
     gram = np.zeros((n, n))
     for part in parts:
         gram += part
+        del part  # before the next one is made: each is as large as the matrix
     return gram
 
 
