@@ -25,7 +25,7 @@ def ensure_resumable(folder: Path) -> None:
     BadInputError
         Naming the folder.
     """
-    if not any(folder.glob("*.npz")):
+    if not _holds_results(folder):
         raise BadInputError(
             f"There is nothing to resume: {folder} holds no registered scans. Leave out --resume, or name "
             "the earlier run's folder with --work."
@@ -48,8 +48,12 @@ def workspace(folder: Path, *, keep: bool) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        if marker.exists() and not any(folder.rglob("*.npz")):  # nothing in it is worth keeping
+        if marker.exists() and not _holds_results(folder):
             shutil.rmtree(folder, ignore_errors=True)
         raise
     if marker.exists():
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _holds_results(folder: Path) -> bool:
+    return any(not path.name.startswith(".") for path in folder.glob("*.npz"))  # hidden: a killed writer's

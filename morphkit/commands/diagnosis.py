@@ -49,7 +49,12 @@ def doctor() -> tuple[Check, ...]:
     checks += [_data_file(name) for name in _DATA]
     checks += [
         _attempt(name, probe)
-        for name, probe in (("CPU renderer", _cpu), ("CUDA", _cuda), ("nvdiffrast", _nvdiffrast))
+        for name, probe in (
+            ("CPU renderer", _cpu),
+            ("CUDA", _cuda),
+            ("nvdiffrast", _nvdiffrast),
+            ("distributed", _distributed),
+        )
     ]
     return tuple(checks)
 
@@ -102,6 +107,14 @@ def _cuda() -> Check:
             "CUDA", "optional", "this torch has no CUDA", "for --device cuda, install a CUDA build of torch"
         )
     return Check("CUDA", "optional", "no usable GPU", "everything works without one, on the CPU")
+
+
+def _distributed() -> Check:
+    if find_spec("distributed") is None:
+        return Check(
+            "distributed", "optional", "not installed", 'for --scheduler: pip install "dask[distributed]"'
+        )
+    return Check("distributed", "ok", version("distributed"))
 
 
 def _nvdiffrast() -> Check:

@@ -165,7 +165,10 @@ def _notes(rows: Sequence[ScanRow]) -> list[str]:
         "are unlike the others, and used": sum(bool(row.outlier) and row.used for row in rows),
     }
     said = [f"{count} {words}" for words, count in counts.items() if count]
-    return [f"Of {len(rows)} scans, {'; '.join(said)}."] if said else []
+    notes = [f"Of {len(rows)} scans, {'; '.join(said)}."] if said else []
+    if len(rows) > _MOST_PICTURES:
+        notes.append(f"{_MOST_PICTURES} scans have pictures here, those that need a look among them.")
+    return notes
 
 
 def _timings(rows: Sequence[ScanRow]) -> list[tuple[str, str, str]]:
