@@ -7,6 +7,7 @@ import pytest
 from morphkit.export.build_pictures import (
     albedo_modes,
     contact_sheet,
+    expression_modes,
     heat_colors,
     registration_strip,
     scan_strip,
@@ -61,7 +62,9 @@ def test_modes_show_mean_in_the_middle_and_differ_at_the_ends(model):
     assert np.array_equal(middle, again)
     assert not np.array_equal(low, high)
     assert len(albedo_modes(model, 3, size=40)) == 1
-    assert albedo_modes(replace(model, albedo=None)) == ()
+    assert albedo_modes(replace(model, albedo=None)) == expression_modes(model) == ()
+    talking = replace(model, expression=_group(np.zeros_like(model.identity.mean), [4.0]))
+    assert [strip.share for strip in expression_modes(talking, size=40)] == pytest.approx([1.0])
 
 
 def test_contact_sheets_fill_up_with_white():

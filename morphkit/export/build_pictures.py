@@ -124,6 +124,20 @@ def shape_modes(model: MorphableModel, count: int = 5, *, size: int = 240) -> tu
     return _mode_strips(group, mean, ends, SHAPE_REACH, size)
 
 
+def expression_modes(model: MorphableModel, count: int = 4, *, size: int = 240) -> tuple[ModeStrip, ...]:
+    """Return the first expression modes on the mean shape, as clay; empty for a model without expressions."""
+    group = model.expression
+    if group is None:
+        return ()
+    at_rest = model.identity.mean
+    ends = [
+        [Mesh(at_rest + offset, model.faces) for offset in _ends(group, k, SHAPE_REACH)]
+        for k in range(_count(group, count))
+    ]
+    mean = Mesh(at_rest + group.instance(np.zeros(0)), model.faces)
+    return _mode_strips(group, mean, ends, SHAPE_REACH, size)
+
+
 def albedo_modes(model: MorphableModel, count: int = 3, *, size: int = 240) -> tuple[ModeStrip, ...]:
     """Return the first `count` albedo modes on the mean shape; empty for a model without albedo."""
     group = model.albedo

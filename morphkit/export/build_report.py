@@ -18,6 +18,7 @@ from morphkit.export.build_pictures import (
     HEAT_MAP,
     ModeStrip,
     albedo_modes,
+    expression_modes,
     mean_head,
     shape_modes,
 )
@@ -115,10 +116,12 @@ def write_build_report(
 
 
 def model_values(model: MorphableModel) -> dict[str, Any]:
-    """Return what the templates need to show a model."""
+    """Return what the templates need to show a model; its expressions if they were learnt with it."""
+    learnt = model.provenance.get("expression_scan_count", 0) > 0
     return {
         "mean": image_uri(mean_head(model)),
         "shape_modes": [_strip(strip) for strip in shape_modes(model)],
+        "expression_modes": [_strip(strip) for strip in expression_modes(model)] if learnt else [],
         "albedo_modes": [_strip(strip) for strip in albedo_modes(model)],
         "compactness": compactness_plot(model.identity, model.albedo),
     }
