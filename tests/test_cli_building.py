@@ -293,6 +293,23 @@ def test_the_model_never_takes_the_place_of_its_template(data, tmp_path):
     assert model.read_bytes() == b"a model"
 
 
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--bootstrap", 1, "--method", "nicp"), "nothing to bootstrap"),
+        (("--mirror-training",), "knows its left from its right"),
+        (("--resume",), "nothing to resume"),
+        (("--components", "0"), "neither a number of components nor a share"),
+    ],
+)
+def test_options_that_cannot_be_met_are_refused_before_any_work(data, tmp_path, monkeypatch, options, words):
+    monkeypatch.setattr(task, "prepare_scan", _never)
+    result = _run("build-basis", data.scans, *data.arguments, "-o", tmp_path / "m.h5", *options)
+    assert result.exit_code == 2
+    assert words in " ".join(result.stderr.split())
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize(("name", "words"), [("", "is a folder"), ("model.npz", "end in .h5 or .hdf5")])
 def test_a_wrong_model_path_is_refused_before_any_work(data, tmp_path, monkeypatch, name, words):
     monkeypatch.setattr(task, "register_prepared", _never)

@@ -150,6 +150,7 @@ def build_basis(
     """
     wanted = _Wanted(components, texture, mirror_training, bootstrap, prune)
     chosen = wanted.applied(settings or BuildSettings())
+    _ensure_prior_wanted(chosen)
     target, report = Path(output), progress or quiet
     folder, workers = work_folder(target, work_dir), Workers(jobs, scheduler)
     page, collection = target.with_name(f"{target.stem}-report.html"), collect(scans)
@@ -226,6 +227,11 @@ def _ensure_places(
     if keep:
         ensure_writable(folder / "registered.npz")
     ensure_writable(target)
+
+
+def _ensure_prior_wanted(settings: BuildSettings) -> None:
+    if settings.bootstrap.rounds and settings.registering.registration.method == "nicp":
+        raise BadInputError('The method "nicp" takes no prior, so there is nothing to bootstrap; choose one.')
 
 
 def _ensure_mirror(settings: BasisSettings, source: MorphableModel | None) -> None:

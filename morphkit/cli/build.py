@@ -107,13 +107,16 @@ def build_basis(
         )
     _show(result.scans)
     model = result.model
-    albedo = "" if model.albedo is None else f", {model.albedo.basis.shape[1]} of albedo"
+    groups = {"albedo": model.albedo, "expression": model.expression}
+    if not model.provenance["expression_scan_count"]:  # then the expressions are the template's
+        del groups["expression"]
+    more = [f", {group.n_components} of {name}" for name, group in groups.items() if group is not None]
     for name, reason in result.outliers.items():
         fate = "used; --prune leaves it out" if name in result.used else "left out"
         click.echo(f"{name} is unlike the others ({fate}): {reason}")
     click.echo(
         f"{len(result.used)} of {len(result.scans)} scans, "
-        f"{model.identity.n_components} modes of shape{albedo}."
+        f"{model.identity.n_components} modes of shape{''.join(more)}."
     )
     for note in model.provenance["notes"]:
         click.echo(note)

@@ -46,6 +46,7 @@ def scree_plot(shape: LinearModel, albedo: LinearModel | None = None) -> str:
             )
     axes.set(xlabel="mode", ylabel="standard deviation, of the first mode's", yscale="log")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set_ylim(bottom=min(0.09, axes.get_ylim()[0]))
     axes.yaxis.set_major_formatter(FormatStrFormatter("%g"))
     axes.yaxis.set_minor_formatter(NullFormatter())
     if albedo is not None:
