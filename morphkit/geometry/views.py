@@ -143,6 +143,7 @@ def render_view(
     shading: Shading = "shaded",
     supersampling: int = 1,
     background: tuple[float, float, float] = (1.0, 1.0, 1.0),
+    normals: Float[np.ndarray, "v 3"] | None = None,
 ) -> View:
     """Render a mesh with a perspective camera that looks along -z of the rotated mesh, y up.
 
@@ -157,6 +158,7 @@ def render_view(
         the lamp. Unknown colours show as clay.
     supersampling : the image is averaged from this many samples per pixel in each direction.
     background : sRGB in 0..1.
+    normals : the mesh's unit vertex normals, where many views are taken of it; None computes them.
 
     Raises
     ------
@@ -167,7 +169,7 @@ def render_view(
     camera = _fitted_camera(mesh, rotation, height, width, field_of_view, centre, radius)
     seen = _draw(mesh, camera, height, width)
     fine = seen if supersampling == 1 else _draw(mesh, camera, height, width, supersampling)
-    image = _shade(mesh, camera, fine, shading, np.array(background, np.float32))
+    image = _shade(mesh, camera, fine, shading, np.array(background, np.float32), normals)
     image = image.reshape(height, supersampling, width, supersampling, 3).mean(axis=(1, 3))
     near, far = camera.near, camera.far
     with np.errstate(invalid="ignore"):
@@ -233,7 +235,12 @@ def _draw(mesh: Mesh, camera: ViewCamera, height: int, width: int, fineness: int
 
 
 def _shade(
-    mesh: Mesh, camera: ViewCamera, seen: RasterBuffer, shading: Shading, background: np.ndarray
+    mesh: Mesh,
+    camera: ViewCamera,
+    seen: RasterBuffer,
+    shading: Shading,
+    background: np.ndarray,
+    normals: np.ndarray | None,
 ) -> Float[np.ndarray, "h w 3"]:
     """Return linear RGB."""
     covered = seen.face_index >= 0
@@ -243,16 +250,20 @@ def _shade(
         own = surface_colors(mesh, faces, weights)
         color = np.where(np.isfinite(own), own, color)
     if shading != "colored":
-        color = color * _lamp(mesh, camera, faces, weights)[:, None]
+        normals = vertex_normals(mesh.vertices, mesh.faces) if normals is None else normals
+        facing = interpolate(normals, mesh.faces, faces, weights) @ camera.R.T
+        color = color * _lamp(facing)[:, None]
     image = np.empty((*covered.shape, 3), np.float32)
     image[~covered], image[covered] = _decode_srgb(background), color
     return image
 
 
-def _lamp(mesh: Mesh, camera: ViewCamera, faces: np.ndarray, weights: np.ndarray) -> Float[np.ndarray, "n"]:
-    """Return how bright white matter would be: a lamp beside the camera and some light from everywhere."""
-    normals = interpolate(vertex_normals(mesh.vertices, mesh.faces), mesh.faces, faces, weights) @ camera.R.T
-    normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
+def _lamp(normals: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "n"]:
+    """Return how bright white matter of these normals, in camera coordinates, would be.
+
+    A lamp hangs beside the camera, and some light comes from everywhere.
+    """
+    normals = normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
     normals *= -np.sign(normals[:, 2:])  # both sides are lit: scans may be wound either way
     towards = _LIGHT / np.linalg.norm(_LIGHT)
     return _AMBIENT + (1.1 - _AMBIENT) * np.maximum(normals @ towards, 0)

@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float
 from scipy.spatial import cKDTree
 
 from morphkit.errors import NoFaceError
+from morphkit.geometry.normals import vertex_normals
 from morphkit.geometry.similarity import Similarity
 from morphkit.geometry.views import Shading
 from morphkit.landmarks.capping import cap_holes
@@ -116,8 +117,9 @@ def _sightings(
 ) -> list[Sighting]:
     """Look at the portraits, holes closed."""
     capped = cap_holes(mesh, _WIDEST * pose.scale)
+    normals = vertex_normals(capped.vertices, capped.faces)
     return [
-        sight(frame_face(capped, pose, yaw, pitch, shading), pose, len(mesh.faces))
+        sight(frame_face(capped, pose, yaw, pitch, shading, normals), pose, len(mesh.faces))
         for yaw, pitch in settings.angles
         for shading in shadings
     ]

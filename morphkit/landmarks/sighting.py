@@ -59,8 +59,18 @@ def canonical_points() -> Float[np.ndarray, "478 3"]:
     return np.vstack([vertices, *eyes])
 
 
-def frame_face(mesh: Mesh, pose: Similarity, yaw: float, pitch: float, shading: Shading) -> View:
-    """Render a portrait of a head whose pose (canonical face to scan) is known, turned by the two angles."""
+def frame_face(
+    mesh: Mesh,
+    pose: Similarity,
+    yaw: float,
+    pitch: float,
+    shading: Shading,
+    normals: Float[np.ndarray, "v 3"] | None = None,
+) -> View:
+    """Render a portrait of a head whose pose (canonical face to scan) is known, turned by the two angles.
+
+    `normals` are the mesh's own, where several portraits of it are taken.
+    """
     return render_view(
         mesh,
         turn(yaw, pitch) @ pose.rotation.T,
@@ -68,6 +78,7 @@ def frame_face(mesh: Mesh, pose: Similarity, yaw: float, pitch: float, shading: 
         centre=pose.apply(_CENTRE[None])[0],
         radius=_RADIUS * pose.scale,
         shading=shading,
+        normals=normals,
     )
 
 
