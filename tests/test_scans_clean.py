@@ -279,9 +279,10 @@ def test_a_given_scale_is_obeyed():
     np.testing.assert_allclose(cleaned.mesh.vertices, shell.vertices * 25.4)
 
 
-def test_a_bust_in_metres_is_not_taken_for_decimetres():
+@pytest.mark.parametrize("size", [1.0, 3.0, 5.0])
+def test_an_upper_body_in_metres_is_not_taken_for_decimetres(size):
     shell = make_shell()
-    assert clean_scan(dataclasses.replace(shell, vertices=shell.vertices * 3 / 1000)).report.scale == 1000
+    assert clean_scan(dataclasses.replace(shell, vertices=shell.vertices * size / 1000)).report.scale == 1000
 
 
 @pytest.mark.parametrize(

@@ -12,13 +12,13 @@ from morphkit.mesh import Mesh
 from morphkit.scans import _repairs
 from morphkit.scans._outward import turn_outward
 
-# Units of scanners, in millimetres, with the names that messages use.
+# Units of scanners, in millimetres, their names in messages, and how many times better a rare one must fit.
 _UNITS = (
-    (1.0, "millimetres"),
-    (10.0, "centimetres"),
-    (100.0, "decimetres"),
-    (1000.0, "metres"),
-    (1e-3, "micrometres"),
+    (1.0, "millimetres", 1.0),
+    (10.0, "centimetres", 1.0),
+    (100.0, "decimetres", 3.0),
+    (1000.0, "metres", 1.0),
+    (1e-3, "micrometres", 1.0),
 )
 _USUAL_DIAGONAL = 330.0  # mm, of a face with ears and neck
 _DIAGONALS = (60.0, 2500.0)  # mm, from a crop of a child's face to a whole upper body
@@ -192,7 +192,7 @@ def _scale(mesh: Mesh, settings: CleanSettings, name: str) -> tuple[float, tuple
     if settings.scale is not None:
         return settings.scale, ()
     diagonal = float(np.linalg.norm(np.ptp(mesh.vertices, axis=0)))
-    scale, unit = min(_UNITS, key=lambda entry: abs(math.log(diagonal * entry[0] / _USUAL_DIAGONAL)))
+    scale, unit, _ = min(_UNITS, key=lambda entry: _misfit(diagonal * entry[0]) + math.log(entry[2]))
     if not _DIAGONALS[0] <= diagonal * scale <= _DIAGONALS[1]:
         raise RejectedScanError(
             f"{name} measures {diagonal:.4g} units across, which is no face in millimetres, centimetres, "
@@ -201,3 +201,8 @@ def _scale(mesh: Mesh, settings: CleanSettings, name: str) -> tuple[float, tuple
     if scale == 1.0:
         return scale, ()
     return scale, (f"Its size says that it is in {unit}; it was taken to millimetres.",)
+
+
+def _misfit(diagonal: float) -> float:
+    """Return how far a size in millimetres is from a scan's usual one."""
+    return abs(math.log(diagonal / _USUAL_DIAGONAL))
