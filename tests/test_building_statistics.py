@@ -161,6 +161,8 @@ def test_scans_come_from_a_folder_from_folders_of_people_or_from_a_manifest(tmp_
     assert list(people.by_name) == ["ann_neutral", "ann_smile"]
     assert people.by_name["ann_smile"].expression == "smile"
     assert people.files[1].landmarks_path == nested / "ann" / "smile.landmarks.json"
+    assert collect(nested).outside(nested / "ann").files == ()
+    assert collect(nested).outside(nested / "model-work") == people
     table = tmp_path / "scans.csv"
     table.write_text("file,subject,weight\nflat/b.ply,bob,0.5\n")
     assert [(file.name, entry.weight) for file, entry in zip(*_fields(collect(table)), strict=True)] == [

@@ -153,7 +153,10 @@ def build_basis(
     _ensure_prior_wanted(chosen)
     target, report = Path(output), progress or quiet
     folder, workers = work_folder(target, work_dir), Workers(jobs, scheduler)
-    page, collection = target.with_name(f"{target.stem}-report.html"), collect(scans)
+    page = target.with_name(f"{target.stem}-report.html")
+    collection = collect(scans)
+    if Path(scans).resolve() in folder.resolve().parents:  # an earlier run's results are nobody's scans
+        collection = collection.outside(folder)
     inputs = (template, template_landmarks)
     _ensure_places(target, folder, collection.files, inputs, keep=work_dir is not None)
     if resume:

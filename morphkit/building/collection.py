@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import compress
 from pathlib import Path
 
 from morphkit.errors import BadInputError
@@ -22,6 +23,11 @@ class Collection:
 
     files: tuple[ScanFile, ...]
     entries: tuple[ManifestEntry, ...]
+
+    def outside(self, folder: Path) -> Collection:
+        """Return the scans that do not lie in a folder, such as that of an earlier run's results."""
+        away = [folder.resolve() not in file.path.resolve().parents for file in self.files]
+        return Collection(tuple(compress(self.files, away)), tuple(compress(self.entries, away)))
 
     @property
     def by_name(self) -> dict[str, ManifestEntry]:
