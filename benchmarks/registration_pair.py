@@ -8,7 +8,6 @@ import trimesh
 
 from morphkit.geometry.topology import connected_components
 from morphkit.mesh import LandmarkEmbedding, Landmarks, Mesh, Template
-from morphkit.registration.prior import farthest_points
 
 SCAN_TRIANGLES = 100_000
 SCAN_NOISE = 0.05
@@ -40,15 +39,14 @@ def make_pair(head: Mesh, template_vertices: int) -> Pair:
 
     The deformation sums Gaussian bumps 40 to 70 mm wide at random places, 5 mm on average.
     """
-    vertices, faces = _largest_part(head.vertices, head.faces)
-    for _ in range(2):
-        vertices, faces = trimesh.remesh.subdivide(vertices, faces)
+    # rounded off: coplanar triangles would be decimated to slivers
+    vertices, faces = trimesh.remesh.subdivide_loop(*_largest_part(head.vertices, head.faces), iterations=2)
     rng = np.random.default_rng(7)
     deform = _deformation(vertices, rng)
     scan_vertices, scan_faces = _decimated(deform(vertices), faces, SCAN_TRIANGLES)
     scan = Mesh(scan_vertices + rng.normal(scale=SCAN_NOISE, size=scan_vertices.shape), scan_faces)
     template, template_faces = _decimated(vertices, faces, 2 * template_vertices)
-    marked = farthest_points(template, LANDMARKS)
+    marked = _spread(template, LANDMARKS)
     corner = np.array(
         [np.argmax((template_faces == vertex).any(axis=1)) for vertex in marked], dtype=np.int32
     )
@@ -76,6 +74,15 @@ def _deformation(vertices, rng):
     middle = offset.mean(axis=0)
     gain = 5.0 / np.linalg.norm(offset - middle, axis=1).mean()
     return lambda points: points + gain * (field(points) - middle)
+
+
+def _spread(points, count):
+    """Return `count` indices, each of the point that is farthest from those before."""
+    chosen = [int(points[:, 2].argmax())]
+    while len(chosen) < count:
+        offsets = points[:, None] - points[chosen]
+        chosen.append(int((offsets**2).sum(axis=2).min(axis=1).argmax()))
+    return np.array(chosen)
 
 
 def _largest_part(vertices, faces):
