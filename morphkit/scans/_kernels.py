@@ -64,8 +64,6 @@ def sort_half_edges(faces, vertex_count):
         while 3 * gap < last - first:
             gap = 3 * gap + 1
         while gap > 0:  # Shell's sort: as quick as insertion for a handful, quick enough for a hub's million
-            gap > 0
-        ):  # Shell's sort: an insertion sort for the usual handful, quick enough for a hub's million
             for k in range(first + gap, last):
                 item, j = items[k], k
                 while j >= first + gap and items[j - gap] > item:
