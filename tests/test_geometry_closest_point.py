@@ -175,6 +175,8 @@ def test_degenerate_triangles_are_survived() -> None:
 def test_bad_input_is_named() -> None:
     with pytest.raises(ValueError, match="at least one triangle"):
         ClosestPointQuery(Mesh(np.zeros((3, 3)), np.zeros((0, 3), dtype=np.int32)))
+    with pytest.raises(ValueError, match="expected faces on 3 vertices"):
+        ClosestPointQuery(Mesh(np.eye(3), np.array([[0, 1, 3]], dtype=np.int32)))
     query = ClosestPointQuery(Mesh(np.eye(3), np.array([[0, 1, 2]], dtype=np.int32)))
     point = np.zeros((1, 3))
     with pytest.raises(ValueError, match="points: expected finite"):

@@ -50,7 +50,7 @@ class ClosestPointQuery:
     Raises
     ------
     ValueError
-        When the mesh has no triangle or a vertex is not finite.
+        When the mesh has no triangle, or one on vertices that are not there, or a vertex is not finite.
     """
 
     def __init__(self, mesh: Mesh) -> None:
@@ -58,6 +58,8 @@ class ClosestPointQuery:
             raise ValueError("mesh: expected at least one triangle, found none")
         vertices = _coordinates(mesh.vertices, "mesh")
         self._faces = _owned(mesh.faces, np.int32)
+        if self._faces.min() < 0 or self._faces.max() >= len(vertices):
+            raise ValueError(f"mesh: expected faces on {len(vertices)} vertices, found others")
         self._order = _tree_order(vertices, self._faces)
         self._lanes = np.empty_like(self._order)
         self._lanes[self._order] = np.arange(len(self._order), dtype=np.int32)
