@@ -58,6 +58,22 @@ def sample_surface(mesh: Mesh, count: int, *, seed: int = 0) -> SurfaceSamples:
     return SurfaceSamples(points, face_indices, barycentrics)
 
 
+def farthest_points(points: Float[np.ndarray, "n 3"], count: int) -> Int[np.ndarray, "m"]:
+    """Return the indices of `count` well spread points: each is the farthest from those before it."""
+    count = min(count, len(points))
+    chosen = np.empty(count, dtype=np.int64)
+    chosen[0] = np.argmin(((points - points.mean(axis=0)) ** 2).sum(axis=1))
+    columns = np.ascontiguousarray(points.T)
+    distance = np.full(len(points), np.inf)
+    for i in range(1, count):
+        x, y, z = columns[:, chosen[i - 1]]
+        np.minimum(
+            distance, (columns[0] - x) ** 2 + (columns[1] - y) ** 2 + (columns[2] - z) ** 2, out=distance
+        )
+        chosen[i] = np.argmax(distance)
+    return chosen
+
+
 def surface_colors(
     mesh: Mesh, face_indices: Int[np.ndarray, "n"], barycentrics: Float[np.ndarray, "n 3"]
 ) -> Float[np.ndarray, "n 3"]:

@@ -1,4 +1,4 @@
-"""Deforming the template to a scan: placement, a coarse low-rank stage, a fine stage, a verdict."""
+"""Deforming the template to a scan: placement, a coarse elastic stage, a fine stage, a verdict."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from morphkit.registration.settings import (
     FineSettings,
     GateSettings,
     Method,
-    PriorSettings,
     RegistrationSettings,
     SimilaritySettings,
 )
@@ -22,7 +21,6 @@ __all__ = [
     "GateSettings",
     "Method",
     "NicpSettings",
-    "PriorSettings",
     "RegistrationResult",
     "RegistrationSettings",
     "SimilaritySettings",

@@ -1,41 +1,44 @@
-"""The coarse stage: the low-rank prior's posterior under correspondences that grow sharper.
+"""The coarse stage: the elastic template slides over the scan until its energy and the landmarks are content.
 
-Every iteration pairs template vertices with the scan, weighs the pairs by how well they agree, and solves for
-the posterior mean in closed form. A pair informs strongly along the surface normal and weakly across it, so
-that the surfaces slide until the prior and the landmarks are content.
+Every iteration pairs the control vertices with their closest points on the scan and solves for the
+displacement of least energy. A pair speaks only along the scan's normal: where along the surface a vertex
+belongs is left to the landmarks, to borders that agree, and to the energy. (Closest points hold on to where
+they are: given any say across the normal, they keep the template from sliding.)
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
+from scipy import linalg
+from scipy.spatial import cKDTree
 
 from morphkit.geometry.normals import vertex_normals
+from morphkit.geometry.topology import unique_edges
+from morphkit.mesh import Mesh
+from morphkit.registration.borders import Border, borders_agree, longest_border
+from morphkit.registration.control import ControlMesh
 from morphkit.registration.landmark_evidence import LandmarkEvidence
-from morphkit.registration.pairs import Pairs, SoftMatcher, SurfaceMatcher
 from morphkit.registration.prepared import LandmarkPairs, PreparedTemplate
-from morphkit.registration.ridge import Observations, posterior_mean
 from morphkit.registration.settings import CoarseSettings
-from morphkit.registration.target import Target
-
-Project = Callable[[np.ndarray], np.ndarray]
+from morphkit.registration.target import Target, robust_weight
 
 _CONVERGED = 0.1
-_WIDEST = 20
+_FLOOR = 1e-7
+_LAST_ITERATIONS = 3  # with everything at its last value
 
 
 @dataclass(frozen=True, eq=False)
 class CoarseFit:
-    """The deformed template and whether the last iterations hardly moved it.
+    """The deformed template and how it came to rest.
 
     Attributes
     ----------
     vertices : (v, 3) in the template's frame.
     last_change : root mean square motion of the last iteration, millimetres.
-    strain : root mean square of the widest basis functions' coefficients; about one for a likely deformation.
+    strain : root mean square of the logarithm of the edges' lengthening, apart from an even growth.
     """
 
     vertices: Float[np.ndarray, "v 3"]
@@ -48,106 +51,171 @@ class CoarseFit:
         return self.last_change < _CONVERGED
 
 
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """What is known of displacements: quadratic terms u' P u / 2 - r' u at every control vertex.
+
+    Attributes
+    ----------
+    precisions : (m, 3, 3).
+    pulls : (m, 3) precision times displacement, summed.
+    """
+
+    precisions: Float[np.ndarray, "m 3 3"]
+    pulls: Float[np.ndarray, "m 3"]
+
+    @classmethod
+    def none(cls, count: int) -> Evidence:
+        """Return no evidence on `count` vertices."""
+        return cls(np.zeros((count, 3, 3)), np.zeros((count, 3)))
+
+    def add(
+        self, indices: Int[np.ndarray, "n"], precisions: Float[np.ndarray, "n 3 3"], wanted: np.ndarray
+    ) -> None:
+        """Add that the vertices `indices` are displaced by the (n, 3) `wanted`."""
+        np.add.at(self.precisions, indices, precisions)
+        np.add.at(self.pulls, indices, np.einsum("nij,nj->ni", precisions, wanted))
+
+
 def fit_coarse(
     prepared: PreparedTemplate,
     target: Target,
     landmarks: LandmarkPairs | None,
     settings: CoarseSettings,
-    project: Project | None = None,
+    modes: Float[np.ndarray, "v 3 k"] | None = None,
 ) -> CoarseFit:
     """Return the coarse fit of the template to `target`, which lies in the template's frame.
 
     Parameters
     ----------
     landmarks : with `target` in the template's frame; they take part as soft evidence in every iteration.
-    project : maps (v, 3) vertices to the nearest shape of a model; it pulls the fit towards that model.
+    modes : likely displacements of the template's vertices, one standard deviation each; they cost no elastic
+        energy, which then holds back only what they cannot express.
     """
-    evidence = None if landmarks is None else LandmarkEvidence(landmarks, target, settings.landmark_deviation)
-    guided = landmarks is not None and len(landmarks.names) >= settings.guiding_landmarks
-    soft_iterations = 0 if guided else settings.soft_iterations
-    annealed = soft_iterations + settings.annealed_iterations
-    fit = _Fit(prepared, evidence, settings, project, settings.first_rank[0 if guided else 1], annealed)
-    border = prepared.border[prepared.subset]
-    if soft_iterations:
-        soft = SoftMatcher(target, settings)
-        for _ in range(soft_iterations):
-            fit.update(soft.pairs(*fit.subset(), border, fit.anneal(settings.cutoff)))
-    surface = SurfaceMatcher(target)
-    for _ in range(settings.surface_iterations):
-        fit.update(surface.pairs(*fit.subset(), fit.anneal(settings.cutoff)))
-    return CoarseFit(fit.vertices, fit.last_change, fit.strain)
+    control = prepared.control
+    evidence = None if landmarks is None else LandmarkEvidence(landmarks, target, control, settings)
+    fit = _Fit(control, settings, modes)
+    surface = _Surface(control, target, settings)
+    border = _BorderEvidence(control, target, settings)
+    for iteration in range(settings.iterations):
+        share = min(1.0, iteration / max(1, settings.iterations - 1 - _LAST_ITERATIONS))
+        seen = surface.evidence(fit.positions, share)
+        if share >= settings.borders_from:
+            border.add(seen, fit.positions)
+        if evidence is not None:
+            evidence.add(seen, fit.displacements if iteration else None)
+        fit.solve(seen)
+    vertices = prepared.mesh.vertices + fit.extended(len(prepared.mesh.vertices))
+    return CoarseFit(vertices, fit.last_change, _strain(control, fit.positions))
 
 
 class _Fit:
-    """The state of the iteration: the deformed template, and how far the annealing has gone."""
+    """The displacement of least energy, and of likely coefficients, given evidence."""
 
-    def __init__(
-        self,
-        prepared: PreparedTemplate,
-        landmarks: LandmarkEvidence | None,
-        settings: CoarseSettings,
-        project: Project | None,
-        first_rank: int,
-        annealed: int,
-    ) -> None:
-        self.prepared, self.landmarks, self.settings, self.project = prepared, landmarks, settings, project
-        self.ranks = float(min(first_rank, prepared.prior.rank)), float(prepared.prior.rank)
-        self.iteration, self.annealed = 0, annealed
-        self.rest = self.vertices = prepared.mesh.vertices
-        self.coefficients: np.ndarray | None = None
+    def __init__(self, control: ControlMesh, settings: CoarseSettings, modes: np.ndarray | None) -> None:
+        self._control, self._modes = control, modes
+        stiffness = 1.0 if modes is None else settings.stiffness_beside_modes
+        self._diagonal = (stiffness * control.energy.diagonal)[:, None, None] * np.eye(3)
+        self._beside = (stiffness * control.energy.beside)[:, None, None] * np.eye(3)
+        if modes is not None:
+            self._basis = modes[control.vertex_indices].reshape(-1, modes.shape[2])
+        self._elastic = self.displacements = np.zeros_like(control.rest)
+        self._coefficients: np.ndarray | None = None
         self.last_change = np.inf
-        if landmarks is not None:
-            self._solve([landmarks.observations(None)])
 
     @property
-    def strain(self) -> float:
-        """Return how unlikely the deformation is."""
-        if self.coefficients is None:
-            return 0.0
-        return float(np.sqrt((self.coefficients[:, :_WIDEST] ** 2).mean()))
+    def positions(self) -> np.ndarray:
+        """(m, 3) where the control vertices are."""
+        return self._control.rest + self.displacements
 
-    def subset(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return the positions and normals of the vertices that take part."""
-        normals = vertex_normals(self.vertices, self.prepared.mesh.faces)
-        return self.vertices[self.prepared.subset], normals[self.prepared.subset]
+    def solve(self, evidence: Evidence) -> None:
+        """Move to the displacement that the evidence calls for."""
+        precisions = evidence.precisions + _FLOOR * np.eye(3)
+        factor = self._control.plan.factorize(self._diagonal + precisions, self._beside)
+        pulls = evidence.pulls.reshape(-1, 1)
+        moved = elastic = factor.solve(pulls).reshape(-1, 3)
+        if self._modes is not None:
+            # the Schur complement of the elastic unknowns in the system of both
+            weighed = np.einsum("mij,mjk->mik", precisions, self._basis.reshape(-1, 3, self._basis.shape[1]))
+            weighed = weighed.reshape(self._basis.shape)
+            answered = factor.solve(weighed)
+            matrix = np.eye(weighed.shape[1]) + weighed.T @ (self._basis - answered)
+            right = (self._basis - answered).T @ pulls[:, 0]
+            self._coefficients = linalg.solve(matrix, right, assume_a="pos")
+            elastic = elastic - (answered @ self._coefficients).reshape(-1, 3)
+            moved = elastic + (self._basis @ self._coefficients).reshape(-1, 3)
+        self.last_change = float(np.sqrt(((moved - self.displacements) ** 2).sum(axis=1).mean()))
+        self._elastic, self.displacements = elastic, moved
 
-    def anneal(self, ends: tuple[float, float]) -> float:
-        """Return this iteration's value, on a geometric path from the first end to the last."""
-        share = min(1.0, self.iteration / max(1, self.annealed - 1))
-        return float(ends[0] * (ends[1] / ends[0]) ** share)
+    def extended(self, count: int) -> Float[np.ndarray, "v 3"]:
+        """Return the displacements of all `count` template vertices."""
+        moved = self._control.extend(self._elastic, count)
+        if self._modes is not None and self._coefficients is not None:
+            moved = moved + self._modes @ self._coefficients
+        return moved
 
-    def update(self, pairs: Pairs) -> None:
-        """Move to the posterior mean under `pairs`, the landmarks and the model."""
-        evidence = [self._surface(pairs)]
-        if self.landmarks is not None:
-            evidence.append(self.landmarks.observations(self.coefficients))
-        if self.project is not None:
-            evidence.append(self._projection(self.project))
-        self._solve(evidence)
-        self.iteration += 1
 
-    def _surface(self, pairs: Pairs) -> Observations:
-        return Observations(
-            prior=self.prepared.subset_prior,
-            displacements=pairs.points - self.rest[self.prepared.subset],
-            normals=pairs.normals,
-            along=pairs.belief / self.anneal(self.settings.along) ** 2,
-            across=pairs.belief / self.anneal(self.settings.across) ** 2,
-        )
+class _Surface:
+    """Closest points on the scan; remembers its answers, because the next ones are near."""
 
-    def _projection(self, project: Project) -> Observations:
-        subset = self.prepared.subset
-        precision = np.full(len(subset), self.settings.project_deviation**-2.0)
-        return Observations(
-            prior=self.prepared.subset_prior,
-            displacements=project(self.vertices)[subset] - self.rest[subset],
-            normals=np.zeros((len(subset), 3)),
-            along=precision,
-            across=precision,
-        )
+    def __init__(self, control: ControlMesh, target: Target, settings: CoarseSettings) -> None:
+        self._control, self._target, self._settings = control, target, settings
+        self._hints: np.ndarray | None = None
 
-    def _solve(self, evidence: list[Observations]) -> None:
-        self.coefficients = posterior_mean(evidence, int(self.anneal(self.ranks)))
-        moved = self.rest + self.prepared.prior.displace(self.coefficients)
-        self.last_change = float(np.sqrt(((moved - self.vertices) ** 2).sum(axis=1).mean()))
-        self.vertices = moved
+    def evidence(self, positions: Float[np.ndarray, "m 3"], share: float) -> Evidence:
+        """Return what the scan's surface says when `share` of the annealing is done."""
+        settings, control = self._settings, self._control
+        normals = vertex_normals(positions, control.faces)
+        match = self._target.match(positions, normals, settings.min_cosine, self._hints)
+        self._hints = match.closest.face_indices
+        believed = match.usable & control.active
+        cosine = np.clip(np.einsum("md,md->m", match.normals, normals), 0, 1)
+        distances = np.where(believed, match.closest.distances, 0.0)
+        weights = believed * cosine**2 * robust_weight(distances, _annealed(settings.cutoff, share))
+        weights = weights * control.areas * settings.density / _annealed(settings.along, share) ** 2
+        precisions = np.einsum("m,mi,mj->mij", weights, match.normals, match.normals)
+        wanted = match.closest.points - control.rest
+        return Evidence(precisions, np.einsum("mij,mj->mi", precisions, wanted))
+
+
+class _BorderEvidence:
+    """The template's border lies on the scan's, if they are found to run alongside each other."""
+
+    def __init__(self, control: ControlMesh, target: Target, settings: CoarseSettings) -> None:
+        self._control, self._settings = control, settings
+        self._border = longest_border(target.mesh) if settings.borders else None
+        self._agree: bool | None = None
+
+    def add(self, evidence: Evidence, positions: Float[np.ndarray, "m 3"]) -> None:
+        """Add what the border says: a vertex may slide along the nearest edge."""
+        own = longest_border(Mesh(positions, self._control.faces.astype(np.int32)))
+        if self._border is None or own is None:
+            return
+        if self._agree is None:
+            self._agree = borders_agree(own, self._border)
+        if self._agree:
+            self._pull(evidence, positions, own, self._border)
+
+    def _pull(self, evidence: Evidence, positions: np.ndarray, own: Border, other: Border) -> None:
+        index = np.asarray(cKDTree(other.middles).query(positions[own.vertices])[1])
+        along = other.directions[index]
+        across = np.eye(3) - np.einsum("ni,nj->nij", along, along)
+        wanted = other.middles[index] - self._control.rest[own.vertices]
+        evidence.add(own.vertices, across / self._settings.border_deviation**2, wanted)
+
+
+def _annealed(ends: tuple[float, float], share: float) -> float:
+    """Return the value at `share` of a geometric path."""
+    return float(ends[0] * (ends[1] / ends[0]) ** share)
+
+
+def _strain(control: ControlMesh, positions: Float[np.ndarray, "m 3"]) -> float:
+    edges = unique_edges(control.faces)
+    edges = edges[control.active[edges].all(axis=1)]
+    before, after = (_lengths(points, edges) for points in (control.rest, positions))
+    stretch = np.log(np.maximum(after, 1e-9) / np.maximum(before, 1e-9))
+    return float(np.std(stretch))
+
+
+def _lengths(points: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    return np.linalg.norm(points[edges[:, 0]] - points[edges[:, 1]], axis=1)

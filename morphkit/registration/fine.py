@@ -8,18 +8,13 @@ plane as its target and reuses one factorisation (a majorisation, so the energy 
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from jaxtyping import Float
-from scipy import sparse
-from scipy.sparse import linalg as sparse_linalg
 
 from morphkit.geometry.normals import vertex_normals
-from morphkit.registration.pairs import robust_weight
-from morphkit.registration.prepared import PreparedTemplate
+from morphkit.registration.prepared import Bending, PreparedTemplate
 from morphkit.registration.settings import FineSettings
-from morphkit.registration.target import SurfaceMatches, Target
+from morphkit.registration.target import SurfaceMatches, Target, robust_weight
 
 _MIN_COSINE = 0.5
 _PLANE_STEPS = 3
@@ -49,26 +44,17 @@ def _belief(match: SurfaceMatches, normals: np.ndarray, cutoff: float) -> np.nda
 
 
 def _descend(
-    bending: Any,
+    bending: Bending,
     start: np.ndarray,
     residual: np.ndarray,
     match: SurfaceMatches,
     belief: np.ndarray,
     stiffness: float,
 ) -> np.ndarray:
-    factors = _factorize(sparse.diags_array(belief + _FLOOR) + 0.25 * stiffness * bending)
+    matrix, scale = bending.matrix, 0.25 * stiffness
+    factor = bending.plan.factorize(belief + _FLOOR + scale * matrix.diagonal, scale * matrix.beside)
     for _ in range(_PLANE_STEPS):
         gap = np.einsum("vd,vd->v", match.closest.points - start - residual, match.normals)
         wanted = residual + gap[:, None] * match.normals
-        residual = factors.solve(belief[:, None] * wanted)
+        residual = factor.solve(belief[:, None] * wanted)
     return residual
-
-
-def _factorize(matrix: Any) -> Any:
-    # a symmetric ordering without pivoting halves the time of SuperLU's default
-    return sparse_linalg.splu(
-        sparse.csc_array(matrix),
-        permc_spec="MMD_AT_PLUS_A",
-        diag_pivot_thresh=0.0,
-        options={"SymmetricMode": True},
-    )

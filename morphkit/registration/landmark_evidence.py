@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from jaxtyping import Float
+from scipy.spatial import cKDTree
 
-from morphkit.registration.pairs import robust_weight
+from morphkit.registration.control import ControlMesh
 from morphkit.registration.prepared import LandmarkPairs
-from morphkit.registration.ridge import Observations
-from morphkit.registration.target import Target
+from morphkit.registration.settings import CoarseSettings
+from morphkit.registration.target import Target, robust_weight
+
+if TYPE_CHECKING:
+    from morphkit.registration.coarse import Evidence
 
 _GAUSSIAN = 1.4826  # median absolute deviation to standard deviation
 _ON_SURFACE = 0.25
@@ -18,42 +24,41 @@ _FAR = 12.0
 
 
 class LandmarkEvidence:
-    """The landmarks' share in the coarse stage's observations.
+    """The landmarks' share in the coarse stage's evidence; each speaks for the nearest control vertex.
 
     Parameters
     ----------
     pairs : with the scan's landmarks in the template's frame.
     target : the scan in that frame.
-    default_deviation : millimetres per axis, for landmarks that come without a standard deviation and lie so
+    control : whose vertices are displaced.
+    settings : `landmark_deviation` is used for landmarks that come without a standard deviation and lie so
         exactly on the surface that their distance to it says nothing.
     """
 
-    def __init__(self, pairs: LandmarkPairs, target: Target, default_deviation: float) -> None:
-        self._pairs = pairs
+    def __init__(
+        self, pairs: LandmarkPairs, target: Target, control: ControlMesh, settings: CoarseSettings
+    ) -> None:
         self._displacements = pairs.target - pairs.source
+        self._vertices = np.asarray(cKDTree(control.rest).query(pairs.source)[1])
         unknown = np.isnan(pairs.deviations)
-        guess = estimated_deviation(pairs.target[unknown], target, default_deviation)
+        guess = estimated_deviation(pairs.target[unknown], target, settings.landmark_deviation)
         self._deviations = np.where(unknown, guess, pairs.deviations)
+        self._precisions = self._deviations[:, None, None] ** -2.0 * np.eye(3)
+        if pairs.covariances is not None:
+            self._precisions = np.linalg.inv(pairs.covariances)
 
-    def observations(self, coefficients: Float[np.ndarray, "3 k"] | None) -> Observations:
-        """Return the observations, weighed by how far the deformation of `coefficients` leaves them off.
+    def add(self, evidence: Evidence, displacements: Float[np.ndarray, "m 3"] | None) -> None:
+        """Add the landmarks, weighed by how far the control vertices' displacements leave them off.
 
         A landmark off by many of its standard deviations loses its say, the others keep theirs. Before there
         is a deformation, those far from where the placed template has them lose it.
         """
-        if coefficients is None:
+        if displacements is None:
             weights = robust_weight(np.linalg.norm(self._displacements, axis=1), _FAR)
         else:
-            off = np.linalg.norm(self._displacements - self._pairs.prior.displace(coefficients), axis=1)
+            off = np.linalg.norm(self._displacements - displacements[self._vertices], axis=1)
             weights = robust_weight(off / self._deviations, _OUTLIER)
-        precision = weights * self._deviations**-2.0
-        return Observations(
-            prior=self._pairs.prior,
-            displacements=self._displacements,
-            normals=np.zeros_like(self._displacements),
-            along=precision,
-            across=precision,
-        )
+        evidence.add(self._vertices, weights[:, None, None] * self._precisions, self._displacements)
 
 
 def estimated_deviation(points: Float[np.ndarray, "n 3"], target: Target, default: float) -> float:

@@ -14,15 +14,15 @@ from threadpoolctl import threadpool_limits
 from morphkit.errors import RegistrationError
 from morphkit.geometry.normals import vertex_normals
 from morphkit.geometry.procrustes import fit_similarity
+from morphkit.geometry.sampling import farthest_points
 from morphkit.geometry.similarity import Similarity
 from morphkit.mesh import Landmarks, Mesh, Template
-from morphkit.registration.coarse import Project, fit_coarse
+from morphkit.registration.coarse import fit_coarse
 from morphkit.registration.fine import fit_fine
 from morphkit.registration.nicp import fit_nicp
 from morphkit.registration.passive import follow_surroundings
 from morphkit.registration.placement import OrientedPoints, place_by_landmarks, place_by_search, trimmed_icp
 from morphkit.registration.prepared import LandmarkPairs, PreparedTemplate, pair_landmarks, prepare_template
-from morphkit.registration.prior import farthest_points
 from morphkit.registration.result import Correspondence, RegistrationResult
 from morphkit.registration.settings import RegistrationSettings
 from morphkit.registration.target import Target
@@ -40,7 +40,7 @@ def register(
     *,
     landmarks: Landmarks | None = None,
     settings: RegistrationSettings | None = None,
-    project: Project | None = None,
+    modes: Float[np.ndarray, "v 3 k"] | None = None,
     progress: Progress | None = None,
 ) -> RegistrationResult:
     """Deform `template` onto `scan`, vertex for vertex.
@@ -53,8 +53,8 @@ def register(
     template : with embeddings of the landmarks by name; its x axis crosses the plane of symmetry.
     landmarks : of the scan, in its frame. Those that the template knows by name place it and stay as soft
         evidence, according to their standard deviations. None: the placement is searched for.
-    project : maps (v, 3) vertices in the template's frame to a model's nearest shape; a prior for the coarse
-        stage, which the method "nicp" lacks.
+    modes : (v, 3, k) likely displacements of the template's vertices in its frame, one standard deviation
+        each, as a model knows them; the method "nicp" has no use for them.
     progress : called with a stage's name and the share of the work done.
 
     Raises
@@ -62,17 +62,17 @@ def register(
     RegistrationError
         When the scan has no surface, or fewer than three of the landmarks are known to the template.
     ValueError
-        When `project` is given and the method is "nicp".
+        When `modes` are given and the method is "nicp".
     """
     settings = settings or RegistrationSettings()
-    if settings.method == "nicp" and project is not None:
-        raise ValueError('project: the method "nicp" takes no prior')
+    if settings.method == "nicp" and modes is not None:
+        raise ValueError('modes: the method "nicp" takes none')
     report = progress or _silent
     _check_scan(scan)
     # one BLAS thread: the matrices are small, spinning threads cost more than they give on a busy machine,
     # and the sums do not depend on the machine
     with threadpool_limits(limits=1, user_api="blas"):
-        return _register(scan, template, landmarks, settings, project, report)
+        return _register(scan, template, landmarks, settings, modes, report)
 
 
 def _register(
@@ -80,7 +80,7 @@ def _register(
     template: Template,
     landmarks: Landmarks | None,
     settings: RegistrationSettings,
-    project: Project | None,
+    modes: Float[np.ndarray, "v 3 k"] | None,
     report: Progress,
 ) -> RegistrationResult:
     timings: dict[str, float] = {}
@@ -88,13 +88,13 @@ def _register(
         prepared = prepare_template(template, settings)
     report("place", 0.05)
     with _timed(timings, "place"):
-        pairs = None if landmarks is None else _known_landmarks(template, prepared, landmarks)
+        pairs = None if landmarks is None else _known_landmarks(template, landmarks)
         similarity = _place(scan, prepared, pairs, settings)
         local, local_pairs = _into_template_frame(scan, pairs, similarity)
     if settings.method == "nicp":
         deformed = _by_nicp(prepared, local, local_pairs, settings, report, timings)
     else:
-        deformed = _coarse_to_fine(prepared, local, local_pairs, settings, project, report, timings)
+        deformed = _coarse_to_fine(prepared, local, local_pairs, settings, modes, report, timings)
     with _timed(timings, "judge"):
         result = _conclude(template, prepared, local, local_pairs, similarity, deformed, settings)
     report("done", 1.0)
@@ -115,13 +115,13 @@ def _coarse_to_fine(
     target: Target,
     pairs: LandmarkPairs | None,
     settings: RegistrationSettings,
-    project: Project | None,
+    modes: Float[np.ndarray, "v 3 k"] | None,
     report: Progress,
     timings: dict[str, float],
 ) -> _Deformed:
     report("coarse", 0.2)
     with _timed(timings, "coarse"):
-        coarse = fit_coarse(prepared, target, pairs, settings.coarse, project)
+        coarse = fit_coarse(prepared, target, pairs, settings.coarse, modes)
     report("fine", 0.7)
     with _timed(timings, "fine"):
         vertices = follow_surroundings(prepared, fit_fine(prepared, target, coarse.vertices, settings.fine))
@@ -149,8 +149,8 @@ def _check_scan(scan: Mesh) -> None:
         )
 
 
-def _known_landmarks(template: Template, prepared: PreparedTemplate, landmarks: Landmarks) -> LandmarkPairs:
-    pairs = pair_landmarks(template, prepared, landmarks)
+def _known_landmarks(template: Template, landmarks: Landmarks) -> LandmarkPairs:
+    pairs = pair_landmarks(template, landmarks)
     if pairs is None or len(pairs.names) < 3:
         found = ", ".join(landmarks.names[:5])
         raise RegistrationError(
@@ -197,7 +197,17 @@ def _into_template_frame(
     target = Target(Mesh(back.apply(scan.vertices), scan.faces))
     if pairs is None:
         return target, None
-    return target, replace(pairs, target=back.apply(pairs.target), deviations=pairs.deviations * back.scale)
+    covariances = pairs.covariances
+    if covariances is not None:
+        turn = back.scale * back.rotation
+        covariances = turn @ covariances @ turn.T
+    local = replace(
+        pairs,
+        target=back.apply(pairs.target),
+        deviations=pairs.deviations * back.scale,
+        covariances=covariances,
+    )
+    return target, local
 
 
 def _conclude(

@@ -7,43 +7,49 @@ from functools import lru_cache
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
+from scipy import sparse
 from scipy.spatial import cKDTree
 
 from morphkit.geometry.laplacian import uniform_laplacian
 from morphkit.geometry.topology import boundary_vertices, connected_components
 from morphkit.mesh import Landmarks, Mesh, Template
-from morphkit.registration.prior import DeformationPrior, farthest_points, gaussian_process_prior
+from morphkit.registration.control import ControlMesh, MeshMatrix, control_mesh, mesh_matrix
 from morphkit.registration.settings import RegistrationSettings
+from morphkit.registration.sparse_cholesky import CholeskyPlan
 
 _SMALL_COMPONENT = 0.2
 _SHELTERED = 4.0
 
 
 @dataclass(frozen=True, eq=False)
+class Bending:
+    """The squared uniform Laplacian, and the plan for systems with it."""
+
+    matrix: MeshMatrix
+    plan: CholeskyPlan
+
+
+@dataclass(frozen=True, eq=False)
 class PreparedTemplate:
-    """A template with its deformation prior.
+    """A template, and what every registration of it needs.
 
     Attributes
     ----------
     mesh : the template's mesh.
-    prior : at every vertex.
-    subset : (n,) vertices that the coarse stage uses.
-    subset_prior : the prior there.
+    control : the thinned template of the coarse stage.
     border : (v,) vertices on the template's border.
     passive : (v,) vertices that follow their surroundings instead of the scan: eyeballs, other small parts,
         and the sockets behind them.
     components : (v,) component numbers.
-    bending : (v, v) sparse squared Laplacian.
+    bending : of the fine stage.
     """
 
     mesh: Mesh
-    prior: DeformationPrior
-    subset: Int[np.ndarray, "n"]
-    subset_prior: DeformationPrior
+    control: ControlMesh
     border: Bool[np.ndarray, "v"]
     passive: Bool[np.ndarray, "v"]
     components: Int[np.ndarray, "v"]
-    bending: object
+    bending: Bending
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +63,7 @@ class LandmarkPairs:
     source : (n, 3) on the template.
     target : (n, 3) on the scan.
     deviations : (n,) standard deviation per axis of the scan's, or NaN where not known.
-    prior : the deformation prior at the template's.
+    covariances : (n, 3, 3) of the scan's, or None.
     """
 
     names: tuple[str, ...]
@@ -66,7 +72,7 @@ class LandmarkPairs:
     source: Float[np.ndarray, "n 3"]
     target: Float[np.ndarray, "n 3"]
     deviations: Float[np.ndarray, "n"]
-    prior: DeformationPrior
+    covariances: Float[np.ndarray, "n 3 3"] | None = None
 
 
 def prepare_template(template: Template, settings: RegistrationSettings) -> PreparedTemplate:
@@ -97,22 +103,15 @@ def _prepare(mesh: Mesh, eyes: _Identity, settings: RegistrationSettings) -> Pre
     if eyes.array is not None:
         passive |= eyes.array
     passive |= _sheltered(vertices, components, passive)
-    p = settings.prior
-    prior = gaussian_process_prior(
-        vertices, scales=p.scales, symmetry=p.symmetry, rank=p.rank, node_count=p.node_count
-    )
-    active = np.flatnonzero(~passive)
-    subset = active[farthest_points(vertices[active], settings.coarse.vertex_count)]
     laplacian = uniform_laplacian(faces, count)
+    bending = mesh_matrix(sparse.csc_array(laplacian @ laplacian))
     return PreparedTemplate(
         mesh=mesh,
-        prior=prior,
-        subset=subset,
-        subset_prior=prior.at(subset),
+        control=control_mesh(vertices, faces, components, passive, settings.coarse),
         border=boundary_vertices(faces, count),
         passive=passive,
         components=components,
-        bending=laplacian @ laplacian,
+        bending=Bending(bending, CholeskyPlan(bending.edges, vertices)),
     )
 
 
@@ -126,9 +125,7 @@ def _sheltered(vertices: np.ndarray, components: np.ndarray, passive: np.ndarray
     return sheltered
 
 
-def pair_landmarks(
-    template: Template, prepared: PreparedTemplate, landmarks: Landmarks
-) -> LandmarkPairs | None:
+def pair_landmarks(template: Template, landmarks: Landmarks) -> LandmarkPairs | None:
     """Return the landmarks common to both by name; None when there are none."""
     known: dict[str, tuple[int, np.ndarray]] = {}
     for embedding in template.landmarks.values():
@@ -155,5 +152,5 @@ def pair_landmarks(
         source=np.einsum("nk,nkd->nd", weights, template.mesh.vertices[corners]),
         target=landmarks.points[rows].astype(np.float64),
         deviations=np.full(len(rows), np.nan) if deviations is None else deviations[rows].astype(np.float64),
-        prior=prepared.prior.interpolated(corners, weights),
+        covariances=None if landmarks.covariances is None else landmarks.covariances[rows],
     )

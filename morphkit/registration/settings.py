@@ -31,60 +31,39 @@ class SimilaritySettings:
 
 
 @dataclass(frozen=True)
-class PriorSettings:
-    """The Gaussian process that says which deformations are likely.
-
-    Attributes
-    ----------
-    scales : (width, standard deviation) of each Gaussian kernel.
-    symmetry : how much the two halves of a face deform alike, 0..1.
-    rank : basis functions for each of x, y, z.
-    node_count : vertices that carry the low-rank approximation.
-    """
-
-    scales: tuple[tuple[float, float], ...] = ((100.0, 5.0), (50.0, 3.0), (25.0, 1.5), (12.0, 1.0))
-    symmetry: float = 0.97
-    rank: int = 300
-    node_count: int = 800
-
-
-@dataclass(frozen=True)
 class CoarseSettings:
-    """The low-rank stage: first soft symmetric correspondences, then exact closest points.
+    """The elastic stage, on a thinned template.
 
     Attributes
     ----------
-    vertex_count, sample_count : template vertices and scan points that take part.
-    soft_iterations, surface_iterations : of the two halves.
-    guiding_landmarks : so many make the soft half needless: their own fit starts near enough.
-    annealed_iterations : surface iterations after which everything below has reached its last value.
-    neighbours : of a soft correspondence.
-    normal_weight : millimetres that a unit difference of normals is worth when neighbours are sought.
-    push_weight : of the matches from scan to template beside those from template to scan.
-    first_rank : basis functions in the first iteration, guided and not; the number grows to the prior's.
-    along : standard deviation of an observation along the surface normal, first and last.
-    across : the same in the tangent plane, where a closest point says little.
+    control_faces : triangles that the thinned template has about.
+    stretching, bending : weights of the elastic energy's two terms, 1 and square millimetres.
+    stiffness_beside_modes : factor on the energy when learnt modes express most of the deformation.
+    iterations : closest-point searches.
+    min_cosine : between the normals of a vertex and its closest point.
+    density : independent observations per square millimetre of surface.
+    along : standard deviation of one along the surface normal, first and last, millimetres.
     cutoff : distance at which a match loses three quarters of its weight, first and last.
     landmark_deviation : standard deviation per axis of landmarks that come without one and lie on the
         surface; otherwise their distances to it tell.
-    project_deviation : of the model's projection, when there is a model.
+    borders : whether the scan's border is evidence where it runs alongside the template's.
+    borders_from : share of the annealing after which that is judged.
+    border_deviation : of a border vertex from the scan's border, millimetres.
     """
 
-    vertex_count: int = 2500
-    sample_count: int = 6000
-    soft_iterations: int = 25
-    guiding_landmarks: int = 12
-    surface_iterations: int = 8
-    annealed_iterations: int = 5
-    neighbours: int = 3
-    normal_weight: float = 12.0
-    push_weight: float = 0.5
-    first_rank: tuple[int, int] = (60, 15)
-    along: tuple[float, float] = (3.0, 1.5)
-    across: tuple[float, float] = (6.0, 6.0)
-    cutoff: tuple[float, float] = (12.0, 3.0)
+    control_faces: int = 8000
+    stretching: float = 0.1
+    bending: float = 10.0
+    stiffness_beside_modes: float = 3.0
+    iterations: int = 16
+    min_cosine: float = 0.5
+    density: float = 0.04
+    along: tuple[float, float] = (3.0, 0.3)
+    cutoff: tuple[float, float] = (12.0, 2.0)
     landmark_deviation: float = 1.0
-    project_deviation: float = 2.0
+    borders: bool = True
+    borders_from: float = 0.4
+    border_deviation: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -98,7 +77,7 @@ class FineSettings:
     cutoff : distance at which a match loses three quarters of its weight.
     """
 
-    stiffness: tuple[float, ...] = (8.0, 2.0, 0.5)
+    stiffness: tuple[float, ...] = (1.0, 0.1, 0.02)
     iterations: int = 2
     cutoff: float = 1.0
 
@@ -125,7 +104,7 @@ class RegistrationSettings:
     ----------
     method : how the placed template is deformed: "coarse-to-fine", or "nicp", the non-rigid ICP that users
         know (Amberg, Romdhani and Vetter 2007). Placement, gates and verdict are the same.
-    similarity, prior, coarse, fine, gates : the stages' own settings.
+    similarity, coarse, fine, gates : the stages' own settings.
     nicp : of the method "nicp", which uses neither `coarse` nor `fine`.
 
     Raises
@@ -136,7 +115,6 @@ class RegistrationSettings:
 
     method: Method = "coarse-to-fine"
     similarity: SimilaritySettings = field(default_factory=SimilaritySettings)
-    prior: PriorSettings = field(default_factory=PriorSettings)
     coarse: CoarseSettings = field(default_factory=CoarseSettings)
     fine: FineSettings = field(default_factory=FineSettings)
     gates: GateSettings = field(default_factory=GateSettings)

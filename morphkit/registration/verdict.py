@@ -26,7 +26,7 @@ class Diagnosis:
     distance : mean distance of that area to the scan, millimetres.
     landmark_error : median distance of the registered landmarks to the given ones, millimetres; None without.
     flipped : share of triangles that turned over.
-    strain : how unlikely the prior finds the deformation; about one for a face; None without a prior.
+    strain : how unevenly the edges lengthened, as `CoarseFit` has it; None when the method does not tell.
     resizing : logarithm of the scale when the placement was searched for; None when landmarks gave it.
     """
 
@@ -44,7 +44,7 @@ _LIMITS = (
     ("distance", 0.5, 1.0, True, "the surface lies {:.1f} mm from the scan"),
     ("landmark_error", 5.0, 9.0, True, "landmarks are off by {:.1f} mm"),
     ("flipped", 0.005, 0.03, True, "{:.1%} of the triangles are folded over"),
-    ("strain", 1.6, 2.4, True, "the shape is unlike a face (strain {:.1f}, a face has about 1)"),
+    ("strain", 0.3, 0.5, True, "the shape is unlike a face: the template had to stretch by {:.0%}"),
     ("resizing", 0.35, 0.7, True, "the scan's size is unlike the template's: is it in millimetres?"),
 )
 

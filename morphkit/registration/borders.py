@@ -1,0 +1,71 @@
+"""The scan's border as evidence, where it runs along the template's.
+
+Usually a scan ends somewhere, and its border says nothing. But where the scans were cut as the template was,
+the borders correspond, and without them the cheeks would slide by centimetres.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int
+from scipy import sparse
+from scipy.sparse.csgraph import connected_components
+from scipy.spatial import cKDTree
+
+from morphkit.geometry.topology import boundary_edges
+from morphkit.mesh import Mesh
+from morphkit.registration.target import unit
+
+_NEAR = 12.0
+_AGREEING_SHARE = 0.9
+_PARALLEL = 0.7
+
+
+@dataclass(frozen=True, eq=False)
+class Border:
+    """The longest border of a mesh, as the middles and directions of its edges.
+
+    Attributes
+    ----------
+    vertices : (b,) indices along it.
+    middles, directions : (e, 3), directions are unit.
+    lengths : (e,) millimetres.
+    """
+
+    vertices: Int[np.ndarray, "b"]
+    middles: Float[np.ndarray, "e 3"]
+    directions: Float[np.ndarray, "e 3"]
+    lengths: Float[np.ndarray, "e"]
+
+
+def longest_border(mesh: Mesh) -> Border | None:
+    """Return the longest connected border of the mesh; None when it is closed."""
+    edges = boundary_edges(mesh.faces)
+    if len(edges) == 0:
+        return None
+    used, ends = np.unique(edges, return_inverse=True)
+    ends = ends.reshape(-1, 2)
+    graph = sparse.coo_array((np.ones(len(ends)), ends.T), shape=(len(used), len(used)))
+    loop = connected_components(graph, directed=False)[1][ends[:, 0]]
+    start, end = mesh.vertices[edges[:, 0]], mesh.vertices[edges[:, 1]]
+    lengths = np.linalg.norm(end - start, axis=1)
+    kept = loop == np.argmax(np.bincount(loop, lengths))
+    return Border(
+        vertices=np.unique(edges[kept]),
+        middles=(0.5 * (start + end))[kept],
+        directions=unit((end - start)[kept]),
+        lengths=lengths[kept],
+    )
+
+
+def borders_agree(one: Border, other: Border) -> bool:
+    """Tell whether two borders run alongside each other: nearly all of each near the other and parallel."""
+    return min(_alongside(one, other), _alongside(other, one)) > _AGREEING_SHARE
+
+
+def _alongside(one: Border, other: Border) -> float:
+    distance, index = map(np.asarray, cKDTree(other.middles).query(one.middles))
+    parallel = np.abs(np.einsum("nd,nd->n", one.directions, other.directions[index])) > _PARALLEL
+    return float((one.lengths * ((distance < _NEAR) & parallel)).sum() / one.lengths.sum())
