@@ -206,12 +206,24 @@ def test_a_loose_piece_must_look_where_its_surroundings_do(depth, inside_out):
     assert cleaned.report.actions == ((whole, piece) if inside_out else (piece,))
 
 
-def test_what_lies_beneath_the_surface_is_not_turned():
-    vertices, faces = make_eye()
-    shell = with_parts(make_shell(), vertices - [0, 0, 20], faces[:, ::-1])
+@pytest.mark.parametrize("part", ["small", "as large"])
+def test_what_lies_beneath_the_surface_is_not_turned(part):
+    vertices, faces = make_eye() if part == "small" else (make_shell().vertices * 0.98, make_shell().faces)
+    shell = with_parts(make_shell(), vertices - [0, 0, 20 * (part == "small")], faces[:, ::-1])
     cleaned = clean_scan(shell)
     assert cleaned.report.actions == ()
     np.testing.assert_array_equal(cleaned.mesh.faces, shell.faces)
+
+
+def test_a_torso_beside_the_head_is_turned_on_its_own():
+    shell = make_shell()
+    torso = shell.vertices * [2.5, 1, 1] - [0, 210, 0]
+    right = with_parts(shell, torso, shell.faces)
+    for given in (
+        with_parts(shell, torso, shell.faces[:, ::-1]),
+        with_parts(dataclasses.replace(shell, faces=shell.faces[:, ::-1]), torso, shell.faces),
+    ):
+        assert same_surface(clean_scan(given).mesh, right)
 
 
 def test_corners_that_are_no_vertices_cost_their_triangles():

@@ -35,23 +35,28 @@ def turn_outward(mesh: Mesh, edges: Edges) -> tuple[Mesh, int, bool]:
     main = int(np.argmax(area))
     bulges = _kernels.bulges(mesh.vertices, mesh.faces, vectors, areas, label, len(area))
     inward = bulges < -_UNDECIDED
-    small = (area < _SMALL * area[main]) & (np.linalg.norm(total, axis=1) > _CLOSED * area)
-    if small.any():
+    if (label != main).any():
         facing = -vectors if inward[main] else vectors
         at_border = (edges.counts[edges.number].reshape(-1, 3) == 1).any(axis=1)
-        around = _surroundings(mesh, facing, at_border, label, main, small)
+        around, shown = _surroundings(mesh, facing, at_border, label, main)
         cosine = np.einsum("ij,ij->i", _unit(total), _unit(around))
-        inward = np.where(small, cosine < -0.5, inward)
+        small = (area < _SMALL * area[main]) & (np.linalg.norm(total, axis=1) > _CLOSED * area)
+        shown[main] = True
+        inward = np.where(small, cosine < -0.5, inward) & shown
     return turn_faces(mesh, inward[label]), int(inward.sum()), bool(inward[main])
 
 
 def _surroundings(
-    mesh: Mesh, vectors: np.ndarray, at_border: np.ndarray, label: np.ndarray, main: int, small: np.ndarray
-) -> np.ndarray:
-    """Return for each small piece the sum of the largest one's normals beside it; zero for hidden ones."""
+    mesh: Mesh, vectors: np.ndarray, at_border: np.ndarray, label: np.ndarray, main: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return for each piece the sum of the largest one's normals beside it, and whether it lies in the open.
+
+    That is for most of it above the largest one's surface, or beside its border.
+    """
     faces = np.flatnonzero(label == main)
     faces = np.union1d(faces[:: 1 + len(faces) // _SAMPLES], faces[at_border[faces]])
-    own = np.flatnonzero(small[label])
+    own, count = np.flatnonzero(label != main), int(label.max()) + 1
+    own = own[:: 1 + len(own) // _SAMPLES]
     surface, points = (
         mesh.vertices[mesh.faces[faces]].mean(axis=1),
         mesh.vertices[mesh.faces[own]].mean(axis=1),
@@ -59,11 +64,9 @@ def _surroundings(
     nearest = np.asarray(cKDTree(surface).query(points)[1])
     normals = _unit(vectors[faces[nearest]])
     above = np.einsum("ij,ij->i", points - surface[nearest], normals) > 0
-    shown = (above | at_border[faces[nearest]]).astype(np.float64)
-    sums = [np.bincount(label[own], shown * column, len(small)) for column in normals.T]
-    seen, number = np.bincount(label[own], shown, len(small)), np.bincount(label[own], minlength=len(small))
-    around: np.ndarray = np.where((2 * seen > number)[:, None], np.stack(sums, axis=1), 0.0)
-    return around
+    sums = [np.bincount(label[own], column, count) for column in normals.T]
+    shown = np.bincount(label[own], above | at_border[faces[nearest]], count)
+    return np.stack(sums, axis=1), 2 * shown > np.bincount(label[own], minlength=count)
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:
