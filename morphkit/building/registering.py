@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -165,14 +164,13 @@ def register_prepared(
     modes : (v, 3, k) deformations of the template learnt from data, millimetres, one standard deviation each.
     """
     timings = dict(scan.timings)
-    learnt: dict[str, Any] = {} if modes is None else {"modes": modes}
     with _timed(timings, "register"):
         result = register_mesh(
             scan.mesh,
             template.matching(scan.look),
             landmarks=scan.landmarks,
             settings=settings.registration,
-            **learnt,
+            modes=modes,
         )
     colors = None
     with _timed(timings, "colors"):
