@@ -8,11 +8,10 @@ import numpy as np
 import trimesh
 
 from morphkit.mesh import LandmarkEmbedding, Landmarks, Mesh, Template
-from morphkit.registration import CoarseSettings, PriorSettings, RegistrationSettings, SimilaritySettings
+from morphkit.registration import CoarseSettings, RegistrationSettings, SimilaritySettings
 
 SMALL = RegistrationSettings(
-    prior=PriorSettings(rank=120, node_count=300),
-    coarse=CoarseSettings(vertex_count=800, sample_count=2500, soft_iterations=15),
+    coarse=CoarseSettings(control_faces=1500),
     similarity=SimilaritySettings(start_count=40, icp_points=400),
 )
 _FEATURES = (  # direction, width, height in millimetres: nose, chin, eyes, brows, cheeks, lips, ears
@@ -73,6 +72,22 @@ def make_scan(person: Person, *, back: float = -0.5) -> Mesh:
     turned = np.array(ball.vertices)[:, [2, 0, 1]]
     directions, faces = _front(turned, np.array(ball.faces), back)
     return Mesh(person.surface(directions), faces)
+
+
+def cap(rings: int, back: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return directions and faces around z, whose rim is an even circle at direction z = `back`."""
+    sectors = 4 * rings
+    angle = np.repeat(np.linspace(0, np.arccos(back), rings + 1)[1:], sectors)
+    turn = np.tile(np.arange(sectors) * 2 * np.pi / sectors, rings)
+    around = np.column_stack([np.sin(angle) * np.cos(turn), np.sin(angle) * np.sin(turn), np.cos(angle)])
+    here = np.arange(sectors)
+    ahead = np.roll(here, -1)
+    strips = [np.column_stack([np.full(sectors, -1), here, ahead])]
+    for inner in range(0, (rings - 1) * sectors, sectors):
+        outer = inner + sectors
+        strips.append(np.column_stack([inner + here, outer + here, outer + ahead]))
+        strips.append(np.column_stack([inner + here, outer + ahead, inner + ahead]))
+    return np.vstack([[0.0, 0.0, 1.0], around]), (np.vstack(strips) + 1).astype(np.int32)
 
 
 def truth(person: Person) -> np.ndarray:

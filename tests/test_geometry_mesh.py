@@ -6,7 +6,7 @@ import trimesh
 
 from morphkit.geometry.laplacian import cotangent_laplacian, uniform_laplacian, vertex_areas
 from morphkit.geometry.normals import face_areas, face_normals, vertex_normals
-from morphkit.geometry.sampling import sample_surface, sample_texture, surface_colors
+from morphkit.geometry.sampling import farthest_points, sample_surface, sample_texture, surface_colors
 from morphkit.geometry.topology import (
     boundary_edges,
     boundary_face_edges,
@@ -142,3 +142,9 @@ def test_texture_is_decoded_and_its_first_row_is_the_top() -> None:
     )
     colors = surface_colors(mesh, np.array([0], dtype=np.int32), np.array([[0.2, 0.3, 0.5]]))
     np.testing.assert_allclose(colors[0], value, atol=1e-6)
+
+
+def test_farthest_points_spread_and_start_at_the_middle() -> None:
+    line = np.column_stack([np.arange(11.0), np.zeros(11), np.zeros(11)])
+    assert farthest_points(line, 3).tolist() == [5, 0, 10]
+    assert sorted(farthest_points(line, 99)) == list(range(11))

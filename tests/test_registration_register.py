@@ -9,8 +9,10 @@ from registration_scene import (
     OTHER_PERSON,
     SMALL,
     TEMPLATE_PERSON,
+    cap,
     make_scan,
     make_template,
+    template_directions,
     true_landmarks,
     truth,
 )
@@ -19,8 +21,16 @@ from scipy.spatial.transform import Rotation
 from morphkit.errors import RegistrationError
 from morphkit.geometry.sampling import interpolate
 from morphkit.geometry.similarity import Similarity
+from morphkit.geometry.topology import boundary_vertices
 from morphkit.mesh import Landmarks, Mesh, Template
-from morphkit.registration import RegistrationResult, register
+from morphkit.registration import (
+    CoarseSettings,
+    RegistrationResult,
+    RegistrationSettings,
+    SimilaritySettings,
+    register,
+)
+from morphkit.registration.placement import place_by_landmarks
 
 TEMPLATE = make_template()
 MOVE = Similarity(1.0, Rotation.from_rotvec([0.2, -0.4, 0.1]).as_matrix(), np.array([40.0, -80, 30]))
@@ -43,7 +53,7 @@ def other() -> RegistrationResult:
 def test_the_template_registers_to_itself() -> None:
     landmarks = true_landmarks(TEMPLATE, TEMPLATE.mesh.vertices)
     result = register(TEMPLATE.mesh, TEMPLATE, landmarks=landmarks, settings=SMALL)
-    assert _errors(result, TEMPLATE.mesh.vertices).max() < 1e-3
+    assert _errors(result, TEMPLATE.mesh.vertices).max() < 1e-6
     assert result.verdict == "good"
     assert result.converged
     assert result.reasons == ()
@@ -53,9 +63,11 @@ def test_another_person_is_reached(other: RegistrationResult) -> None:
     errors = _errors(other, truth(OTHER_PERSON))
     before = np.linalg.norm(TEMPLATE.mesh.vertices - truth(OTHER_PERSON), axis=1)
     assert before.mean() > 2.5
-    assert errors.mean() < 0.5
-    assert other.distances[other.valid].mean() < 0.1
-    assert other.valid.mean() > 0.95
+    marked = template_directions()[0][:, 2] > 0.4
+    assert errors[marked].mean() < 0.6
+    assert errors.mean() < 1.1  # beyond the landmarks nothing tells how far the surface slides
+    assert other.distances.mean() < 0.01
+    assert other.valid.mean() > 0.99
     assert other.verdict == "good"
 
 
@@ -72,8 +84,8 @@ def test_the_result_moves_with_the_scan_in_pose_and_units(other: RegistrationRes
     landmarks = true_landmarks(TEMPLATE, metres.apply(truth(OTHER_PERSON)))
     result = register(_moved(make_scan(OTHER_PERSON), metres), TEMPLATE, landmarks=landmarks, settings=SMALL)
     error = metres.inverse().apply(result.mesh.vertices) - other.mesh.vertices
-    assert abs(error).max() < 0.05
-    np.testing.assert_allclose(result.distances * 1000, other.distances, atol=0.05)
+    assert abs(error).max() < 1e-3
+    np.testing.assert_allclose(result.distances * 1000, other.distances, atol=1e-3)
     assert result.similarity.scale == pytest.approx(0.001 * other.similarity.scale, rel=1e-4)
 
 
@@ -92,18 +104,19 @@ def test_beyond_the_scan_nothing_is_valid_and_the_shape_carries_on() -> None:
     assert not result.valid[beyond].any()
     assert result.valid[within].mean() > 0.98
     errors = _errors(result, expected)
-    assert errors[within].mean() < 0.6
-    assert errors[beyond].mean() < 3.0
+    assert errors[within].mean() < 0.65
+    assert errors[beyond].mean() < 2.2
 
 
-def test_landmarks_with_gross_errors_lose_their_say() -> None:
+def test_landmarks_with_gross_errors_lose_their_say(other: RegistrationResult) -> None:
     landmarks = true_landmarks(TEMPLATE, truth(OTHER_PERSON))
     points = landmarks.points.copy()
     points[::6] += [25.0, -20.0, 10.0]
     result = register(
         make_scan(OTHER_PERSON), TEMPLATE, landmarks=Landmarks(landmarks.names, points), settings=SMALL
     )
-    assert _errors(result, truth(OTHER_PERSON)).mean() < 0.8
+    errors, without = (_errors(r, truth(OTHER_PERSON)).mean() for r in (result, other))
+    assert errors < 1.15 * without
 
 
 def test_uncertain_landmarks_weigh_less(rng: np.random.Generator) -> None:
@@ -128,8 +141,8 @@ def test_without_landmarks_a_turned_scan_is_found() -> None:
     scan = _moved(make_scan(OTHER_PERSON), MOVE)
     result = register(scan, TEMPLATE, settings=SMALL)
     turned_back = Rotation.from_matrix(result.similarity.rotation @ MOVE.rotation.T)
-    assert turned_back.magnitude() < 0.2
-    assert result.distances[result.valid].mean() < 0.1
+    assert turned_back.magnitude() < 0.1
+    assert result.distances.mean() < 0.01
     assert result.verdict == "good"
 
 
@@ -161,16 +174,57 @@ def test_an_eyeball_stays_a_ball_and_moves_with_the_face() -> None:
     assert not result.valid[count:].any()
 
 
-def test_a_model_prior_pulls_the_unseen_towards_it() -> None:
+def test_modes_pull_the_unseen_towards_what_they_know() -> None:
     expected = truth(OTHER_PERSON)
     landmarks = true_landmarks(TEMPLATE, expected)
+    source = true_landmarks(TEMPLATE, TEMPLATE.mesh.vertices).points
+    placed = place_by_landmarks(source, landmarks.points, SMALL.similarity)
+    modes = (placed.inverse().apply(expected) - TEMPLATE.mesh.vertices)[:, :, None]
     scan = make_scan(OTHER_PERSON, back=0.2)
     unseen = expected[:, 2] < 0
     plain, informed = (
-        _errors(register(scan, TEMPLATE, landmarks=landmarks, settings=SMALL, project=project), expected)
-        for project in (None, lambda _vertices: expected)
+        _errors(register(scan, TEMPLATE, landmarks=landmarks, settings=SMALL, modes=known), expected)
+        for known in (None, modes)
     )
-    assert informed[unseen].mean() < 0.75 * plain[unseen].mean()
+    assert plain[unseen].mean() > 1.5
+    assert informed[unseen].mean() < 0.1
+    assert informed.mean() < 0.05
+
+
+def test_a_thinned_template_gives_nearly_the_same() -> None:
+    landmarks = true_landmarks(TEMPLATE, truth(OTHER_PERSON))
+    whole, thinned = (
+        register(
+            make_scan(OTHER_PERSON),
+            TEMPLATE,
+            landmarks=landmarks,
+            settings=replace(SMALL, coarse=CoarseSettings(control_faces=count)),
+        )
+        for count in (8000, 1000)
+    )
+    apart = np.linalg.norm(thinned.mesh.vertices - whole.mesh.vertices, axis=1)
+    assert apart.mean() < 0.1
+    assert apart.max() < 0.5
+    errors, before = (_errors(r, truth(OTHER_PERSON)).mean() for r in (thinned, whole))
+    assert errors < 1.02 * before
+    assert thinned.distances.mean() < 0.01
+
+
+def test_borders_cut_alike_hold_the_rim() -> None:
+    directions, faces = cap(14, 0.1)
+    template = Template(Mesh(TEMPLATE_PERSON.surface(directions), faces), {})
+    others, scan_faces = cap(19, 0.1)
+    scan = Mesh(OTHER_PERSON.surface(others), scan_faces)
+    rim = OTHER_PERSON.surface(directions)[boundary_vertices(faces, len(directions))]
+    across = []
+    for borders in (False, True):
+        settings = RegistrationSettings(
+            coarse=CoarseSettings(borders=borders), similarity=SimilaritySettings(start_count=10)
+        )
+        result = register(scan, template, settings=settings)
+        reached = result.mesh.vertices[boundary_vertices(faces, len(directions))]
+        across.append(abs(reached[:, 2] - rim[:, 2]).mean())
+    assert across[1] < 0.1 * across[0]
 
 
 def test_inputs_are_left_alone_and_progress_is_told() -> None:
