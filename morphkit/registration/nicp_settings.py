@@ -12,8 +12,8 @@ class NicpSettings:
     Attributes
     ----------
     stiffness : weight of neighbours' difference of affine maps (alpha), one for each level, falling.
-    landmark_weight : of the landmarks (beta), one for each level. As in the paper both stand in the stacked
-        residual: their squares weigh in the energy.
+    landmark_weight : of the landmarks (beta), one for each level; it fades late, or the template slides off
+        them. As in the paper both stand in the stacked residual: their squares weigh in the energy.
     skew : what a difference of translations weighs beside one of the linear parts (gamma).
     min_cosine : of the angle between the two surfaces' normals; a match beyond it does not count.
     iterations : at most, on each level.
@@ -27,7 +27,7 @@ class NicpSettings:
     """
 
     stiffness: tuple[float, ...] = (50.0, 20.0, 5.0, 2.0, 0.8, 0.5, 0.35, 0.2)
-    landmark_weight: tuple[float, ...] = (5.0, 2.0, 0.5, 0.0, 0.0, 0.0, 0.0, 0.0)
+    landmark_weight: tuple[float, ...] = (10.0, 10.0, 10.0, 5.0, 2.0, 1.0, 0.5, 0.2)
     skew: float = 1.0
     min_cosine: float = 0.9
     iterations: int = 10
