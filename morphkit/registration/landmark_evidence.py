@@ -42,8 +42,8 @@ class LandmarkEvidence:
         self._vertices = np.asarray(cKDTree(control.rest).query(pairs.source)[1])
         unknown = np.isnan(pairs.deviations)
         guess = estimated_deviation(pairs.target[unknown], target, settings.landmark_deviation)
-        self._deviations = np.where(unknown, guess, pairs.deviations)
-        self._precisions = self._deviations[:, None, None] ** -2.0 * np.eye(3)
+        deviations = np.where(unknown, guess, pairs.deviations)
+        self._precisions = deviations[:, None, None] ** -2.0 * np.eye(3)
         if pairs.covariances is not None:
             self._precisions = np.linalg.inv(pairs.covariances)
 
@@ -56,8 +56,9 @@ class LandmarkEvidence:
         if displacements is None:
             weights = robust_weight(np.linalg.norm(self._displacements, axis=1), _FAR)
         else:
-            off = np.linalg.norm(self._displacements - displacements[self._vertices], axis=1)
-            weights = robust_weight(off / self._deviations, _OUTLIER)
+            off = self._displacements - displacements[self._vertices]
+            squared = np.einsum("ni,nij,nj->n", off, self._precisions, off)
+            weights = robust_weight(np.sqrt(np.maximum(squared, 0.0)), _OUTLIER)
         evidence.add(self._vertices, weights[:, None, None] * self._precisions, self._displacements)
 
 
