@@ -55,11 +55,11 @@ class CoarseSettings:
     stretching: float = 0.1
     bending: float = 10.0
     stiffness_beside_modes: float = 3.0
-    iterations: int = 16
+    iterations: int = 12
     min_cosine: float = 0.5
     density: float = 0.04
     along: tuple[float, float] = (3.0, 0.3)
-    cutoff: tuple[float, float] = (12.0, 2.0)
+    cutoff: tuple[float, float] = (6.0, 2.0)
     landmark_deviation: float = 1.0
     borders: bool = True
     borders_from: float = 0.4
