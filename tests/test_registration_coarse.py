@@ -7,8 +7,9 @@ import pytest
 from registration_scene import OTHER_PERSON, SMALL, cap, make_scan, make_template, true_landmarks, truth
 
 from morphkit.mesh import Mesh
-from morphkit.registration.coarse import Evidence, _Fit, _strain, fit_coarse
+from morphkit.registration.coarse import _Fit, _strain, fit_coarse
 from morphkit.registration.control import ControlMesh, control_mesh
+from morphkit.registration.evidence import Evidence
 from morphkit.registration.landmark_evidence import LandmarkEvidence, estimated_deviation
 from morphkit.registration.prepared import LandmarkPairs, pair_landmarks, prepare_template
 from morphkit.registration.settings import CoarseSettings

@@ -12,11 +12,11 @@ from morphkit.building.templates import LandmarkedTemplate
 from morphkit.io.side_files import side_files
 from morphkit.scans.discover import ScanFile, file_hash
 
-PACKAGES = ("numpy", "scipy", "numba", "ai-edge-litert")
+PACKAGES = ("numpy", "scipy", "numba", "ai-edge-litert", "fast-simplification", "trimesh", "pillow")
 """Whose numbers a model's depend on."""
 
 _ROOMS = ("mesh.py", "io", "geometry", "scans", "landmarks", "registration", "building", "data")
-_KINDS = (".py", ".tflite", ".binarypb")
+_KINDS = (".py", ".tflite", ".binarypb", ".npz")
 
 
 def scan_fingerprint(

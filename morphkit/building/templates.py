@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -71,30 +71,10 @@ class LandmarkedTemplate:
         """SHA-256 of the detected landmarks, which the template's colours may sway."""
         return landmarks_hash({str(look): sets for look, sets in self.detected.items()})
 
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, LandmarkedTemplate) and other._key == self._key
-
-    def __hash__(self) -> int:
-        return hash(self._key)
-
-    @property
-    def _key(self) -> tuple[str, str]:
-        return self.digest, self.detected_digest
-
 
 def as_clay(mesh: Mesh) -> Mesh:
     """Return the mesh without its colours."""
     return replace(mesh, colors=None, uv=None, texture=None)
-
-
-@lru_cache(maxsize=2)
-def interned(template: LandmarkedTemplate) -> LandmarkedTemplate:
-    """Return the first equal template that this process has seen.
-
-    Every job brings its own copy into a worker process, but registration keeps what it computes for a
-    template with the object.
-    """
-    return template
 
 
 def load_template_model(path: str | Path | None) -> MorphableModel | None:

@@ -6,7 +6,6 @@ import io
 
 import matplotlib
 import numpy as np
-from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FormatStrFormatter, MaxNLocator, NullFormatter
@@ -68,14 +67,6 @@ def metric_plot(metric: Metric, label: str) -> str:
     axes.set_ylim(bottom=0)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend(frameon=False, labelcolor=_INK)
-    return _svg(figure)
-
-
-def histogram_plot(values: Float[np.ndarray, "n"], label: str, limit: float) -> str:
-    """Return an SVG of how `values` spread over 0..`limit`; larger ones are counted at the end."""
-    figure, axes = _figure()
-    axes.hist(np.clip(values, 0, limit), bins=40, range=(0, limit), color=_ACCENT, density=True)
-    axes.set(xlabel=label, yticks=[])
     return _svg(figure)
 
 

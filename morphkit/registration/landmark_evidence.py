@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 from jaxtyping import Float
 from scipy.spatial import cKDTree
 
 from morphkit.registration.control import ControlMesh
+from morphkit.registration.evidence import Evidence
 from morphkit.registration.prepared import LandmarkPairs
 from morphkit.registration.settings import CoarseSettings
 from morphkit.registration.target import Target, robust_weight
-
-if TYPE_CHECKING:
-    from morphkit.registration.coarse import Evidence
 
 _GAUSSIAN = 1.4826  # median absolute deviation to standard deviation
 _ON_SURFACE = 0.25

@@ -11,7 +11,7 @@ from scipy import sparse
 from scipy.spatial import cKDTree
 
 from morphkit.geometry.laplacian import uniform_laplacian
-from morphkit.geometry.topology import boundary_vertices, connected_components
+from morphkit.geometry.topology import connected_components
 from morphkit.mesh import Landmarks, Mesh, Template
 from morphkit.registration.control import ControlMesh, MeshMatrix, control_mesh, mesh_matrix
 from morphkit.registration.settings import RegistrationSettings
@@ -37,7 +37,6 @@ class PreparedTemplate:
     ----------
     mesh : the template's mesh.
     control : the thinned template of the coarse stage.
-    border : (v,) vertices on the template's border.
     passive : (v,) vertices that follow their surroundings instead of the scan: eyeballs, other small parts,
         and the sockets behind them.
     components : (v,) component numbers.
@@ -46,7 +45,6 @@ class PreparedTemplate:
 
     mesh: Mesh
     control: ControlMesh
-    border: Bool[np.ndarray, "v"]
     passive: Bool[np.ndarray, "v"]
     components: Int[np.ndarray, "v"]
     bending: Bending
@@ -108,7 +106,6 @@ def _prepare(mesh: Mesh, eyes: _Identity, settings: RegistrationSettings) -> Pre
     return PreparedTemplate(
         mesh=mesh,
         control=control_mesh(vertices, faces, components, passive, settings.coarse),
-        border=boundary_vertices(faces, count),
         passive=passive,
         components=components,
         bending=Bending(bending, CholeskyPlan(bending.edges, vertices)),

@@ -36,11 +36,11 @@ class RegistrationResult:
     Attributes
     ----------
     mesh : the deformed template, in the scan's frame and units.
-    valid : (v,) whether the scan has data for the vertex; elsewhere the prior extrapolated.
+    valid : (v,) whether the scan has data for the vertex; elsewhere the shape only carries on.
     distances : (v,) of the vertices to the scan's surface.
     correspondence : the closest scan points.
     similarity : from the template's frame to the scan's.
-    converged : whether the last iterations of the coarse stage hardly moved the mesh.
+    converged : whether the last iterations hardly moved the mesh.
     verdict : "good", "doubtful" (look at it) or "failed" (do not use it).
     reasons : for a verdict other than "good", one clause each.
     timings : seconds by stage.
