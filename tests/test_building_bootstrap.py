@@ -10,6 +10,7 @@ from morphkit.building import BuildSettings, build, build_basis, task
 from morphkit.building.bootstrap import BootstrapSettings
 from morphkit.building.outcome import RegisteredScan
 from morphkit.building.registering import PreparedScan
+from morphkit.errors import BadInputError
 from morphkit.io.meshes import read_mesh, write_mesh
 from morphkit.mesh import Landmarks, Mesh
 
@@ -119,3 +120,30 @@ def test_too_few_good_scans_teach_nothing(data, rounds, tmp_path, monkeypatch):
     monkeypatch.setattr("morphkit.building.bootstrap._FEWEST", COUNT)
     _build(data, tmp_path / "m.h5", bootstrap=3)
     assert len(rounds) == COUNT
+
+
+@pytest.mark.parametrize(
+    ("rows", "failing", "registered", "said"),
+    [
+        ("s0.ply,neutral,1\ns1.ply,neutral,0\ns2.ply,smile,1", "", 0, "1 of 3 scans are neutral"),
+        ("s0.ply,neutral,0\ns1.ply,neutral,0", "", 0, "0 of 2 scans"),
+        ("s0.ply,neutral,1\ns1.ply,neutral,1\ns2.ply,neutral,0", "s1", 2, "1 of 2 registered scans"),
+    ],
+)
+def test_labels_that_leave_no_two_neutral_scans_are_named(
+    data, rounds, tmp_path, monkeypatch, rows, failing, registered, said
+):
+    table = tmp_path / "table.csv"
+    lines = [f"{data / 'scans' / row}\n" for row in rows.split()]
+    table.write_text("file,expression,weight\n" + "".join(lines))
+    real = task.register_prepared
+
+    def register(scan, *arguments):
+        if scan.source.name == failing:
+            raise BadInputError("no face")
+        return real(scan, *arguments)
+
+    monkeypatch.setattr(task, "register_prepared", register)
+    with pytest.raises(BadInputError, match=rf"table\.csv: {said}.* expressions or weights"):
+        build_basis(table, tmp_path / "m.h5", template=data / "template.ply", jobs=1)
+    assert len(rounds) == registered

@@ -10,7 +10,7 @@ from morphkit.archive import save_model
 from morphkit.basis import BasisSettings
 from morphkit.building.batch import Progress, quiet
 from morphkit.building.bootstrap import BootstrapSettings, Registering, register_in_rounds
-from morphkit.building.collection import collect
+from morphkit.building.collection import collect, ensure_neutral
 from morphkit.building.outcome import ScanOutcome
 from morphkit.building.outputs import ensure_model_path, ensure_results_apart, ensure_writable
 from morphkit.building.parallel import Workers
@@ -143,8 +143,9 @@ def build_basis(
     Raises
     ------
     BadInputError
-        When the folder holds no scans or only unusable ones, the template cannot be used, a result would
-        overwrite an input, there is nothing to resume, or no worker answers at `scheduler`.
+        When the folder holds no scans or only unusable ones, labels or weights leave fewer than two neutral
+        ones that count, the template cannot be used, a result would overwrite an input, there is nothing to
+        resume, or no worker answers at `scheduler`.
     MorphkitError
         When fewer than two scans could be registered, or a result cannot be written.
     """
@@ -157,6 +158,7 @@ def build_basis(
     collection = collect(scans)
     if Path(scans).resolve() in folder.resolve().parents:  # an earlier run's results are nobody's scans
         collection = collection.outside(folder)
+    ensure_neutral(scans, collection.entries)
     inputs = (template, template_landmarks)
     _ensure_places(target, folder, collection.files, inputs, keep=work_dir is not None)
     if resume:
@@ -173,6 +175,7 @@ def build_basis(
         report("Building the model", 0, 1)
         about = collection.by_name
         entries = {scan.name: about[scan.name] for scan in outcomes if scan.usable}
+        ensure_neutral(scans, tuple(entries.values()), what="registered scans")
         material = Material(last, entries, known.complete, source, workers)
         found = fit_registered(
             material,

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import compress
 from pathlib import Path
 
 from morphkit.errors import BadInputError
 from morphkit.scans.discover import ScanFile, discover, find_landmarks
-from morphkit.scans.manifest import ManifestEntry, discover_subjects, read_manifest
+from morphkit.scans.manifest import NEUTRAL, ManifestEntry, discover_subjects, read_manifest
+
+_FEWEST = 2
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,28 @@ def collect(scans: str | Path) -> Collection:
             raise
         return _labelled(discover_subjects(path))
     return Collection(files, tuple(ManifestEntry(file.path, file.name) for file in files))
+
+
+def ensure_neutral(source: str | Path, entries: Sequence[ManifestEntry], *, what: str = "scans") -> None:
+    """Refuse scans of which too few show faces at rest and count: their labels need a look.
+
+    Parameters
+    ----------
+    source : where the labels come from.
+    entries : what is known about each scan.
+    what : the scans are called.
+
+    Raises
+    ------
+    BadInputError
+        When labels or weights leave fewer than two scans to build a model of neutral faces from.
+    """
+    count = sum(entry.expression == NEUTRAL and entry.weight > 0 for entry in entries)
+    if count < min(_FEWEST, len(entries)):
+        raise BadInputError(
+            f"{source}: {count} of {len(entries)} {what} are {NEUTRAL} and have a weight above 0, and a "
+            f"model needs at least {_FEWEST}; correct their expressions or weights, or add scans."
+        )
 
 
 def _labelled(entries: tuple[ManifestEntry, ...]) -> Collection:
