@@ -2,13 +2,15 @@
 
 import json
 import re
+import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from morphkit.archive import save_model
+from morphkit.archive import load_model, save_model
 from morphkit.basis import align_shapes, fit_linear_model
 from morphkit.basis.evaluation import evaluate_basis
 from morphkit.basis.metrics import generalization, specificity
@@ -110,6 +112,24 @@ def test_what_is_told_without_one_of_the_folders(place):
     assert own.evaluation.generalization is None
     assert own.evaluation.leave_out.count == 10
     assert any("left out" in note for note in own.notes)
+
+
+@pytest.mark.parametrize(
+    ("provenance", "read"),
+    [
+        ({}, "bootstrap-2"),
+        ({"settings": {"bootstrap": {"rounds": 3}}}, "bootstrap-2"),  # it ended early
+        ({"settings": {"bootstrap": {"rounds": 1}}}, "bootstrap-1"),  # an earlier build had more
+        ({"settings": {"bootstrap": {"rounds": 0}}}, ""),
+    ],
+)
+def test_of_a_work_folder_the_models_last_round_is_read(place, tmp_path, provenance, read):
+    work = tmp_path / "work"
+    for folder in (work, work / "bootstrap-1", work / "bootstrap-2"):
+        shutil.copytree(place / "training", folder)
+    save_model(tmp_path / "m.h5", replace(load_model(place / "model.h5"), provenance=provenance))
+    result = evaluate(tmp_path / "m.h5", training=work, samples=2)
+    assert dict(result.facts)["training shapes"] == f"10 in {work / read}"
 
 
 def test_the_numbers_are_those_of_the_metrics(rng):

@@ -134,3 +134,11 @@ def learnt(
 def round_folder(folder: Path, number: int) -> Path:
     """Return where the results of a round lie; rounds count from zero."""
     return folder if number == 0 else folder / f"bootstrap-{number}"
+
+
+def last_round_folder(folder: Path, most: int | None = None) -> Path:
+    """Return where the results of the last round lie that a work folder has, of at most so many."""
+    number = 0
+    while number != most and round_folder(folder, number + 1).is_dir():
+        number += 1
+    return round_folder(folder, number)

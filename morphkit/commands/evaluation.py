@@ -11,6 +11,7 @@ import numpy as np
 
 from morphkit.archive import load_model
 from morphkit.basis.evaluation import Evaluation, evaluate_basis
+from morphkit.building.bootstrap import last_round_folder
 from morphkit.commands.registered import RegisteredShapes, read_registered
 from morphkit.errors import BadInputError
 from morphkit.export.evaluation_page import metrics_of, write_evaluation_page
@@ -68,8 +69,9 @@ def evaluate(
     model : the file.
     held_out : a folder of registered meshes in the model's topology, of people who are not in the model:
         for generalization, and for specificity where there is no `training`.
-    training : a folder of the meshes that it was built from, such as a build's work folder: for
-        generalization with some left out at a time, for specificity, and for outliers among them.
+    training : a folder of the meshes that it was built from, such as a build's work folder, of which the
+        model's last bootstrap round is read: for generalization with some left out at a time, for
+        specificity, and for outliers among them.
     output : the folder for ``evaluation.json``, ``evaluation.html`` and plots (PNG); None writes nothing.
     mask : the model's vertex region to measure on, or "all"; "face" when None, if the model has it.
     samples : random heads for specificity.
@@ -86,7 +88,7 @@ def evaluate(
     region, measured = _region(loaded, mask, path)
     fresh, own = (
         None if folder is None else read_registered(folder, loaded.mesh(), seed=seed, progress=progress)
-        for folder in (held_out, training)
+        for folder in (held_out, None if training is None else _last_round(training, loaded))
     )
     found = evaluate_basis(
         _neutral(loaded),
@@ -106,6 +108,12 @@ def evaluate(
         _notes(loaded.identity, fresh, own, found),
     )
     return result if output is None else _write(Path(output), result, loaded)
+
+
+def _last_round(folder: str | Path, model: MorphableModel) -> Path:
+    """Return the folder of the meshes that the model was built from; an earlier build may have left more."""
+    asked = model.provenance.get("settings", {}).get("bootstrap", {})
+    return last_round_folder(Path(folder), asked.get("rounds"))
 
 
 def _region(model: MorphableModel, mask: str | None, path: Path) -> tuple[str, np.ndarray | None]:
