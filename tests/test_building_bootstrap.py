@@ -89,6 +89,7 @@ def test_the_second_round_has_the_first_ones_mean_and_modes(data, rounds, tmp_pa
     assert np.abs(second[0][1] - np.mean(scans, axis=0)).max() < 1.0
     assert (work / "bootstrap-1" / "s0.npz").exists()
     assert result.scans[0].mesh_path == work / "bootstrap-1" / "s0.ply"
+    assert not [note for note in result.model.provenance["notes"] if note.startswith("Bootstrap")]
     assert result.model.provenance["settings"]["bootstrap"] == {"rounds": 1, "modes": 3}
     plain = _build(data, tmp_path / "plain.h5", work_dir=work)
     assert all(scan.reused for scan in plain.scans)
@@ -118,8 +119,12 @@ def test_a_second_round_that_was_cut_short_resumes_to_the_same_bytes(data, round
 
 def test_too_few_good_scans_teach_nothing(data, rounds, tmp_path, monkeypatch):
     monkeypatch.setattr("morphkit.building.bootstrap._FEWEST", COUNT)
-    _build(data, tmp_path / "m.h5", bootstrap=3)
+    result = _build(data, tmp_path / "m.h5", bootstrap=3)
     assert len(rounds) == COUNT
+    assert result.model.provenance["notes"][0] == (
+        "Bootstrap: 0 of 3 rounds were run, since only 8 of 9 scans were registered well, and a model to "
+        "learn from needs at least 9."
+    )
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ class BootstrapSettings:
 
     Attributes
     ----------
-    rounds : how often; 0 registers once, with the generic prior.
+    rounds : how often; 0 registers once, without a model.
     modes : deformations that a round takes from the model before it, at most.
     """
 
@@ -71,12 +71,28 @@ class Registering:
         )
 
 
+@dataclass(frozen=True, eq=False)
+class Registered:
+    """What rounds of registration came to.
+
+    Attributes
+    ----------
+    outcomes : of the last round.
+    folder : of the last round.
+    notes : sentences on what differs from what was asked for.
+    """
+
+    outcomes: tuple[ScanOutcome, ...]
+    folder: Path
+    notes: tuple[str, ...] = ()
+
+
 def register_in_rounds(
     registering: Registering, template: LandmarkedTemplate, settings: BootstrapSettings
-) -> tuple[tuple[ScanOutcome, ...], Path]:
+) -> Registered:
     """Register scans, and again with the model that they make as prior.
 
-    Rounds end early when too few scans are registered well to learn from.
+    Rounds end early when too few scans are registered well to learn from; a note says so.
 
     Parameters
     ----------
@@ -84,24 +100,29 @@ def register_in_rounds(
     template : of the first round.
     settings : how many rounds, and how much they learn.
 
-    Returns
-    -------
-    outcomes, folder : of the last round.
-
     References
     ----------
     Gerig et al. 2018, section 5 (a model that is built in rounds).
     """
     outcomes, number = registering.run(Common(template), 0), 0
+    notes: tuple[str, ...] = ()
     while number < settings.rounds:
         folder = round_folder(registering.folder, number)
         teachers = tuple(scan.name for scan in outcomes if scan.verdict == "good")
         if len(teachers) < _FEWEST:
+            notes = (_ended_early(number, settings.rounds, len(teachers), len(outcomes)),)
             break
         number += 1
         common = learnt(folder, teachers, template, settings.modes, registering.workers)
         outcomes = registering.run(common, number)
-    return outcomes, round_folder(registering.folder, number)
+    return Registered(outcomes, round_folder(registering.folder, number), notes)
+
+
+def _ended_early(done: int, asked: int, teachers: int, scans: int) -> str:
+    return (
+        f"Bootstrap: {done} of {asked} rounds were run, since only {teachers} of {scans} scans were registered "
+        f"well, and a model to learn from needs at least {_FEWEST}."
+    )
 
 
 def learnt(

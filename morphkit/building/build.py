@@ -170,13 +170,14 @@ def build_basis(
         registering = Registering(
             collection.files, folder, chosen.registering, workers, resume is not False, report
         )
-        outcomes, last = register_in_rounds(registering, known, chosen.bootstrap)
+        registered = register_in_rounds(registering, known, chosen.bootstrap)
+        outcomes = registered.outcomes
         _ensure_enough(outcomes, page)
         report("Building the model", 0, 1)
         about = collection.by_name
         entries = {scan.name: about[scan.name] for scan in outcomes if scan.usable}
         ensure_neutral(scans, tuple(entries.values()), what="registered scans")
-        material = Material(last, entries, known.complete, source, workers)
+        material = Material(registered.folder, entries, known.complete, source, workers)
         found = fit_registered(
             material,
             chosen.basis,
@@ -185,7 +186,9 @@ def build_basis(
             texture=texture,
         )
         record = provenance(outcomes, found, known, template, chosen)
-        model = replace(found.model, provenance={**record, **found.model.provenance})
+        told = found.model.provenance
+        notes = [*registered.notes, *told["notes"]]
+        model = replace(found.model, provenance={**record, **told, "notes": notes})
         save_model(target, model)
         report("Building the model", 1, 1)
         report("Writing the report", 0, 1)
