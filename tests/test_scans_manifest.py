@@ -20,7 +20,7 @@ def folder(tmp_path):
     "text",
     [
         "file,subject,expression,weight\na.ply,Ann,neutral,2\nb.ply,Ann,smile,\nsub/c.ply,Carl,,0.5\n",
-        "\ufeffFile;Age;Subject;Expression;Weight\na.ply;7;Ann;Neutral;2\nb.ply;;Ann;smile;\nsub/c.ply;;Carl;;.5\n",
+        "\ufeffFile;Subject;Expression;Weight;\na.ply;Ann;Neutral;2;\nb.ply;Ann;smile;;\nsub/c.ply;Carl;;.5;\n",
         "expression\tfile\tweight\tsubject\nneutral\ta.ply\t2\tAnn\nsmile\tb.ply\t1\tAnn\n\tsub/c.ply\t5e-1\tCarl\n",
     ],
 )
@@ -56,6 +56,10 @@ def test_json(folder, wrap):
         ("file\na.ply\nz.ply\n", r"line 3: there is no file .*z\.ply"),
         ("file\na.ply\na.ply\n", r"a\.ply is named twice"),
         ("file,subject\n,Ann\n", "line 2: no file is named"),
+        (
+            "file,Expresion,age\na.ply,smile,7\n",
+            "line 1: there is no column 'expresion', 'age'; .* expression,",
+        ),
     ],
 )
 def test_bad_csv_is_one_sentence(folder, text, message):
@@ -70,6 +74,13 @@ def test_bad_json_is_one_sentence(folder, text):
     path = folder / "scans.json"
     path.write_text(text)
     with pytest.raises(BadInputError, match=r"scans\.json"):
+        read_manifest(path)
+
+
+def test_a_misspelt_key_is_named(folder):
+    path = folder / "scans.json"
+    path.write_text(json.dumps([{"file": "a.ply"}, {"file": "b.ply", "wieght": 2}]))
+    with pytest.raises(BadInputError, match=r"scan 2: there is no column 'wieght'; .* file, subject, "):
         read_manifest(path)
 
 

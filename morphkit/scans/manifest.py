@@ -48,13 +48,13 @@ def read_manifest(path: str | os.PathLike[str]) -> tuple[ManifestEntry, ...]:
     A CSV file has a line of column names (comma, semicolon or tab between them); a JSON file holds a list of
     objects, or an object with such a list as ``scans``. The names are ``file`` (relative to the manifest),
     ``subject`` (when absent, every file is a person of its own), ``expression`` ("neutral" when absent) and
-    ``weight`` (1 when absent); others are passed over.
+    ``weight`` (1 when absent); others are refused, since they might be one of these misspelt.
 
     Raises
     ------
     BadInputError
-        If the file cannot be read, names no scans, a scan twice or one that does not exist, or a weight is
-        not a non-negative number.
+        If the file cannot be read, names no scans, a scan twice or one that does not exist, has a column of
+        another name, or a weight is not a non-negative number.
     """
     source = Path(path)
     if source.suffix.lower() not in {".csv", ".tsv", ".json"}:
@@ -111,6 +111,7 @@ def _csv_rows(source: Path, text: str) -> Iterator[tuple[str, Mapping[str, Any]]
         raise BadInputError(
             f"{source} has no column 'file' in its first line; the columns are {', '.join(_COLUMNS)}."
         )
+    _ensure_known(source, "line 1", names)
     reader.fieldnames = names
     for row in reader:
         yield f"line {reader.line_num}", row
@@ -125,7 +126,18 @@ def _json_rows(source: Path, text: str) -> Iterator[tuple[str, Mapping[str, Any]
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise BadInputError(f"{source} must hold a list of objects with the keys {', '.join(_COLUMNS)}.")
     for number, row in enumerate(rows, start=1):
-        yield f"scan {number}", {str(key).lower(): value for key, value in row.items()}
+        named = {str(key).strip().lower(): value for key, value in row.items()}
+        _ensure_known(source, f"scan {number}", named)
+        yield f"scan {number}", named
+
+
+def _ensure_known(source: Path, place: str, names: Iterable[str]) -> None:
+    unknown = [repr(name) for name in names if name and name not in _COLUMNS]
+    if unknown:
+        raise BadInputError(
+            f"{source}, {place}: there is no column {', '.join(unknown)}; rename or remove it. The columns "
+            f"are {', '.join(_COLUMNS)}."
+        )
 
 
 def _entry(source: Path, place: str, row: Mapping[str, Any]) -> ManifestEntry:
