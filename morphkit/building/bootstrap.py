@@ -120,8 +120,8 @@ def register_in_rounds(
 
 def _ended_early(done: int, asked: int, teachers: int, scans: int) -> str:
     return (
-        f"Bootstrap: {done} of {asked} rounds were run, since only {teachers} of {scans} scans were registered "
-        f"well, and a model to learn from needs at least {_FEWEST}."
+        f"Bootstrap: {done} of {asked} rounds were run, since only {teachers} of {scans} scans were "
+        f"registered well, and a model to learn from needs at least {_FEWEST}."
     )
 
 
