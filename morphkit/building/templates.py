@@ -71,6 +71,16 @@ class LandmarkedTemplate:
         """SHA-256 of the detected landmarks, which the template's colours may sway."""
         return landmarks_hash({str(look): sets for look, sets in self.detected.items()})
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, LandmarkedTemplate) and other._key == self._key
+
+    def __hash__(self) -> int:
+        return hash(self._key)
+
+    @property
+    def _key(self) -> tuple[str, str]:
+        return self.digest, self.detected_digest
+
 
 def as_clay(mesh: Mesh) -> Mesh:
     """Return the mesh without its colours."""
