@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -21,6 +19,7 @@ from morphkit.landmarks import ScanLandmarkSettings, detect_scan_landmarks, embe
 from morphkit.mesh import LandmarkEmbedding, Landmarks, Mesh, Template
 from morphkit.registration import RegistrationSettings
 from morphkit.registration import register as register_mesh
+from morphkit.registration.progress import timed
 from morphkit.scans.clean import CleanedScan, CleanSettings, clean_scan
 from morphkit.scans.discover import ScanFile, file_hash, find_landmarks
 
@@ -127,12 +126,12 @@ def landmarked(
 def prepare_scan(source: ScanFile, template: LandmarkedTemplate, settings: RegisterSettings) -> PreparedScan:
     """Read a scan, clean it, and read or find its landmarks; see `register_scan` for what it raises."""
     timings: dict[str, float] = {}
-    with _timed(timings, "read"):
+    with timed(timings, "read"):
         raw = read_mesh(source.path, allow_nonfinite=True)
         scan_hash = file_hash(source.path)
-    with _timed(timings, "clean"):
+    with timed(timings, "clean"):
         cleaned = clean_scan(raw, settings.cleaning)
-    with _timed(timings, "landmarks"):
+    with timed(timings, "landmarks"):
         look = template.shared_look(cleaned.mesh) if source.landmarks_path is None else None
         landmarks = _landmarks(source, cleaned, look, settings)
     return PreparedScan(
@@ -164,7 +163,7 @@ def register_prepared(
     modes : (v, 3, k) deformations of the template learnt from data, millimetres, one standard deviation each.
     """
     timings = dict(scan.timings)
-    with _timed(timings, "register"):
+    with timed(timings, "register"):
         result = register_mesh(
             scan.mesh,
             template.matching(scan.look),
@@ -173,7 +172,7 @@ def register_prepared(
             modes=modes,
         )
     colors = None
-    with _timed(timings, "colors"):
+    with timed(timings, "colors"):
         if settings.texture and has_colors(scan.mesh):
             colors = transfer_colors(scan.mesh, result.mesh, settings.colors, valid=result.valid)
     units = scan.millimetres_per_unit
@@ -206,10 +205,3 @@ def _landmarks(
         found = detect_scan_landmarks(seen, settings.detection).mediapipe478
         return found.less_certain(settings.detected_inflation)
     return read_landmarks(source.landmarks_path).scaled(cleaned.report.scale)
-
-
-@contextmanager
-def _timed(timings: dict[str, float], stage: str) -> Iterator[None]:
-    start = time.perf_counter()
-    yield
-    timings[stage] = time.perf_counter() - start

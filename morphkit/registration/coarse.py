@@ -159,24 +159,26 @@ class _BorderEvidence:
     def __init__(self, control: ControlMesh, target: Target, settings: CoarseSettings) -> None:
         self._control, self._settings = control, settings
         self._border = longest_border(target.mesh) if settings.borders else None
-        self._agree: bool | None = None
+        self._own: np.ndarray | None = None
 
     def add(self, evidence: Evidence, positions: Float[np.ndarray, "m 3"]) -> None:
         """Add what the border says: a vertex may slide along the nearest edge."""
-        own = longest_border(Mesh(positions, self._control.faces.astype(np.int32)))
-        if self._border is None or own is None:
+        if self._border is None:
             return
-        if self._agree is None:
-            self._agree = borders_agree(own, self._border)
-        if self._agree:
-            self._pull(evidence, positions, own, self._border)
+        if self._own is None:
+            own = longest_border(Mesh(positions, self._control.faces.astype(np.int32)))
+            if own is None or not borders_agree(own, self._border):
+                self._border = None
+                return
+            self._own = own.vertices
+        self._pull(evidence, positions, self._own, self._border)
 
-    def _pull(self, evidence: Evidence, positions: np.ndarray, own: Border, other: Border) -> None:
-        index = np.asarray(cKDTree(other.middles).query(positions[own.vertices])[1])
-        along = other.directions[index]
+    def _pull(self, evidence: Evidence, positions: np.ndarray, own: np.ndarray, border: Border) -> None:
+        index = np.asarray(cKDTree(border.middles).query(positions[own])[1])
+        along = border.directions[index]
         across = np.eye(3) - np.einsum("ni,nj->nij", along, along)
-        wanted = other.middles[index] - self._control.rest[own.vertices]
-        evidence.add(own.vertices, across / self._settings.border_deviation**2, wanted)
+        wanted = border.middles[index] - self._control.rest[own]
+        evidence.add(own, across / self._settings.border_deviation**2, wanted)
 
 
 def _annealed(ends: tuple[float, float], share: float) -> float:

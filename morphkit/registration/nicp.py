@@ -8,7 +8,6 @@ compared as directions; an edge counts once.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -21,9 +20,8 @@ from morphkit.registration.nicp_settings import NicpSettings
 from morphkit.registration.nicp_system import AffineLandmarks, AffineSystem
 from morphkit.registration.passive import follow_surroundings
 from morphkit.registration.prepared import LandmarkPairs, PreparedTemplate
+from morphkit.registration.progress import Progress, silent
 from morphkit.registration.target import Target
-
-Progress = Callable[[str, float], None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +61,7 @@ def fit_nicp(
     surrounds them. The paper's test for lines that cross the deformed template is left out.
     """
     settings = settings or NicpSettings()
-    report = progress or _silent
+    report = progress or silent
     search = _Search(_prepare(prepared, settings.skew), target, landmarks, settings)
     levels = len(settings.stiffness)
     iterations, rested = [], False
@@ -156,7 +154,3 @@ class _Frame:
 @lru_cache(maxsize=2)
 def _prepare(prepared: PreparedTemplate, skew: float) -> _Frame:
     return _Frame(prepared, skew)
-
-
-def _silent(_stage: str, _share: float) -> None:
-    pass

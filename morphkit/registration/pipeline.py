@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -23,12 +20,11 @@ from morphkit.registration.nicp import fit_nicp
 from morphkit.registration.passive import follow_surroundings
 from morphkit.registration.placement import OrientedPoints, place_by_landmarks, place_by_search, trimmed_icp
 from morphkit.registration.prepared import LandmarkPairs, PreparedTemplate, pair_landmarks, prepare_template
+from morphkit.registration.progress import Progress, silent, timed
 from morphkit.registration.result import Correspondence, RegistrationResult
 from morphkit.registration.settings import RegistrationSettings
 from morphkit.registration.target import Target
 from morphkit.registration.verdict import diagnose, gate, judge
-
-Progress = Callable[[str, float], None]
 
 _PLACEMENT_SAMPLES = 4000
 _PLACEMENT_NORMAL_WEIGHT = 25.0
@@ -67,7 +63,7 @@ def register(
     settings = settings or RegistrationSettings()
     if settings.method == "nicp" and modes is not None:
         raise ValueError('modes: the method "nicp" takes none')
-    report = progress or _silent
+    report = progress or silent
     _check_scan(scan)
     # one BLAS thread: the matrices are small, spinning threads cost more than they give on a busy machine,
     # and the sums do not depend on the machine
@@ -84,10 +80,10 @@ def _register(
     report: Progress,
 ) -> RegistrationResult:
     timings: dict[str, float] = {}
-    with _timed(timings, "prepare"):
+    with timed(timings, "prepare"):
         prepared = prepare_template(template, settings)
     report("place", 0.05)
-    with _timed(timings, "place"):
+    with timed(timings, "place"):
         pairs = None if landmarks is None else _known_landmarks(template, landmarks)
         similarity = _place(scan, prepared, pairs, settings)
         local, local_pairs = _into_template_frame(scan, pairs, similarity)
@@ -95,7 +91,7 @@ def _register(
         deformed = _by_nicp(prepared, local, local_pairs, settings, report, timings)
     else:
         deformed = _coarse_to_fine(prepared, local, local_pairs, settings, modes, report, timings)
-    with _timed(timings, "judge"):
+    with timed(timings, "judge"):
         result = _conclude(template, prepared, local, local_pairs, similarity, deformed, settings)
     report("done", 1.0)
     return replace(result, timings=timings)
@@ -120,10 +116,10 @@ def _coarse_to_fine(
     timings: dict[str, float],
 ) -> _Deformed:
     report("coarse", 0.2)
-    with _timed(timings, "coarse"):
+    with timed(timings, "coarse"):
         coarse = fit_coarse(prepared, target, pairs, settings.coarse, modes)
     report("fine", 0.7)
-    with _timed(timings, "fine"):
+    with timed(timings, "fine"):
         vertices = follow_surroundings(prepared, fit_fine(prepared, target, coarse.vertices, settings.fine))
     return _Deformed(vertices, coarse.converged, coarse.strain)
 
@@ -136,7 +132,7 @@ def _by_nicp(
     report: Progress,
     timings: dict[str, float],
 ) -> _Deformed:
-    with _timed(timings, "nicp"):
+    with timed(timings, "nicp"):
         fit = fit_nicp(prepared, target, pairs, settings.nicp, lambda stage, p: report(stage, 0.2 + 0.75 * p))
     return _Deformed(fit.vertices, fit.converged, None)
 
@@ -251,14 +247,3 @@ def _judged(template: Template, prepared: PreparedTemplate) -> np.ndarray:
     """Return the vertices that any scan of a face should cover."""
     face = template.masks.get("face")
     return ~prepared.passive if face is None else face & ~prepared.passive
-
-
-def _silent(_stage: str, _share: float) -> None:
-    pass
-
-
-@contextmanager
-def _timed(timings: dict[str, float], stage: str) -> Iterator[None]:
-    start = time.perf_counter()
-    yield
-    timings[stage] = time.perf_counter() - start
