@@ -13,6 +13,7 @@ from morphkit.geometry.topology import (
     boundary_vertices,
     connected_components,
     dilate,
+    edge_chains,
     unique_edges,
     vertex_adjacency,
 )
@@ -60,6 +61,19 @@ def test_boundary_of_a_grid_is_its_rim(grid: Mesh) -> None:
     np.testing.assert_array_equal(boundary_vertices(grid.faces, 25), rim)
     assert len(boundary_edges(grid.faces)) == 16
     assert boundary_face_edges(grid.faces).sum() == 16
+
+
+def test_every_border_is_a_chain_of_its_own(grid: Mesh) -> None:
+    edges = np.array([[7, 3], [3, 9], [1, 4], [9, 7], [20, 4], [50, 51]])
+    np.testing.assert_array_equal(np.unique(edge_chains(edges), return_index=True)[1], [2, 0, 5])
+    np.testing.assert_array_equal(edge_chains(edges) == edge_chains(edges)[0], [1, 1, 0, 1, 0, 0])
+    pierced = np.delete(grid.faces, [5, 5 + 16], axis=0)  # a square in the middle
+    rim = boundary_edges(pierced)
+    chains = edge_chains(rim)
+    outside = (np.abs(grid.vertices[rim, :2] - 2) == 2).any(axis=(1, 2))
+    assert set(chains) == {0, 1}
+    assert len(set(chains[outside])) == len(set(chains[~outside])) == 1
+    assert (outside.sum(), (~outside).sum()) == (16, 4)
 
 
 def test_flags_lie_opposite_their_corner() -> None:

@@ -49,6 +49,18 @@ def connected_components(faces: Int[np.ndarray, "f 3"], vertex_count: int) -> In
     return csgraph.connected_components(vertex_adjacency(faces, vertex_count), directed=False)[1]
 
 
+def edge_chains(edges: Int[np.ndarray, "e 2"]) -> Int[np.ndarray, "e"]:
+    """Return the number of the chain or loop that each edge belongs to, such as those along borders.
+
+    Edges that share a vertex belong together; the numbers run from zero without gaps.
+    """
+    vertices, compact = np.unique(edges, return_inverse=True)
+    start, end = compact.reshape(-1, 2).T
+    graph = sparse.coo_array((np.ones(len(edges)), (start, end)), shape=(len(vertices), len(vertices)))
+    chains: Int[np.ndarray, "e"] = csgraph.connected_components(graph, directed=False)[1][start]
+    return chains
+
+
 def dilate(
     mask: Bool[np.ndarray, "v"], faces: Int[np.ndarray, "f 3"], rings: int = 1
 ) -> Bool[np.ndarray, "v"]:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 from jaxtyping import Float, Int
-from scipy import sparse
-from scipy.sparse import csgraph
 
-from morphkit.geometry.topology import boundary_face_edges, face_edges
+from morphkit.geometry.topology import boundary_face_edges, edge_chains, face_edges
 from morphkit.mesh import Mesh
 
 
@@ -27,7 +25,7 @@ def cap_holes(mesh: Mesh, widest: float) -> Mesh:
     rim = face_edges(mesh.faces)[on_rim]
     if len(rim) == 0:
         return mesh
-    hole = _holes(rim)
+    hole = edge_chains(rim)
     narrow = _widths(mesh.vertices[rim[:, 0]], hole)[hole] <= widest
     on_rim, rim = on_rim[narrow], rim[narrow]
     hole = np.unique(hole[narrow], return_inverse=True)[1]
@@ -44,15 +42,6 @@ def cap_holes(mesh: Mesh, widest: float) -> Mesh:
         texture=mesh.texture,
         source=mesh.source,
     )
-
-
-def _holes(rim: Int[np.ndarray, "e 2"]) -> Int[np.ndarray, "e"]:
-    """Return the number of the hole that each rim edge belongs to; they are numbered from zero."""
-    vertices, compact = np.unique(rim, return_inverse=True)
-    start, end = compact.reshape(-1, 2).T
-    graph = sparse.coo_array((np.ones(len(rim)), (start, end)), shape=(len(vertices), len(vertices)))
-    component: Int[np.ndarray, "e"] = csgraph.connected_components(graph, directed=False)[1][start]
-    return component
 
 
 def _widths(points: Float[np.ndarray, "e 3"], hole: Int[np.ndarray, "e"]) -> Float[np.ndarray, "h"]:

@@ -10,11 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Int
-from scipy import sparse
-from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
-from morphkit.geometry.topology import boundary_edges
+from morphkit.geometry.topology import boundary_edges, edge_chains
 from morphkit.mesh import Mesh
 from morphkit.registration.target import unit
 
@@ -45,10 +43,7 @@ def longest_border(mesh: Mesh) -> Border | None:
     edges = boundary_edges(mesh.faces)
     if len(edges) == 0:
         return None
-    used, ends = np.unique(edges, return_inverse=True)
-    ends = ends.reshape(-1, 2)
-    graph = sparse.coo_array((np.ones(len(ends)), ends.T), shape=(len(used), len(used)))
-    loop = connected_components(graph, directed=False)[1][ends[:, 0]]
+    loop = edge_chains(edges)
     start, end = mesh.vertices[edges[:, 0]], mesh.vertices[edges[:, 1]]
     lengths = np.linalg.norm(end - start, axis=1)
     kept = loop == np.argmax(np.bincount(loop, lengths))
