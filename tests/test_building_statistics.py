@@ -106,6 +106,16 @@ def test_an_outlier_is_named_and_leaves_only_when_asked(template, people, folder
     assert pruned.used == tuple(_entries())
 
 
+@pytest.mark.parametrize(
+    ("count", "said"), [(5, "5 neutral scans are too few"), (7, "only those"), (12, None)]
+)
+def test_what_few_scans_cannot_tell_is_said(template, folder, count, said):
+    found = fit_registered(Material(folder, _entries(count), template), SETTINGS, measure=False)
+    assert found.outliers == {}
+    assert len(found.notes) == (said is not None)
+    assert said is None or said in found.notes[0]
+
+
 def test_expressions_and_weights_reach_the_statistics(template, people, folder, tmp_path):
     for path in folder.iterdir():
         (tmp_path / path.name).symlink_to(path)

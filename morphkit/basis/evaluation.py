@@ -80,9 +80,7 @@ def evaluate_basis(
             aligned = align_shapes(training, model.mean.astype(np.float64), weights=weights)
             if len(training) > 3:
                 left_out = leave_out_generalization(aligned.shapes, faces, mask=mask, seed=seed)
-            outliers = find_outliers(
-                aligned.shapes, residuals=aligned.residuals, mask=mask, faces=faces, seed=seed
-            )
+            outliers = find_outliers(aligned.shapes, mask=mask, faces=faces, seed=seed)
     real = held_out if training is None else training
     if real is not None:
         with _stage(progress, "Specificity"):

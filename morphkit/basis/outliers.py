@@ -9,24 +9,28 @@ from typing import Any
 import h5py
 import numpy as np
 from jaxtyping import Bool, Float, Int
-from scipy.stats import t as student
 
+from morphkit.basis.extremes import deviations, find_extremes
 from morphkit.basis.holdout import folds, gather, inner_products, span_model
 from morphkit.geometry.topology import unique_edges
 
-_FEWEST = 6  # scans; among fewer, nobody can say who is odd
+FEWEST_JUDGED = 6
+"""Scans; among fewer, nobody can say who is odd."""
+
 _POOL = 400  # scans that a model is made of, at most
 _SINGLY = 64  # scans at most are left out one by one; more, in as many groups as
 _FOLDS = 16
 _WORST = 0.01  # share of the vertices, and of the edges
 _EDGES = 50_000
-_MOST_STRAIN = 3.0  # twenty times: a collapsed edge is no worse
+_SLIGHT = 0.25  # of how people differ: less is no difference, and may be what aligning made of strong modes
+_WEAK = 0.1  # of the first mode's deviation; weaker modes count as if they had it, for the same reason
 _MEMORY = 1 << 27  # coordinates held in memory, of all scans
 _ROUNDS = 6
-_EFFICIENCY = 0.37  # of the median absolute deviation, compared with a standard deviation
+_SIZE = "its size is {0:.0f} mm where {1:.0f} is usual"
+_DISTANT = "aligned, it lies {0:.1f} mm from the mean where {1:.1f} is usual"
 _PROPORTIONS = "its proportions are {0:.1f} standard deviations out, a mode, where {1:.1f} is usual"
 _MISSED = "a model of the others misses it by {0:.2f} mm where {1:.2f} is usual"
-_STRETCHED = "its worst edges are {0:.1f} times too long or short where {1:.1f} is usual"
+_STRETCHED = "its worst edges are {0:.0%} too long or short where {1:.0%} is usual"
 _LOCAL = "in part it fits no model of the others: there it is {0:.1f} mm off where {1:.1f} is usual"
 
 
@@ -37,7 +41,7 @@ class Outlier:
     Attributes
     ----------
     index : which.
-    score : how far it stands out, in robust standard deviations of the others, by the worst measure.
+    score : how far it stands out, in standard deviations of the others, by the worst measure.
     reason : one sentence.
     """
 
@@ -49,11 +53,10 @@ class Outlier:
 def find_outliers(
     shapes: Float[np.ndarray, "n v 3"] | h5py.Dataset,
     *,
-    residuals: Float[np.ndarray, "n"] | None = None,
     mask: Bool[np.ndarray, "v"] | None = None,
     faces: Int[np.ndarray, "f 3"] | None = None,
     components: int = 50,
-    false_alarms: float = 0.05,
+    false_alarms: float = 0.02,
     seed: int = 0,
 ) -> tuple[Outlier, ...]:
     """Return the scans that a model of the others finds odd, the oddest first.
@@ -63,13 +66,14 @@ def find_outliers(
     coefficients (the sum of their squares), what the model misses of it, what it misses of the worst
     hundredth of vertices (in units of how far people differ there), its size, its distance from the mean, and
     how far the worst hundredth of edges are stretched, which shows where correspondence has slipped. Each is
-    compared with its median over all scans, in robust standard deviations.
+    held against its own distribution over the scans; how far is too far follows from their number, from
+    their spread (which is small where faces differ in many independent ways) and from `false_alarms`, shared
+    out among measures and scans. Of few scans only gross outliers can be told.
 
     Parameters
     ----------
     shapes : (n, v, 3) aligned (`align_shapes`), in millimetres: an array, or a data set, which is read once.
         Of thousands of scans, some thousand vertices are judged by, drawn at random.
-    residuals : (n,) distances from the mean, as the alignment tells them; measured here when None.
     mask : (v,) the vertices to judge by; all when None.
     faces : (f, 3) the topology, for its edges; without, stretching is not judged.
     components : modes of the models at most; fewer for few scans.
@@ -78,53 +82,52 @@ def find_outliers(
 
     Returns
     -------
-    None at all among fewer than six scans.
+    None at all among fewer than `FEWEST_JUDGED` scans.
 
     References
     ----------
     Booth et al. 2018, section 4.4 (pruning by the squared norm of whitened weights; there, each scan is part
-    of the model that judges it); Rousseeuw & Van Driessen 1999 (starting from the central half).
+    of the model that judges it).
     """
-    if len(shapes) < _FEWEST:
+    n = len(shapes)
+    if n < FEWEST_JUDGED:
         return ()
     places = _places(shapes, mask, np.random.default_rng(seed))
-    panel = _Panel(gather(shapes, np.arange(len(shapes)), places), components, seed)
-    central, sizes = panel.distances()
-    given = central if residuals is None else residuals
-    fixed = (_size(sizes), _distance(given), *_strain(shapes, faces, mask, seed))
-    trusted = central <= np.median(central)
-    odd, measures = np.zeros(len(shapes), bool), (*panel.judge(trusted), *fixed)
+    panel = _Panel(gather(shapes, np.arange(n), places), components, seed)
+    fixed = (panel.sizes(), *_strain(shapes, faces, mask, seed))
+    odd, measures = np.zeros(n, bool), (*panel.judge(np.ones(n, bool)), *fixed)
+    level = false_alarms / (len(measures) * n)
     for _ in range(_ROUNDS):
-        before, odd = odd, _excess(measures, odd, false_alarms).max(axis=0) > 1
-        measures = (*panel.judge(~odd), *fixed)
+        before, odd = odd, np.any([measure.odd(level) for measure in measures], axis=0)
         if (odd == before).all():
             break
-    excess, deviations = _excess(measures, odd, false_alarms), _deviations(measures, odd)
-    order = sorted(np.flatnonzero(odd), key=lambda i: -excess[:, i].max())
-    return tuple(_outlier(int(i), measures, excess[:, i], deviations[:, i], odd) for i in order)
+        measures = (*panel.judge(~odd), *fixed)
+    told = [_outlier(int(i), measures, odd, level) for i in np.flatnonzero(odd)]
+    return tuple(sorted(told, key=lambda outlier: -outlier.score))
 
 
 @dataclass(frozen=True, eq=False)
 class _Measure:
-    """A number for each scan: `values` are roughly normal; `shown` and the sentence are for people."""
+    """A number for each scan: `values` are judged, `shown` and the sentence are for people."""
 
     values: np.ndarray
     shown: np.ndarray
     sentence: str
-    two_sided: bool = False
+    least: float = 0.0
+    signed: bool = False
 
+    def odd(self, level: float) -> np.ndarray:
+        """Return which scans do not belong by this measure."""
+        return find_extremes(self.values, level, least=self.least, signed=self.signed)
 
-def _size(sizes: np.ndarray) -> _Measure:
-    return _Measure(np.log(sizes), sizes, "its size is {0:.0f} mm where {1:.0f} is usual", two_sided=True)
-
-
-def _distance(residuals: np.ndarray) -> _Measure:
-    sentence = "aligned, it lies {0:.1f} mm from the mean where {1:.1f} is usual"
-    return _Measure(np.log(np.maximum(residuals, 1e-12)), residuals, sentence)
+    def against(self, index: int, usual: np.ndarray, level: float) -> tuple[float, float]:
+        """Return how many standard deviations a scan is off the usual ones, and its share of the limit."""
+        told = deviations(self.values[[index]], self.values[usual], level, signed=self.signed)
+        return float(told.sigmas[0]), float(told.shares[0])
 
 
 def _strain(shapes: Any, faces: np.ndarray | None, mask: np.ndarray | None, seed: int) -> Iterator[_Measure]:
-    """Yield the measure of stretched edges, if there are faces: mean |log length / usual| of the worst."""
+    """Yield the measure of stretched edges, if there are faces: mean |length / usual - 1| of the worst."""
     if faces is None:
         return
     edges = unique_edges(faces)
@@ -134,50 +137,31 @@ def _strain(shapes: Any, faces: np.ndarray | None, mask: np.ndarray | None, seed
         return
     n, rng = len(shapes), np.random.default_rng(seed)
     edges = edges[np.sort(rng.permutation(len(edges))[:_EDGES])]
-    usual = np.median([_log_lengths(shapes[int(i)], edges) for i in rng.permutation(n)[:_POOL]], axis=0)
+    usual = np.median([_lengths(shapes[int(i)], edges) for i in rng.permutation(n)[:_POOL]], axis=0)
+    usual = np.maximum(usual, 1e-6)
     count = max(1, round(_WORST * len(edges)))
-    strains = (np.minimum(np.abs(_log_lengths(shapes[i], edges) - usual), _MOST_STRAIN) for i in range(n))
+    strains = (np.abs(_lengths(shapes[i], edges) / usual - 1) for i in range(n))
     worst = [np.partition(strain, -count)[-count:] for strain in strains]
-    strain = np.maximum(np.mean(worst, axis=1), 1e-12)
-    yield _Measure(np.log(strain), np.exp(strain), _STRETCHED)
+    strain = np.mean(worst, axis=1)
+    yield _Measure(strain, strain, _STRETCHED)
 
 
-def _log_lengths(shape: np.ndarray, edges: np.ndarray) -> np.ndarray:
+def _lengths(shape: np.ndarray, edges: np.ndarray) -> np.ndarray:
     ends = np.asarray(shape)[edges].astype(np.float64)
-    lengths: np.ndarray = np.log(np.maximum(np.linalg.norm(ends[:, 1] - ends[:, 0], axis=1), 1e-6))
-    return lengths.astype(np.float32)
+    return np.linalg.norm(ends[:, 1] - ends[:, 0], axis=1)
 
 
-def _deviations(measures: tuple[_Measure, ...], odd: np.ndarray) -> np.ndarray:
-    """Return (measures, n) robust standard deviations from the median of those not odd."""
-    rows = []
-    for measure in measures:
-        usual = measure.values[~odd]
-        median = np.median(usual)
-        spread = 1.4826 * float(np.median(np.abs(usual - median)))
-        deviation = (measure.values - median) / max(spread, 1e-2)  # one percent: less is no difference
-        rows.append(np.abs(deviation) if measure.two_sided else deviation)
-    return np.stack(rows)
-
-
-def _excess(measures: tuple[_Measure, ...], odd: np.ndarray, false_alarms: float) -> np.ndarray:
-    """Return the deviations as shares of the limit that they must not pass."""
-    n = np.count_nonzero(~odd)
-    level = false_alarms / (len(measures) * len(odd))
-    # Student's, because few scans tell little about their spread
-    return _deviations(measures, odd) / float(student.ppf(1 - level, max(_EFFICIENCY * (n - 1), 2.0)))
-
-
-def _outlier(
-    index: int, measures: tuple[_Measure, ...], excess: np.ndarray, deviations: np.ndarray, odd: np.ndarray
-) -> Outlier:
+def _outlier(index: int, measures: tuple[_Measure, ...], odd: np.ndarray, level: float) -> Outlier:
+    """Return what is to be said of an odd scan: by which measures it is, or by which it most nearly is."""
+    found = [measure.against(index, ~odd, level) for measure in measures]
+    worst = max(share for _, share in found)
     told = [
         measure.sentence.format(measure.shown[index], float(np.median(measure.shown[~odd])))
-        for measure, share in zip(measures, excess, strict=True)
-        if share > 1
+        for measure, (_, share) in zip(measures, found, strict=True)
+        if share > 1 or share == worst
     ]
     sentence = "; ".join(told)
-    return Outlier(index, float(deviations[excess.argmax()]), f"{sentence[:1].upper()}{sentence[1:]}.")
+    return Outlier(index, max(sigmas for sigmas, _ in found), f"{sentence[:1].upper()}{sentence[1:]}.")
 
 
 @dataclass(frozen=True, eq=False)
@@ -195,14 +179,12 @@ class _Panel:
     components: int
     seed: int
 
-    def distances(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return each scan's root mean square distance from the median shape, and its size, (n,) each."""
-        some = self.flat[np.random.default_rng(self.seed).permutation(len(self.flat))[:_POOL]]
-        median = np.median(some, axis=0)
+    def sizes(self) -> _Measure:
+        """Return the measure of the scans' sizes, root mean squares about their middles."""
         points = self.flat.reshape(len(self.flat), -1, 3)
-        distances = [3 * np.mean((scan - median) ** 2, dtype=np.float64) for scan in self.flat]
-        sizes = [3 * np.mean((scan - scan.mean(axis=0)) ** 2, dtype=np.float64) for scan in points]
-        return np.sqrt(distances), np.sqrt(sizes)
+        squares = [3 * np.mean((scan - scan.mean(axis=0)) ** 2, dtype=np.float64) for scan in points]
+        sizes = np.sqrt(squares)
+        return _Measure(np.log(sizes), sizes, _SIZE, signed=True)
 
     def judge(self, trusted: np.ndarray) -> tuple[_Measure, ...]:
         """Measure every scan by models of trusted others."""
@@ -211,17 +193,17 @@ class _Panel:
         spread = np.linalg.norm(self.flat[some].std(axis=0).reshape(-1, 3), axis=1)
         usual = np.maximum(spread, 1e-3 * float(np.sqrt(np.mean(spread**2))) + 1e-12)
         modes = max(1, min(self.components, len(some) // 3))
-        told = np.empty((n, 4))
+        told = np.empty((n, 5))
         for group in folds(n, 1 if n <= _SINGLY else -(-n // _FOLDS), rng):
             others = trusted.copy()
             others[group] = False
             told[group] = self._judge_group(group, self._pool(others, rng), modes, usual)
-        improbable, missed, local, shown = told.T
+        distance, improbable, missed, local, shown = told.T
         return (
-            # Wilson & Hilferty 1931: the cube root of a χ² variable is nearly normal
-            _Measure(np.cbrt(improbable), np.sqrt(improbable / modes), _PROPORTIONS),
-            _Measure(np.log(np.maximum(missed, 1e-12)), missed, _MISSED),
-            _Measure(np.log(np.maximum(local, 1e-12)), shown, _LOCAL),
+            _Measure(distance, distance, _DISTANT),
+            _Measure(improbable, improbable, _PROPORTIONS),
+            _Measure(missed, missed, _MISSED, least=_SLIGHT * float(np.sqrt(np.mean(spread**2)))),
+            _Measure(local, shown, _LOCAL, least=_SLIGHT),
         )
 
     def _pool(self, candidates: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -229,7 +211,11 @@ class _Panel:
         return np.sort(rng.permutation(np.flatnonzero(candidates))[:_POOL])
 
     def _judge_group(self, group: np.ndarray, pool: np.ndarray, modes: int, usual: np.ndarray) -> np.ndarray:
-        """Return for each scan of a group: Σ c², and three distances to what the pool's model makes of it."""
+        """Return for each scan of a group (t, 5) lengths by the pool's model.
+
+        Its distance from the mean, its coefficients' root mean square, and as `_distances` has it, three
+        distances from what the model makes of it.
+        """
         training = self.flat[pool]
         center = training.mean(axis=0)
         training -= center
@@ -237,10 +223,12 @@ class _Panel:
         model = span_model(inner_products(training, training))
         coordinates = model.coordinates(inner_products(tested, training))
         modes = min(modes, len(model.roots))
-        squares = np.sum((coordinates[:, :modes] / model.deviations[:modes]) ** 2, axis=1)
+        spread = np.hypot(model.deviations[:modes], _WEAK * model.deviations[0])
+        weights = np.sqrt(np.mean((coordinates[:, :modes] / spread) ** 2, axis=1))
+        distance = np.sqrt(3 * np.mean(tested**2, axis=1, dtype=np.float64))
         tested -= model.blend(coordinates, len(model.roots)).astype(np.float32) @ training
         lengths = np.linalg.norm(tested.reshape(len(group), -1, 3), axis=2)
-        return np.column_stack([squares, _distances(lengths, usual)])
+        return np.column_stack([distance, weights, _distances(lengths, usual)])
 
 
 def _places(shapes: Any, mask: np.ndarray | None, rng: np.random.Generator) -> np.ndarray:

@@ -187,7 +187,7 @@ def build_basis(
         )
         record = provenance(outcomes, found, known, template, chosen)
         told = found.model.provenance
-        notes = [*registered.notes, *told["notes"]]
+        notes = [*registered.notes, *told["notes"], *found.notes]
         model = replace(found.model, provenance={**record, **told, "notes": notes})
         save_model(target, model)
         report("Building the model", 1, 1)

@@ -12,7 +12,7 @@ from threadpoolctl import threadpool_limits
 
 from morphkit.basis import BasisSettings, BuiltModel, fit_basis
 from morphkit.basis.metrics import Metric, leave_out_generalization, specificity
-from morphkit.basis.outliers import find_outliers
+from morphkit.basis.outliers import FEWEST_JUDGED, find_outliers
 from morphkit.building.gathering import Gathered, gathered
 from morphkit.building.parallel import Workers
 from morphkit.building.spread import mapper
@@ -21,6 +21,7 @@ from morphkit.morphable import MorphableModel
 from morphkit.scans.manifest import NEUTRAL, ManifestEntry
 
 _FEWEST_MEASURED = 6  # scans; fewer make no curve worth a look
+_SURE = 12  # scans; among fewer, only gross outliers are told
 _SHAPES, _SAMPLES = 60, 40  # that the report's curves are measured on; `morphkit evaluate` takes more
 
 
@@ -66,6 +67,7 @@ class Statistics:
     outliers : why a neutral scan is unlike the others, by name, the oddest first.
     generalization : how near models of the others come to a scan; None for few scans.
     specificity : how near random heads are to a scan; None for few scans.
+    notes : sentences on what could not be told.
     """
 
     model: MorphableModel
@@ -73,6 +75,7 @@ class Statistics:
     outliers: Mapping[str, str]
     generalization: Metric | None = None
     specificity: Metric | None = None
+    notes: tuple[str, ...] = ()
 
 
 def fit_registered(
@@ -146,11 +149,11 @@ def _described(
     shapes, model, source = built.alignment.shapes, built.model, material.source
     region = mask if mask is not None and mask.any() else None
     neutral = [scans.names[i] for i in built.roles.neutral]
-    odd = find_outliers(shapes, residuals=built.alignment.residuals, mask=region, faces=model.faces)
+    odd = find_outliers(shapes, mask=region, faces=model.faces)
     if model.expression is None and source is not None:
         model = replace(model, expression=source.expression, expression_units=source.expression_units)
     outliers = {neutral[outlier.index]: outlier.reason for outlier in odd}
-    found = Statistics(model, _used(built, scans.names), outliers)
+    found = Statistics(model, _used(built, scans.names), outliers, notes=_outlier_notes(len(neutral)))
     if not measure or len(neutral) < _FEWEST_MEASURED:
         return found
     return replace(
@@ -160,6 +163,14 @@ def _described(
             model.identity, shapes, model.faces, mask=region, samples=_SAMPLES, limit=_SHAPES
         ),
     )
+
+
+def _outlier_notes(count: int) -> tuple[str, ...]:
+    if count >= _SURE:
+        return ()
+    if count >= FEWEST_JUDGED:
+        return (f"Among {count} neutral scans, only those that are grossly unlike the others can be named.",)
+    return (f"{count} neutral scans are too few to say which is unlike the others; look at their pictures.",)
 
 
 def _used(built: BuiltModel, names: tuple[str, ...]) -> tuple[str, ...]:

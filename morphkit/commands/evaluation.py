@@ -11,6 +11,7 @@ import numpy as np
 
 from morphkit.archive import load_model
 from morphkit.basis.evaluation import Evaluation, evaluate_basis
+from morphkit.basis.outliers import FEWEST_JUDGED
 from morphkit.building.bootstrap import last_round_folder
 from morphkit.commands.registered import RegisteredShapes, read_registered
 from morphkit.errors import BadInputError
@@ -176,6 +177,8 @@ def _notes(
         )
     if own is not None and found.leave_out is None:
         notes.append(f"{len(own.names)} training shapes are too few to leave some out.")
+    if own is not None and len(own.names) < FEWEST_JUDGED:
+        notes.append(f"{len(own.names)} training shapes are too few to say which is unlike the others.")
     if own is None and fresh is not None:
         notes.append(
             "Specificity is measured against the held-out shapes; with few of them, even real people are far "
