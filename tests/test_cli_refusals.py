@@ -17,6 +17,15 @@ def test_scans_of_one_name_are_refused(data, tmp_path):
     assert "Several scans are called 'ada'" in result.stderr
 
 
+def test_a_folder_is_no_scan(data, tmp_path):
+    result = run("register", data.scans, *data.arguments, "-o", tmp_path / "out")
+    assert result.exit_code == 2
+    (sentence,) = result.stderr.splitlines()
+    assert str(data.scans) in sentence
+    assert "build-basis takes a folder" in sentence
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.fixture
 def own(data, tmp_path) -> Path:
     """A person's own folder: two scans and a sidecar."""

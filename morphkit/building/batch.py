@@ -54,11 +54,12 @@ def register(
     Raises
     ------
     BadInputError
-        When the template cannot be used, two scans have one name, a result would overwrite an input, or no
+        When the template cannot be used, a scan is a folder, two have one name, a result would overwrite an input, or no
         worker answers at `scheduler`.
     MorphkitError
         When the folder cannot be written to.
     """
+    _ensure_files(scans)
     files, folder = [scan_file(path) for path in scans], Path(output)
     chosen = settings or RegisterSettings()
     _ensure_distinct(files)
@@ -105,6 +106,15 @@ def register_all(
             outcomes[outcome.name] = outcome
             report(stage, len(outcomes), len(scans))
     return tuple(outcomes[scan.name] for scan in scans)
+
+
+def _ensure_files(scans: Sequence[str | Path]) -> None:
+    for path in scans:
+        if Path(path).is_dir():
+            raise BadInputError(
+                f"{path} is a folder, and register takes scan files, such as those that {Path(path) / '*.ply'} "
+                "names; build-basis takes a folder and makes a model of its scans."
+            )
 
 
 def _ensure_distinct(scans: Sequence[ScanFile]) -> None:
