@@ -42,6 +42,13 @@ def test_sample_and_info_read_the_model(built, tmp_path):
     described = run("info", built / "model.h5")
     assert described.exit_code == 0
     assert "2 components" in described.stdout
+    assert "…" not in described.stdout
+    assert " ..." not in described.stdout
+    provenance = load_model(built / "model.h5").provenance
+    lines = described.stdout.splitlines()
+    assert f"template.sha256: {provenance['template']['sha256']}" in lines
+    assert [line.split(":")[0] for line in lines[-3:]] == ["scans.1", "scans.2", "scans.3"]
+    assert all(scan["sha256"] in line for scan, line in zip(provenance["scans"], lines[-3:], strict=True))
     assert run("info", tmp_path / "heads" / "head_000.obj").exit_code == 0
 
 

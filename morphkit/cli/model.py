@@ -35,7 +35,10 @@ def sample(model: Path | None, output: Path, count: int, seed: int, suffix: str,
 @click.command()
 @click.argument("file", type=options.FILE, metavar="MODEL.H5|MESH")
 def info(file: Path) -> None:
-    """Describe a model file or a mesh."""
+    """Describe a model file or a mesh.
+
+    Of a model, with all that its file says of where it comes from: scans, template, settings, versions.
+    """
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -47,3 +50,7 @@ def info(file: Path) -> None:
     for key, value in description.entries.items():
         table.add_row(Text(key, "bold"), Text(value))
     Console().print(table)
+    if description.provenance:
+        click.echo()
+    for key, value in description.provenance:  # whole, however long: the terminal wraps them
+        click.echo(f"{key}: {value}")

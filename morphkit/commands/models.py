@@ -10,20 +10,30 @@ from typing import Any
 import numpy as np
 
 from morphkit.archive import load_default_model, load_model
+from morphkit.export.facts import fact_rows
 from morphkit.geometry.topology import boundary_edges, connected_components
 from morphkit.io.meshes import read_mesh, write_mesh
 from morphkit.mesh import Mesh
 from morphkit.morphable import LinearModel, MorphableModel
 
+_LAST = ("left_out", "scans")  # of the provenance; they may fill many lines
 _MODEL_SUFFIXES = {".h5", ".hdf5"}
 
 
 @dataclass(frozen=True)
 class Description:
-    """What a file holds: a title and named entries, as text."""
+    """What a file holds.
+
+    Attributes
+    ----------
+    title : its name and kind.
+    entries : what there is to say, by name.
+    provenance : (key, text) of all that a model file says of where it comes from, the scans last.
+    """
 
     title: str
     entries: Mapping[str, str]
+    provenance: tuple[tuple[str, str], ...] = ()
 
 
 def sample(
@@ -57,7 +67,9 @@ def info(path: str | Path) -> Description:
     """Describe a model file (.h5) or a mesh."""
     path = Path(path)
     if path.suffix.lower() in _MODEL_SUFFIXES:
-        return Description(f"{path.name}: a morphable model", _model_entries(load_model(path)))
+        model = load_model(path)
+        entries, rows = _model_entries(model), fact_rows(_scans_last(model.provenance))
+        return Description(f"{path.name}: a morphable model", entries, tuple(rows))
     return Description(f"{path.name}: a mesh", _mesh_entries(read_mesh(path)))
 
 
@@ -86,7 +98,13 @@ def _model_entries(model: MorphableModel) -> dict[str, str]:
     masks = ", ".join(f"{name} ({int(mask.sum()):,})" for name, mask in model.masks.items())
     entries |= {"landmarks": sets or "none", "masks": masks or "none"}
     entries["size, mm"] = _size(model.instance())
-    return entries | {key: _short(value) for key, value in model.provenance.items()}
+    return entries
+
+
+def _scans_last(provenance: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the provenance in the order of `info`."""
+    first = {key: value for key, value in provenance.items() if key not in _LAST}
+    return first | {key: provenance[key] for key in _LAST if key in provenance}
 
 
 def _group(group: LinearModel, unit: str) -> str:
@@ -115,8 +133,3 @@ def _mesh_entries(mesh: Mesh) -> dict[str, str]:
 
 def _size(vertices: np.ndarray) -> str:
     return " x ".join(f"{extent:.4g}" for extent in np.ptp(vertices, axis=0))
-
-
-def _short(value: Any, limit: int = 300) -> str:
-    text = str(value)
-    return text if len(text) <= limit else f"{text[:limit]} ..."

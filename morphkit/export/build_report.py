@@ -22,6 +22,7 @@ from morphkit.export.build_pictures import (
     mean_head,
     shape_modes,
 )
+from morphkit.export.facts import fact_rows
 from morphkit.export.html import image_uri, render_report
 from morphkit.export.plots import compactness_plot
 from morphkit.io.images import read_image
@@ -108,7 +109,7 @@ def write_build_report(
         lead=_lead(model, used, len(rows)),
         tiles=_tiles(model, rows),
         notes=[*_notes(rows), *([] if model is None else model.provenance.get("notes", []))],
-        provenance=[] if model is None else _flat(_unlisted(model.provenance)),
+        provenance=[] if model is None else fact_rows(_unlisted(model.provenance)),
         timings=_timings(rows),
         model=None if model is None else {**model_values(model), "figures": figures},
         **scan_values(rows),
@@ -229,16 +230,3 @@ def _heat_stops(count: int = 9) -> list[str]:
 
 def _unlisted(provenance: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in provenance.items() if key not in _LISTED}
-
-
-def _flat(value: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
-    """Return nested provenance as (dotted key, text) rows."""
-    rows: list[tuple[str, str]] = []
-    for key, item in value.items():
-        if isinstance(item, Mapping):
-            rows += _flat(item, f"{prefix}{key}.")
-        elif isinstance(item, list | tuple) and item and isinstance(item[0], Mapping):
-            rows += [row for i, part in enumerate(item) for row in _flat(part, f"{prefix}{key}.{i}.")]
-        else:
-            rows.append((f"{prefix}{key}", str(item)))
-    return rows
