@@ -161,6 +161,27 @@ def test_a_mean_without_modes_is_measured_too(place, tmp_path):
     assert (tmp_path / "out" / "evaluation.html").exists()
 
 
+def test_where_nothing_can_be_resampled_there_is_no_interval(place, tmp_path):
+    places, faces = grid()
+    mean = LinearModel(places.astype(np.float32), np.zeros((3 * SIDE**2, 0), np.float32), np.zeros(0))
+    save_model(tmp_path / "mean.h5", MorphableModel(faces, mean))
+    one = tmp_path / "one"
+    one.mkdir()
+    shutil.copy(place / "held" / "person_0.ply", one)
+    for folder, intervals in ((place / "held", 2), (one, 0)):  # of generalization; specificity has none
+        told = run(tmp_path / "mean.h5", "--held-out", folder, "-o", tmp_path / "out", "--samples", 3)
+        assert told.exit_code == 0, told.output
+        (row,) = [line for line in told.stdout.splitlines() if line.split()[:1] == ["0"]]
+        assert row.count("±") == intervals
+        assert "±.00" not in row
+        numbers = json.loads((tmp_path / "out" / "evaluation.json").read_text())
+        assert numbers["specificity"]["points"]["low"] == numbers["specificity"]["points"]["high"] == [None]
+        page = (tmp_path / "out" / "evaluation.html").read_text()
+        assert len(re.findall(r"\d\.\d\d \[\d", page)) == intervals
+        assert "[nan" not in page
+    assert "Of a single held-out shape" in " ".join(told.stdout.split())
+
+
 def test_a_scan_that_stands_out_is_named(place, tmp_path):
     _, faces = grid()
     for k, shape in enumerate(draw(14, 5)):

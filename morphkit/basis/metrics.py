@@ -29,7 +29,8 @@ class Curve:
     ----------
     modes : numbers of modes, rising; zero is the mean alone.
     mean : (m,) the metric.
-    low, high : (m,) the 95 % bootstrap interval of the mean.
+    low, high : (m,) the 95 % bootstrap interval of the mean; NaN where resampling tells nothing: of a single
+        shape, or of heads that are all the same, as those without modes are.
     """
 
     modes: tuple[int, ...]
@@ -220,5 +221,7 @@ def _metric(ladder: tuple[int, ...], told: np.ndarray, rng: np.random.Generator)
     n = len(told)
     drawn = rng.multinomial(n, np.full(n, 1 / n), _RESAMPLES) / n  # how often each, when n are drawn again
     low, high = np.quantile(np.tensordot(drawn, told, axes=1), [0.025, 0.975], axis=0)
+    same = np.ptp(told, axis=0) <= 1e-9 * told.max(axis=0)
+    low[same] = high[same] = np.nan
     points, surface = (Curve(ladder, told[:, kind].mean(axis=0), low[kind], high[kind]) for kind in (0, 1))
     return Metric(points, surface, len(told), told[:, 0])

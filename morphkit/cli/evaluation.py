@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -103,7 +104,7 @@ def _numbers(result: ModelEvaluation) -> Table:
     from morphkit.export.evaluation_page import metric_rows, metrics_of
 
     metrics = metrics_of(result.evaluation)
-    caption = "mm; ± half the 95 % interval" if metrics else None
+    caption = "mm; ± half the 95 % interval, where there is one" if metrics else None
     table = Table(box=None, padding=(0, 0, 0, 2), pad_edge=False, caption=caption, caption_justify="left")
     table.add_column("modes", justify="right")
     table.add_column("var. %", justify="right")
@@ -116,5 +117,7 @@ def _numbers(result: ModelEvaluation) -> Table:
 
 
 def _brief(mean: float, low: float, high: float) -> str:
+    if not math.isfinite(low):
+        return f"{mean:.2f} {'':4}"
     half = f"{(high - low) / 2:.2f}"
     return f"{mean:.2f} ±{half.removeprefix('0')}"  # six of these must fit into eighty columns

@@ -184,6 +184,10 @@ def _notes(
             "Specificity is measured against the held-out shapes; with few of them, even real people are far "
             "from the nearest."
         )
+    if fresh is not None and len(fresh.names) == 1:
+        notes.append("Of a single held-out shape there is no interval: nothing can be resampled.")
+    if found.specificity is not None:
+        notes.append("Specificity with no modes has no interval: all random heads are the mean.")
     if not group.n_components:
         notes.append("The model has no modes of shape: it is its mean.")
     return tuple(notes)

@@ -76,7 +76,7 @@ def metric_rows(evaluation: Evaluation, write: Callable[[float, float, float], s
     Parameters
     ----------
     evaluation : what was found.
-    write : makes text of a mean and its interval.
+    write : makes text of a mean and its interval, which is NaN where there is none.
     """
     metrics = metrics_of(evaluation)
     every = len(evaluation.compactness)
@@ -99,7 +99,7 @@ def _cell(curve: Curve, modes: int, write: Callable[[float, float, float], str])
 
 
 def _interval(mean: float, low: float, high: float) -> str:
-    return f"{mean:.2f} [{low:.2f}, {high:.2f}]"
+    return f"{mean:.2f} [{low:.2f}, {high:.2f}]" if np.isfinite(low) else f"{mean:.2f}"
 
 
 def _share(evaluation: Evaluation, modes: int) -> str:
@@ -118,7 +118,8 @@ def _table(evaluation: Evaluation) -> dict[str, Any]:
 
 def _tiles(evaluation: Evaluation) -> list[tuple[str, str]]:
     modes = evaluation.modes_for(0.95)
-    tiles = [("modes for 95 % of the variance", "more than it has" if modes is None else str(modes))]
+    least = "more than it has" if len(evaluation.compactness) else "it has none"
+    tiles = [("modes for 95 % of the variance", least if modes is None else str(modes))]
     for name, metric in metrics_of(evaluation).items():
         end = f"{metric.points.mean[-1]:.2f} mm"
         tiles.append((f"{name[0].lower()}{name[1:]}, {metric.points.modes[-1]} modes", end))
