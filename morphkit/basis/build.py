@@ -15,7 +15,6 @@ from morphkit.basis.expressions import NEUTRAL, Roles, assign_roles, expression_
 from morphkit.basis.gram import Mapper
 from morphkit.basis.linear import fit_shapes, linear_model
 from morphkit.basis.mirroring import symmetric
-from morphkit.basis.missing import MissingPCA
 from morphkit.basis.neutral import Neutral
 from morphkit.basis.pca import PCA
 from morphkit.basis.selection import select
@@ -37,7 +36,7 @@ class BuiltModel:
     ----------
     model : with the template's faces, uv, landmarks and masks.
     alignment : the neutral shapes in the model's frame.
-    shape_fit, albedo_fit : the principal components; None without colours.
+    shape_fit : the principal components of the neutral shapes.
     notes : sentences on what differs from what was asked for.
     expression_fit : the principal components of offsets from neutral faces; None without such scans.
     roles : which scans were neutral, and what the others were good for.
@@ -46,7 +45,6 @@ class BuiltModel:
     model: MorphableModel
     alignment: Alignment
     shape_fit: PCA
-    albedo_fit: MissingPCA | None
     notes: tuple[str, ...]
     expression_fit: PCA | None
     roles: Roles
@@ -115,7 +113,7 @@ def fit_basis(
     face = _alignment_weights(template, settings, neutral.mirror)
     alignment = neutral.align(template.mesh.vertices, face, settings)
     shape_fit, shape_notes = neutral.fit(alignment, settings, mapper)
-    albedo, albedo_fit, albedo_notes = neutral.albedo(
+    albedo, albedo_notes = neutral.albedo(
         select(colors, roles.neutral, output, "neutral_colors"), template, settings
     )
     expression_fit = None
@@ -156,7 +154,7 @@ def fit_basis(
             "notes": list(notes),
         },
     )
-    return BuiltModel(model, alignment, shape_fit, albedo_fit, notes, expression_fit, roles)
+    return BuiltModel(model, alignment, shape_fit, notes, expression_fit, roles)
 
 
 def _checked(

@@ -88,13 +88,13 @@ class Neutral:
 
     def albedo(
         self, colors: Any, template: Template, settings: BasisSettings
-    ) -> tuple[LinearModel | None, MissingPCA | None, tuple[str, ...]]:
-        """Return the albedo group where at least two scans have colours."""
+    ) -> tuple[LinearModel | None, tuple[str, ...]]:
+        """Return the albedo group where at least two scans have colours, and notes."""
         if colors is None:
-            return None, None, ()
+            return None, ()
         colored = sum(bool(not np.isnan(colors[i]).all()) for i in range(len(colors)))
         if colored < 2:
-            return None, None, (f"No albedo: {colored} of {len(colors)} scans have colours; it needs two.",)
+            return None, (f"No albedo: {colored} of {len(colors)} scans have colours; it needs two.",)
         model, fit = fit_albedo(
             colors,
             template.mesh.faces,
@@ -103,7 +103,7 @@ class Neutral:
             mirror=self.mirror,
             output=None if self.output is None else self.output.require_group("albedo"),
         )
-        return model, fit, _albedo_notes(fit, len(colors), colored)
+        return model, _albedo_notes(fit, len(colors), colored)
 
 
 def _incomplete_notes(fit: MissingPCA, scarce: int) -> tuple[str, ...]:
