@@ -13,6 +13,7 @@ from morphkit.building.registering import PreparedScan
 from morphkit.errors import BadInputError
 from morphkit.io.meshes import read_mesh, write_mesh
 from morphkit.mesh import Landmarks, Mesh
+from morphkit.registration import Diagnosis
 
 COUNT = 9
 
@@ -58,6 +59,7 @@ def rounds(monkeypatch) -> list[tuple[str, np.ndarray, np.ndarray | None]]:
             np.zeros(v),
             np.eye(3),
             scan.landmarks,
+            Diagnosis(1.0, 0.0, None, 0.0, 0.1, None),
             "doubtful" if scan.source.name == "s8" else "good",
             (),
             (),

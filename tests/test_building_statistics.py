@@ -22,6 +22,7 @@ from morphkit.building.store import save_registered
 from morphkit.building.templates import LandmarkedTemplate
 from morphkit.errors import BadInputError
 from morphkit.mesh import Landmarks, Mesh, Template
+from morphkit.registration import Diagnosis
 from morphkit.scans.manifest import ManifestEntry
 
 SETTINGS = BasisSettings(identity_components=40)
@@ -55,9 +56,9 @@ def _scan(name: str, template: Template, vertices: np.ndarray, colors: np.ndarra
     turn = np.array([[0.0, -1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
     placed = replace(template.mesh, vertices=vertices @ turn / 10 + 5000, colors=colors)
     v = len(vertices)
-    points = Landmarks((), np.zeros((0, 3)))
+    points, figures = Landmarks((), np.zeros((0, 3))), Diagnosis(1.0, 0.0, None, 0.0, 0.1, None)
     return RegisteredScan(
-        name, placed, 10.0, np.ones(v, bool), np.zeros(v), turn, points, "good", (), (), {}, "hash"
+        name, placed, 10.0, np.ones(v, bool), np.zeros(v), turn, points, figures, "good", (), (), {}, "hash"
     )
 
 

@@ -16,6 +16,10 @@ def test_build_basis_writes_model_report_and_registered_meshes(data, built):
     assert model.identity.n_components == 2
     assert [entry["file"] for entry in model.provenance["scans"]] == [f"{name}.ply" for name in NAMES]
     assert set(model.landmarks) == {"ibug68", "mediapipe478"}
+    for entry in model.provenance["scans"]:
+        assert 0.7 < entry["covered"] <= 1
+        assert entry["landmark_error"] < 5
+        assert entry["strain"] < 0.3
     page = (built / "model-report.html").read_text(encoding="utf-8")
     assert all(name in page for name in NAMES)
     kept = sorted(path.name for path in (built / "work").iterdir())

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from building_scans import run
 
-from morphkit.building import register, task
+from morphkit.building import register, registering, task
 from morphkit.building.handout import take
 from morphkit.errors import RegistrationError
 from morphkit.io.meshes import read_mesh, write_mesh
@@ -115,6 +115,16 @@ def test_an_older_result_that_stays_is_named(data, tmp_path, monkeypatch):
     (outcome,) = register([data.scans / "ada.ply"], tmp_path, **data.options)
     assert outcome.reasons[0] == "No luck."
     assert str(tmp_path / "ada.ply") in outcome.reasons[1]
+
+
+def test_a_registration_that_has_not_settled_says_so(data, tmp_path, monkeypatch):
+    real = registering.register_mesh
+    for settled in (False, True):
+        monkeypatch.setattr(
+            registering, "register_mesh", lambda *a, s=settled, **k: replace(real(*a, **k), converged=s)
+        )
+        (outcome,) = register([data.scans / "ada.ply"], tmp_path, **data.options, jobs=1)
+        assert any("not quite settled" in remark for remark in outcome.remarks) != settled
 
 
 def test_one_scans_crash_is_its_own_failure(data, tmp_path, monkeypatch):

@@ -15,9 +15,11 @@ from morphkit.export.build_pictures import (
 )
 from morphkit.export.build_report import ScanRow, write_build_report
 from morphkit.export.plots import compactness_plot
+from morphkit.export.scan_figures import CAUTION, known_figures, medians
 from morphkit.io.images import write_image
 from morphkit.mesh import Mesh
 from morphkit.morphable import LinearModel, MorphableModel
+from morphkit.registration import Diagnosis
 
 
 def _group(mean: np.ndarray, deviations: list[float], noise: float = 0.0) -> LinearModel:
@@ -83,9 +85,26 @@ def test_the_report_is_one_file_that_shows_every_scan(model, tmp_path):
     write_image(picture, strip)
     timings = {"clean": 1.0, "register": 2.0}
     rows = [
-        ScanRow("fine <one>", "good", (), 0.2, picture, timings=timings),
-        ScanRow("odd", "doubtful", ("a hole",), 0.9, picture, timings=timings),
-        ScanRow("far", "good", (), 0.3, picture, outlier="3 times as far out", dropped=True),
+        ScanRow(
+            "fine <one>", "good", (), Diagnosis(0.97, 0.02, 1.25, 0.0, 0.08, None), picture, timings=timings
+        ),
+        ScanRow(
+            "odd",
+            "doubtful",
+            ("a hole",),
+            Diagnosis(0.6, 0.03, 2.5, 0.0, 0.2, None),
+            picture,
+            timings=timings,
+        ),
+        ScanRow(
+            "far",
+            "good",
+            (),
+            Diagnosis(0.1, 0.9, 9.0, 0.0, 0.4, None),
+            picture,
+            outlier="3 times as far out",
+            dropped=True,
+        ),
         ScanRow("lost", "failed", ("no face was found",), picture=picture),
         ScanRow("worse", "failed", ("not a mesh",), picture=tmp_path / "none.png"),
     ]
@@ -94,6 +113,7 @@ def test_the_report_is_one_file_that_shows_every_scan(model, tmp_path):
     page = path.read_text(encoding="utf-8")
     assert "2 of 5 scans" in page
     assert "2 could not be registered" in page
+    assert "of 5 scans used, 1 of them doubtful" in page
     assert "3 times as far out" in page
     assert page.count("data:image/jpeg") == 4 + 1 + len(model.identity.standard_deviations) + 1
     assert "fine &lt;one&gt;" in page
@@ -101,6 +121,33 @@ def test_the_report_is_one_file_that_shows_every_scan(model, tmp_path):
     assert "no face was found" in page
     assert "made.by" in page
     assert not re.search(r'(src|href)="(?!data:|#)', page)
+
+
+def test_the_report_leads_with_what_tells_of_correspondence(model, tmp_path):
+    rows = [
+        ScanRow(f"s{k}", "good", (), Diagnosis(0.9 + 0.02 * k, 0.01 * k, 3.0 - k, 0.0, 0.1 * k, None))
+        for k in range(3)
+    ]
+    assert medians({row.name: row.diagnosis for row in rows}) == [
+        ("of the face covered", "92%", "90%", "s0"),
+        ("mm off the landmarks", "2.0", "3.0", "s0"),
+        ("strain", "10%", "20%", "s2"),
+        ("mm to the scan", "0.01", "0.02", "s2"),
+    ]
+    write_build_report(tmp_path / "report.html", model, rows, title="A test")
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    tiles = page[: page.index("<h2>")]
+    assert re.findall(r'class="tile"><b>([^<]*)</b>', tiles) == ["3", "92%", "2.0", "10%", "2", "1"]
+    assert "to the scan" not in tiles
+    assert CAUTION in page
+    assert "94% of the face covered · 1.0 mm off the landmarks · 20% strain · 0.02 mm to the scan" in page
+
+
+def test_figures_that_nobody_knows_are_not_shown():
+    bare = Diagnosis(0.0, 0.0, None, 0.0, None, 0.2)
+    assert [figure.field for figure in known_figures([bare, None])] == ["covered"]
+    assert known_figures([None]) == ()
+    assert medians({"lost": None}) == []
 
 
 def test_a_report_without_a_model_shows_the_scans(tmp_path):

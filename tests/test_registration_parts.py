@@ -8,8 +8,9 @@ from scipy.spatial.transform import Rotation
 from morphkit.errors import RegistrationError
 from morphkit.geometry.similarity import Similarity
 from morphkit.registration.placement import place_by_landmarks
+from morphkit.registration.result import Diagnosis
 from morphkit.registration.settings import SimilaritySettings
-from morphkit.registration.verdict import Diagnosis, judge
+from morphkit.registration.verdict import judge
 
 
 @pytest.mark.parametrize("share", [0.0, 0.3])

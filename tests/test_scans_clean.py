@@ -50,11 +50,19 @@ def same_surface(a, b):
 def test_a_sound_scan_is_untouched():
     shell = make_shell()
     cleaned = clean_scan(shell)
-    assert cleaned.report.actions == ()
+    assert cleaned.report.actions == cleaned.report.remarks == ()
     assert cleaned.report.scale == 1.0
     np.testing.assert_array_equal(cleaned.mesh.vertices, shell.vertices)
     np.testing.assert_array_equal(cleaned.mesh.faces, shell.faces)
     np.testing.assert_array_equal(cleaned.mesh.colors, shell.colors)
+
+
+def test_what_is_left_is_said():
+    shell = make_shell()
+    doubled = dataclasses.replace(shell, faces=np.concatenate([shell.faces, shell.faces[:3]]))
+    report = clean_scan(doubled).report
+    assert report.remarks == (*report.actions, "1,058 of 1,061 triangles are left.")
+    assert len(report.actions) == 1
 
 
 def test_inputs_are_not_mutated(rng):

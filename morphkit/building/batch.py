@@ -54,8 +54,8 @@ def register(
     Raises
     ------
     BadInputError
-        When the template cannot be used, a scan is a folder, two have one name, a result would overwrite an input, or no
-        worker answers at `scheduler`.
+        When the template cannot be used, a scan is a folder, two have one name, a result would overwrite an
+        input, or no worker answers at `scheduler`.
     MorphkitError
         When the folder cannot be written to.
     """
@@ -112,8 +112,8 @@ def _ensure_files(scans: Sequence[str | Path]) -> None:
     for path in scans:
         if Path(path).is_dir():
             raise BadInputError(
-                f"{path} is a folder, and register takes scan files, such as those that {Path(path) / '*.ply'} "
-                "names; build-basis takes a folder and makes a model of its scans."
+                f"{path} is a folder, and register takes scan files, such as those that "
+                f"{Path(path) / '*.ply'} names; build-basis takes a folder and makes a model of its scans."
             )
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from morphkit.mesh import Landmarks, Mesh
+from morphkit.registration import Diagnosis
 
 Verdict = Literal["good", "doubtful", "failed"]
 
@@ -28,9 +29,10 @@ class RegisteredScan:
     distances : (v,) to the scan's surface, millimetres.
     rotation : (3, 3) from the scan's frame to the head frame.
     landmarks : that it was placed by, in the scan's frame and units.
+    diagnosis : the figures that the verdict rests on.
     verdict : "good", "doubtful" or "failed".
     reasons : for the verdict.
-    remarks : what cleaning mended.
+    remarks : what cleaning mended, and what else is to be said.
     timings : seconds by stage.
     scan_hash : SHA-256 of the scan's file.
     fingerprint : of everything the result depends on, by which a later run knows it; empty when nobody asked.
@@ -43,6 +45,7 @@ class RegisteredScan:
     distances: Float[np.ndarray, "v"]
     rotation: Float[np.ndarray, "3 3"]
     landmarks: Landmarks
+    diagnosis: Diagnosis
     verdict: Verdict
     reasons: tuple[str, ...]
     remarks: tuple[str, ...]
@@ -55,11 +58,6 @@ class RegisteredScan:
         """The mesh in millimetres, in the scan's frame."""
         return replace(self.mesh, vertices=self.mesh.vertices * self.millimetres_per_unit)
 
-    @property
-    def mean_distance(self) -> float | None:
-        """Mean distance of the supported vertices to the scan, millimetres; None if there are none."""
-        return float(self.distances[self.valid].mean()) if self.valid.any() else None
-
 
 @dataclass(frozen=True)
 class ScanOutcome:
@@ -71,10 +69,10 @@ class ScanOutcome:
     source : the scan's file.
     verdict : "good", "doubtful" or "failed"; a failed scan has no result files and enters no model.
     reasons : for the verdict.
-    remarks : what cleaning mended.
+    remarks : what cleaning mended, and what else is to be said.
     mesh_path : the registered mesh, or None.
     picture_path : what there is to look at, or None.
-    mean_distance : to the scan's surface, millimetres, or None.
+    diagnosis : the figures that the verdict rests on; None when there was no registration.
     timings : seconds by stage, also of a result that was reused; empty when there was no registration.
     scan_hash : SHA-256 of the scan's file; empty for a scan that failed.
     seconds : that it took.
@@ -89,7 +87,7 @@ class ScanOutcome:
     remarks: tuple[str, ...] = ()
     mesh_path: Path | None = None
     picture_path: Path | None = None
-    mean_distance: float | None = None
+    diagnosis: Diagnosis | None = None
     timings: Mapping[str, float] = field(default_factory=dict)
     scan_hash: str = ""
     seconds: float = 0.0

@@ -16,6 +16,8 @@ from morphkit.building.outcome import ScanOutcome
 from morphkit.building.statistics import Statistics
 from morphkit.building.templates import LandmarkedTemplate
 
+_FIGURES = ("covered", "landmark_error", "strain")
+
 
 def provenance(
     outcomes: Sequence[ScanOutcome],
@@ -44,6 +46,7 @@ def provenance(
                 "file": scan.source.name,
                 "sha256": scan.scan_hash,
                 "verdict": scan.verdict,
+                **_figures(scan),
                 **said[scan.name],
             }
             for scan in outcomes
@@ -61,6 +64,12 @@ def provenance(
         "settings": asdict(settings),
         "versions": versions | {name: version(name) for name in PACKAGES},
     }
+
+
+def _figures(scan: ScanOutcome) -> dict[str, float]:
+    """Return what the verdict rests on, to four digits; landmarks in millimetres."""
+    facts = {} if scan.diagnosis is None else asdict(scan.diagnosis)
+    return {name: float(f"{facts[name]:.4g}") for name in _FIGURES if facts.get(name) is not None}
 
 
 def _reasons(scan: ScanOutcome, outliers: Mapping[str, str]) -> dict[str, list[str]]:

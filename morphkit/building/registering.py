@@ -23,6 +23,8 @@ from morphkit.registration.progress import timed
 from morphkit.scans.clean import CleanedScan, CleanSettings, clean_scan
 from morphkit.scans.discover import ScanFile, file_hash, find_landmarks
 
+_UNSETTLED = "The registration had not quite settled in its last round."
+
 
 @dataclass(frozen=True)
 class RegisterSettings:
@@ -141,7 +143,7 @@ def prepare_scan(source: ScanFile, template: LandmarkedTemplate, settings: Regis
         landmarks=landmarks,
         look=look,
         millimetres_per_unit=cleaned.report.scale,
-        remarks=cleaned.report.actions,
+        remarks=cleaned.report.remarks,
         scan_hash=scan_hash,
         timings=timings,
     )
@@ -184,9 +186,10 @@ def register_prepared(
         distances=result.distances,
         rotation=result.similarity.rotation.T,
         landmarks=scan.landmarks.scaled(1 / units),
+        diagnosis=result.diagnosis,
         verdict=result.verdict,
         reasons=result.reasons,
-        remarks=scan.remarks,
+        remarks=scan.remarks if result.converged else (*scan.remarks, _UNSETTLED),
         timings=timings,
         scan_hash=scan.scan_hash,
     )

@@ -25,7 +25,7 @@ def scan_rows(outcomes: Sequence[ScanOutcome], found: Statistics | None = None) 
             scan.name,
             scan.verdict,
             scan.reasons,
-            scan.mean_distance,
+            scan.diagnosis,
             scan.picture_path,
             scan.remarks,
             scan.timings,

@@ -6,7 +6,7 @@ import hashlib
 import json
 import zipfile
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from morphkit.errors import BadInputError
 from morphkit.io.atomic import atomic_path
 from morphkit.io.meshes import write_mesh
 from morphkit.mesh import LandmarkEmbedding, Landmarks, Mesh, Template
+from morphkit.registration import Diagnosis
 
 
 def template_hash(template: Template) -> str:
@@ -81,7 +82,7 @@ def load_registered(folder: Path, name: str, template: Mesh) -> RegisteredScan:
             data = {key: file[key] for key in file.files}
         facts = json.loads(str(data.pop("facts")))
         return _restored(facts, data, template)
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
         raise BadInputError(f"{path} is missing or damaged; delete it and run again.") from error
 
 
@@ -105,6 +106,7 @@ def _facts(scan: RegisteredScan) -> dict[str, Any]:
         "name": scan.name,
         "millimetres_per_unit": scan.millimetres_per_unit,
         "landmark_names": list(scan.landmarks.names),
+        "diagnosis": asdict(scan.diagnosis),
         "verdict": scan.verdict,
         "reasons": list(scan.reasons),
         "remarks": list(scan.remarks),
@@ -125,6 +127,7 @@ def _restored(facts: dict[str, Any], data: dict[str, np.ndarray], template: Mesh
         distances=data["distances"],
         rotation=data["rotation"],
         landmarks=Landmarks(tuple(facts["landmark_names"]), data["landmarks"]),
+        diagnosis=Diagnosis(**facts["diagnosis"]),
         verdict=facts["verdict"],
         reasons=tuple(facts["reasons"]),
         remarks=tuple(facts["remarks"]),

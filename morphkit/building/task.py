@@ -79,7 +79,7 @@ def _done(task: Task, start: float) -> ScanOutcome:
     _draw(task, prepared, result)
     if result.verdict == "failed":
         failed = _failed(task, "; ".join(result.reasons), start, draw=False)
-        return replace(failed, mean_distance=result.mean_distance, timings=dict(result.timings))
+        return replace(failed, diagnosis=result.diagnosis, timings=dict(result.timings))
     save_registered(task.folder, replace(result, fingerprint=fingerprint))
     return _succeeded(task, result, time.perf_counter() - start)
 
@@ -109,7 +109,7 @@ def _succeeded(task: Task, result: RegisteredScan, seconds: float) -> ScanOutcom
         remarks=result.remarks,
         mesh_path=task.folder / f"{task.scan.name}.ply",
         picture_path=picture_path(task.folder, task.scan.name),
-        mean_distance=result.mean_distance,
+        diagnosis=result.diagnosis,
         timings=dict(result.timings),
         scan_hash=result.scan_hash,
         seconds=seconds,

@@ -197,14 +197,23 @@ def _show(outcomes: Sequence[ScanOutcome]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table("scan", "verdict", "to scan, mm", "s", box=None, pad_edge=False)
+    from morphkit.export.scan_figures import CAUTION, known_figures
+
+    figures = known_figures([outcome.diagnosis for outcome in outcomes])
+    heads = ("verdict", *(figure.head for figure in figures), "s")
+    table = Table(box=None, pad_edge=False)
+    table.add_column("scan", overflow="fold")
+    for head in heads:
+        table.add_column(head, justify="left" if head == "verdict" else "right", no_wrap=True)
     styles = {"good": "green", "doubtful": "yellow", "failed": "red"}
     for outcome in outcomes:
-        distance = "" if outcome.mean_distance is None else f"{outcome.mean_distance:.2f}"
         seconds = "reused" if outcome.reused else f"{outcome.seconds:.1f}"
         verdict = Text(outcome.verdict, styles[outcome.verdict])
-        table.add_row(Text(outcome.name), verdict, distance, seconds)
+        told = (figure.text(outcome.diagnosis) for figure in figures)
+        table.add_row(Text(outcome.name), verdict, *told, seconds)
     Console().print(table)
+    if figures:
+        click.echo(CAUTION)
     reused = sum(outcome.reused for outcome in outcomes)
     if reused:
         click.echo(

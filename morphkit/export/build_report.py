@@ -25,8 +25,10 @@ from morphkit.export.build_pictures import (
 from morphkit.export.facts import fact_rows
 from morphkit.export.html import image_uri, render_report
 from morphkit.export.plots import compactness_plot
+from morphkit.export.scan_figures import CAUTION, FIGURES, ScanFigure, known_figures, medians
 from morphkit.io.images import read_image
-from morphkit.morphable import MorphableModel
+from morphkit.morphable import LinearModel, MorphableModel
+from morphkit.registration import Diagnosis
 
 _MOST_PICTURES = 600  # 15 kB each; more would make a page that browsers carry with effort
 _MANY, _WIDTHS = 150, (1120, 720)  # pixels across a strip for few scans, and for more than so many
@@ -42,9 +44,9 @@ class ScanRow:
     ----------
     name, verdict : "good", "doubtful" or "failed".
     reasons : what is to be said about it.
-    mean_distance : of the registered vertices to the scan, millimetres; None if there is no registration.
+    diagnosis : how its registration went; None if there is none.
     picture : a file with a strip of `export.build_pictures`, or None.
-    remarks : what cleaning mended.
+    remarks : what cleaning mended, and what else is to be said.
     timings : seconds by stage of its registration; empty for a scan that was never registered, whose picture
         shows the bare scan from four sides.
     reused : whether an earlier run had registered it.
@@ -55,7 +57,7 @@ class ScanRow:
     name: str
     verdict: str
     reasons: tuple[str, ...] = ()
-    mean_distance: float | None = None
+    diagnosis: Diagnosis | None = None
     picture: Path | None = None
     remarks: tuple[str, ...] = ()
     timings: Mapping[str, float] = field(default_factory=dict)
@@ -111,6 +113,7 @@ def write_build_report(
         notes=[*_notes(rows), *([] if model is None else model.provenance.get("notes", []))],
         provenance=[] if model is None else fact_rows(_unlisted(model.provenance)),
         timings=_timings(rows),
+        figures=medians({row.name: row.diagnosis for row in rows if row.used}),
         model=None if model is None else {**model_values(model), "figures": figures},
         **scan_values(rows),
     )
@@ -118,7 +121,7 @@ def write_build_report(
 
 def model_values(model: MorphableModel) -> dict[str, Any]:
     """Return what the templates need to show a model; its expressions if they were learnt with it."""
-    learnt = model.provenance.get("expression_scan_count", 0) > 0
+    learnt = _learnt_expression(model) is not None
     return {
         "mean": image_uri(mean_head(model)),
         "shape_modes": [_strip(strip) for strip in shape_modes(model)],
@@ -132,6 +135,7 @@ def scan_values(rows: Sequence[ScanRow]) -> dict[str, Any]:
     """Return what the templates need to show scans: those that need a look first."""
     ordered = sorted(rows, key=lambda row: (_ORDER[row.verdict], not row.outlier, row.name))
     width = _WIDTHS[len(rows) > _MANY]
+    diagnoses = [row.diagnosis for row in rows]
     verdicts = Counter(row.verdict for row in rows)
     filters = [(name, verdicts[name]) for name in _ORDER if verdicts[name]]
     outliers = sum(bool(row.outlier) for row in rows)
@@ -139,6 +143,8 @@ def scan_values(rows: Sequence[ScanRow]) -> dict[str, Any]:
         "rows": [_scan(row, width if i < _MOST_PICTURES else None) for i, row in enumerate(ordered)],
         "filters": [*filters, *([("outlier", outliers)] if outliers else [])],
         "heat": {"limit": HEAT_LIMIT, "stops": _heat_stops()},
+        "caution": CAUTION,
+        "orders": [(figure.field, f"worst: {figure.name}") for figure in known_figures(diagnoses)],
     }
 
 
@@ -149,15 +155,26 @@ def _lead(model: MorphableModel | None, used: int, total: int) -> str:
 
 
 def _tiles(model: MorphableModel | None, rows: Sequence[ScanRow]) -> list[tuple[str, str]]:
-    distances = [row.mean_distance for row in rows if row.mean_distance is not None and row.used]
-    tiles = [(f"of {len(rows)} scans used", str(sum(row.used for row in rows)))]
+    used = [row for row in rows if row.used]
+    tiles = [(f"of {len(rows)} scans used{_doubts(used)}", str(len(used)))]
+    told = {name: middle for name, middle, *_ in medians({row.name: row.diagnosis for row in used})}
+    tiles += [(f"{f.name}, median", told[f.name]) for f in FIGURES[:-1] if f.name in told]
     if model is not None:
-        tiles.append(("modes of shape", str(model.identity.n_components)))
-        if model.albedo is not None:
-            tiles.append(("modes of albedo", str(model.albedo.n_components)))
-    if distances:
-        tiles.append(("mean distance to the scans", f"{np.mean(distances):.2f} mm"))
+        groups = {"shape": model.identity, "expression": _learnt_expression(model), "albedo": model.albedo}
+        tiles += [
+            (f"modes of {k}", str(group.n_components)) for k, group in groups.items() if group is not None
+        ]
     return tiles
+
+
+def _doubts(used: Sequence[ScanRow]) -> str:
+    count = sum(row.verdict == "doubtful" for row in used)
+    return f", {count} of them doubtful" if count else ""
+
+
+def _learnt_expression(model: MorphableModel) -> LinearModel | None:
+    """Return the model's expressions if they were learnt with it, not passed on by its template."""
+    return model.expression if model.provenance.get("expression_scan_count", 0) > 0 else None
 
 
 def _notes(rows: Sequence[ScanRow]) -> list[str]:
@@ -192,7 +209,8 @@ def _scan(row: ScanRow, width: int | None) -> dict[str, Any]:
         "verdict": row.verdict,
         "reasons": "; ".join(row.reasons),
         "remarks": " ".join(row.remarks),
-        "distance": "" if row.mean_distance is None else f"{row.mean_distance:.2f}",
+        "figures": [f"{text} {figure.name}" for figure in FIGURES if (text := figure.text(row.diagnosis))],
+        "badness": {figure.field: _badness(figure, row.diagnosis) for figure in FIGURES},
         "seconds": f"{sum(row.timings.values()):.1f}" if row.timings else "",
         "reused": row.reused,
         "outlier": row.outlier,
@@ -200,6 +218,12 @@ def _scan(row: ScanRow, width: int | None) -> dict[str, Any]:
         "picture": "" if width is None else _thumbnail(row.picture, width),
         "heads": ("scan", "registered", "both", "distance") if row.timings else _SIDES,
     }
+
+
+def _badness(figure: ScanFigure, diagnosis: Diagnosis | None) -> str:
+    """Return what the page sorts by, larger for worse."""
+    value = figure.value(diagnosis)
+    return "-9" if value is None else f"{value if figure.larger_is_worse else -value:.4g}"
 
 
 _SIDES = ("the scan alone", "from the side", "the other side", "from behind")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from morphkit.registration.nicp_settings import NicpSettings
 from morphkit.registration.pipeline import register
-from morphkit.registration.result import Correspondence, RegistrationResult
+from morphkit.registration.result import Correspondence, Diagnosis, RegistrationResult
 from morphkit.registration.settings import (
     CoarseSettings,
     FineSettings,
@@ -17,6 +17,7 @@ from morphkit.registration.settings import (
 __all__ = [
     "CoarseSettings",
     "Correspondence",
+    "Diagnosis",
     "FineSettings",
     "GateSettings",
     "Method",

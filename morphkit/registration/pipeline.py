@@ -236,6 +236,7 @@ def _conclude(
         distances=match.closest.distances * similarity.scale,
         correspondence=Correspondence(match.closest.face_indices, match.closest.barycentrics),
         similarity=fit_similarity(mesh.vertices, placed),
+        diagnosis=diagnosis,
         converged=deformed.converged,
         verdict=verdict,
         reasons=reasons,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from jaxtyping import Bool, Float
 
@@ -11,32 +9,9 @@ from morphkit.geometry.laplacian import vertex_areas
 from morphkit.geometry.normals import face_areas, face_normals
 from morphkit.geometry.similarity import Similarity
 from morphkit.registration.prepared import LandmarkPairs, PreparedTemplate
-from morphkit.registration.result import Verdict
+from morphkit.registration.result import Diagnosis, Verdict
 from morphkit.registration.settings import GateSettings
 from morphkit.registration.target import SurfaceMatches
-
-
-@dataclass(frozen=True)
-class Diagnosis:
-    """Figures that a verdict rests on.
-
-    Attributes
-    ----------
-    covered : share of the judged template area that found data on the scan.
-    distance : mean distance of that area to the scan, millimetres.
-    landmark_error : median distance of the registered landmarks to the given ones, millimetres; None without.
-    flipped : share of triangles that turned over.
-    strain : how unevenly the edges lengthened, as `CoarseFit` has it; None when the method does not tell.
-    resizing : logarithm of the scale when the placement was searched for; None when landmarks gave it.
-    """
-
-    covered: float
-    distance: float
-    landmark_error: float | None
-    flipped: float
-    strain: float | None
-    resizing: float | None
-
 
 _LIMITS = (
     # figure, doubtful beyond, failed beyond, worse when larger?, wording

@@ -54,15 +54,20 @@ class CleaningReport:
     ----------
     scale : millimetres per unit of the scan: cleaned = scale · raw.
     actions : one sentence each; empty for a scan that was in order.
-    vertices_before, faces_before, vertices_after, faces_after : counts.
+    faces_before, faces_after : how many triangles there were and are.
     """
 
     scale: float
     actions: tuple[str, ...]
-    vertices_before: int
     faces_before: int
-    vertices_after: int
     faces_after: int
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """The actions, and how much is left if something was removed."""
+        if self.faces_before == self.faces_after:
+            return self.actions
+        return (*self.actions, f"{self.faces_after:,} of {self.faces_before:,} triangles are left.")
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,9 +109,7 @@ def clean_scan(mesh: Mesh, settings: CleanSettings | None = None) -> CleanedScan
     report = CleaningReport(
         scale=scale,
         actions=(*actions, *remark),
-        vertices_before=len(mesh.vertices),
         faces_before=len(mesh.faces),
-        vertices_after=len(mended.vertices),
         faces_after=len(mended.faces),
     )
     return CleanedScan(mended, report)
