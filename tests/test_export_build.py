@@ -13,8 +13,8 @@ from morphkit.export.build_pictures import (
     scan_strip,
     shape_modes,
 )
-from morphkit.export.build_report import ScanRow, write_build_report
-from morphkit.export.plots import compactness_plot
+from morphkit.export.build_report import ScanRow, plotted_groups, write_build_report
+from morphkit.export.plots import compactness_plot, scree_plot
 from morphkit.export.scan_figures import CAUTION, known_figures, medians
 from morphkit.io.images import write_image
 from morphkit.mesh import Mesh
@@ -42,7 +42,8 @@ def model() -> MorphableModel:
 
 
 def test_the_plot_is_the_same_svg_every_time(model):
-    first, second = (compactness_plot(model.identity, model.albedo) for _ in range(2))
+    groups = {"shape": model.identity, "albedo": model.albedo}
+    first, second = (compactness_plot(groups) for _ in range(2))
     assert first == second
     assert first.startswith("<svg")
     assert "variance explained" in first
@@ -141,6 +142,41 @@ def test_the_report_leads_with_what_tells_of_correspondence(model, tmp_path):
     assert "to the scan" not in tiles
     assert CAUTION in page
     assert "94% of the face covered · 1.0 mm off the landmarks · 20% strain · 0.02 mm to the scan" in page
+
+
+def test_learnt_expressions_are_counted_plotted_and_shown(model, tmp_path):
+    group = _group(np.zeros_like(model.identity.mean), [4.0, 2.0, 1.0])
+    learnt = replace(model, expression=group, provenance={"expression_scan_count": 5})
+    pages = {}
+    for name, shown in (("learnt", learnt), ("passed on", replace(learnt, provenance={}))):
+        write_build_report(tmp_path / name, shown, [], title="A test")
+        pages[name] = (tmp_path / name).read_text(encoding="utf-8")
+    assert "<b>3</b><span>modes of expression</span>" in pages["learnt"]
+    assert pages["learnt"].count("<h2>Modes of expression</h2>") == 1
+    assert pages["learnt"].count("data:image/jpeg") == pages["passed on"].count("data:image/jpeg") + 3
+    assert ">expression</text>" in pages["learnt"]  # the compactness curve's name
+    assert "expression" not in pages["passed on"]
+
+
+def test_a_single_mode_is_not_plotted(model, tmp_path):
+    single = replace(model, identity=_group(model.identity.mean, [30.0]))
+    assert set(plotted_groups(model)) == {"shape"}  # of albedo, it has one mode
+    assert plotted_groups(single) == {}
+    write_build_report(tmp_path / "report.html", single, [], title="A test")
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "<svg" not in page
+    assert "nothing to compare" in page
+    assert "<b>1</b><span>mode of shape</span>" in page
+
+
+@pytest.mark.parametrize("count", [2, 3, 30])
+def test_modes_are_counted_in_whole_numbers(model, count):
+    groups = {"shape": _group(model.identity.mean, list(np.linspace(20, 1, count)))}
+    for plot in (compactness_plot, scree_plot):
+        words = re.findall(r">([^<>]+)</text>", plot(groups))
+        across = words[: words.index("modes" if plot is compactness_plot else "mode")]
+        assert all(word.isdigit() for word in across)
+        assert len(across) == len(set(across)) >= 2
 
 
 def test_figures_that_nobody_knows_are_not_shown():

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from morphkit.building.outcome import ScanOutcome
 from morphkit.building.statistics import Statistics
-from morphkit.export.build_report import Figure, ScanRow
+from morphkit.export.build_report import Figure, ScanRow, plotted_groups
 from morphkit.export.plots import metric_plot, scree_plot
 
 
@@ -39,13 +39,12 @@ def scan_rows(outcomes: Sequence[ScanOutcome], found: Statistics | None = None) 
 
 def figures(statistics: Statistics) -> list[Figure]:
     """Return the plots that say how good a model is."""
-    model = statistics.model
-    shown = [
-        Figure(
-            scree_plot(model.identity, model.albedo),
-            "Scree: how much each mode moves, beside the first. Where it bends into a floor, noise begins.",
+    shown, curves = [], plotted_groups(statistics.model)
+    if curves:
+        caption = (
+            "Scree: how much each mode moves, beside the first. Where it bends into a floor, noise begins."
         )
-    ]
+        shown.append(Figure(scree_plot(curves), caption))
     if statistics.generalization is not None:
         shown.append(
             Figure(

@@ -121,14 +121,19 @@ def write_build_report(
 
 def model_values(model: MorphableModel) -> dict[str, Any]:
     """Return what the templates need to show a model; its expressions if they were learnt with it."""
-    learnt = _learnt_expression(model) is not None
+    learnt, curves = _learnt_expression(model) is not None, plotted_groups(model)
     return {
         "mean": image_uri(mean_head(model)),
         "shape_modes": [_strip(strip) for strip in shape_modes(model)],
         "expression_modes": [_strip(strip) for strip in expression_modes(model)] if learnt else [],
         "albedo_modes": [_strip(strip) for strip in albedo_modes(model)],
-        "compactness": compactness_plot(model.identity, model.albedo),
+        "compactness": compactness_plot(curves) if curves else "",
     }
+
+
+def plotted_groups(model: MorphableModel) -> dict[str, LinearModel]:
+    """Return the groups whose modes can be compared, by name: those that have more than one."""
+    return {name: group for name, group in _groups(model).items() if group.n_components > 1}
 
 
 def scan_values(rows: Sequence[ScanRow]) -> dict[str, Any]:
@@ -160,16 +165,20 @@ def _tiles(model: MorphableModel | None, rows: Sequence[ScanRow]) -> list[tuple[
     told = {name: middle for name, middle, *_ in medians({row.name: row.diagnosis for row in used})}
     tiles += [(f"{f.name}, median", told[f.name]) for f in FIGURES[:-1] if f.name in told]
     if model is not None:
-        groups = {"shape": model.identity, "expression": _learnt_expression(model), "albedo": model.albedo}
-        tiles += [
-            (f"modes of {k}", str(group.n_components)) for k, group in groups.items() if group is not None
-        ]
+        for name, group in _groups(model).items():
+            one = group.n_components == 1
+            tiles.append((f"{'mode' if one else 'modes'} of {name}", str(group.n_components)))
     return tiles
 
 
 def _doubts(used: Sequence[ScanRow]) -> str:
     count = sum(row.verdict == "doubtful" for row in used)
     return f", {count} of them doubtful" if count else ""
+
+
+def _groups(model: MorphableModel) -> dict[str, LinearModel]:
+    groups = {"shape": model.identity, "expression": _learnt_expression(model), "albedo": model.albedo}
+    return {name: group for name, group in groups.items() if group is not None}
 
 
 def _learnt_expression(model: MorphableModel) -> LinearModel | None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
+from typing import Literal
 
 import matplotlib
 import numpy as np
@@ -14,42 +16,39 @@ from morphkit.basis import compactness
 from morphkit.basis.metrics import Metric
 from morphkit.morphable import LinearModel
 
+_Corner = Literal["upper right", "lower right"]
+
 _ACCENT = "#9a4f2e"
 _SECOND = "#2f5f8f"
+_COLORS = {"shape": _ACCENT, "expression": "#4d7c46", "albedo": _SECOND}
 _INK = "#6b6862"
 
 
-def compactness_plot(shape: LinearModel, albedo: LinearModel | None = None) -> str:
-    """Return an SVG of the compactness curves."""
+def compactness_plot(groups: Mapping[str, LinearModel]) -> str:
+    """Return an SVG of the compactness curves of groups by name: shape, expression, albedo."""
     figure, axes = _figure()
-    for group, name, color in ((shape, "shape", _ACCENT), (albedo, "albedo", _SECOND)):
-        if group is not None:
-            shares = np.concatenate([[0.0], 100 * compactness(group)])
-            axes.plot(np.arange(len(shares)), shares, color=color, label=name, marker="o", markersize=3)
+    for name, group in groups.items():
+        shares = np.concatenate([[0.0], 100 * compactness(group)])
+        axes.plot(np.arange(len(shares)), shares, color=_COLORS[name], label=name, marker="o", markersize=3)
     axes.set(xlabel="modes", ylabel="variance explained, %", ylim=(0, 103))
     axes.set_xlim(left=0)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    if albedo is not None:
-        axes.legend(frameon=False, labelcolor=_INK, loc="lower right")
+    _finish(axes, groups, "lower right")
     return _svg(figure)
 
 
-def scree_plot(shape: LinearModel, albedo: LinearModel | None = None) -> str:
-    """Return an SVG of the standard deviations, mode by mode, relative to the first."""
+def scree_plot(groups: Mapping[str, LinearModel]) -> str:
+    """Return an SVG of the groups' standard deviations, mode by mode, relative to the first."""
     figure, axes = _figure()
-    for group, name, color in ((shape, "shape", _ACCENT), (albedo, "albedo", _SECOND)):
-        if group is not None and group.n_components:
-            shares = group.standard_deviations / group.standard_deviations[0]
-            axes.plot(
-                np.arange(1, len(shares) + 1), shares, color=color, label=name, marker="o", markersize=3
-            )
+    for name, group in groups.items():
+        shares = group.standard_deviations / group.standard_deviations[:1]
+        modes = np.arange(1, len(shares) + 1)
+        axes.plot(modes, shares, color=_COLORS[name], label=name, marker="o", markersize=3)
     axes.set(xlabel="mode", ylabel="standard deviation, of the first mode's", yscale="log")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set_xlim(0.5, max((group.n_components for group in groups.values()), default=1) + 0.5)
     axes.set_ylim(bottom=min(0.09, axes.get_ylim()[0]))
     axes.yaxis.set_major_formatter(FormatStrFormatter("%g"))
     axes.yaxis.set_minor_formatter(NullFormatter())
-    if albedo is not None:
-        axes.legend(frameon=False, labelcolor=_INK)
+    _finish(axes, groups, "upper right")
     return _svg(figure)
 
 
@@ -65,9 +64,16 @@ def metric_plot(metric: Metric, label: str) -> str:
     axes.set(xlabel="modes", ylabel=label)
     axes.set_xlim(left=0)
     axes.set_ylim(bottom=0)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.legend(frameon=False, labelcolor=_INK)
     return _svg(figure)
+
+
+def _finish(axes: Axes, groups: Mapping[str, LinearModel], place: _Corner) -> None:
+    """Count modes in whole numbers, and name the curves if there are several."""
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    if len(groups) > 1:
+        axes.legend(frameon=False, labelcolor=_INK, loc=place)
 
 
 def _figure() -> tuple[Figure, Axes]:
@@ -76,7 +82,7 @@ def _figure() -> tuple[Figure, Axes]:
     axes = figure.add_subplot()
     axes.patch.set_alpha(0)
     axes.grid(color=_INK, alpha=0.2, linewidth=0.6)
-    axes.tick_params(colors=_INK)
+    axes.tick_params(which="both", color=_INK, labelcolor=_INK)
     axes.xaxis.label.set_color(_INK)
     axes.yaxis.label.set_color(_INK)
     for side, spine in axes.spines.items():
