@@ -11,8 +11,8 @@ from morphkit.building import RegisterSettings
 from morphkit.building.fingerprint import code_digest, scan_fingerprint
 from morphkit.building.handout import Common, handed_out, take
 from morphkit.building.templates import LandmarkedTemplate
-from morphkit.building.workspace import ensure_resumable, work_folder, workspace
-from morphkit.errors import BadInputError, MorphkitError
+from morphkit.building.workspace import work_folder, workspace
+from morphkit.errors import MorphkitError
 from morphkit.io.side_files import side_files
 from morphkit.mesh import Mesh, Template
 from morphkit.scans import ScanFile
@@ -30,9 +30,11 @@ def scan(tmp_path) -> ScanFile:
     return ScanFile(tmp_path / "a.obj", tmp_path / "a.landmarks.json")
 
 
-def _print(scan: ScanFile, **changes: object) -> str:
+def _print(scan: ScanFile, **changes: object) -> dict[str, str]:
     template = changes.get("template", LandmarkedTemplate(Template(QUAD)))
-    return scan_fingerprint(scan, template, changes.get("settings", RegisterSettings()), str(changes))
+    return scan_fingerprint(
+        scan, template, changes.get("settings", RegisterSettings()), changes.get("modes", "")
+    )
 
 
 @pytest.mark.parametrize("name", ["a.obj", "a b.mtl", "skin.png", "a.landmarks.json"])
@@ -52,11 +54,21 @@ def test_a_picture_that_goes_missing_counts(scan):
 
 def test_settings_template_and_code_count(scan, monkeypatch):
     before = _print(scan)
-    assert _print(scan, settings=replace(RegisterSettings(), texture=False)) != before
+    assert _differing(before, _print(scan, settings=replace(RegisterSettings(), texture=False))) == {
+        "settings"
+    }
+    masked = LandmarkedTemplate(Template(QUAD, masks={"face": np.ones(4, bool)}))
+    assert _differing(before, _print(scan, template=masked)) == {"template"}
+    assert _differing(before, _print(scan, modes="learnt")) == {"modes"}
     named = (Template(QUAD, masks={name: np.ones(4, bool)}) for name in ("face", "eyes"))
     assert len({LandmarkedTemplate(template).digest for template in named}) == 2
     monkeypatch.setattr("morphkit.building.fingerprint.code_digest", lambda: "another")
-    assert _print(scan) != before
+    assert _differing(before, _print(scan)) == {"code"}
+
+
+def _differing(one: dict[str, str], other: dict[str, str]) -> set[str]:
+    assert one.keys() == other.keys()
+    return {name for name in one if one[name] != other[name]}
 
 
 def test_the_code_is_hashed_with_the_versions_of_what_computes(monkeypatch):
@@ -102,11 +114,8 @@ def test_a_work_folder_stays_when_asked_for_or_when_the_run_is_cut_short(tmp_pat
     with workspace(folder, keep=False):
         assert folder.is_dir()
     assert not folder.exists()
-    with pytest.raises(BadInputError, match="nothing to resume"):
-        ensure_resumable(folder)
     with pytest.raises(KeyboardInterrupt), workspace(folder, keep=False):
         _interrupted_after(folder / "a.npz")
-    ensure_resumable(folder)
     with workspace(folder, keep=True):  # now a person has asked for it
         pass
     with workspace(folder, keep=False):

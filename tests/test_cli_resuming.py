@@ -19,6 +19,18 @@ def test_a_second_run_registers_nothing_and_gives_the_same_bytes(data, built, tm
     assert (tmp_path / "again.h5").read_bytes() == (built / "model.h5").read_bytes()
 
 
+def test_resume_insists_on_the_same_template(data, built, tmp_path, monkeypatch):
+    monkeypatch.setattr(task, "register_prepared", never)
+    options = ["--work", built / "work", "--jobs", 1, "--resume"]
+    same = run("build-basis", data.scans, "-o", tmp_path / "a.h5", *data.arguments, *options)
+    assert same.exit_code == 0, same.output
+    other = run("build-basis", data.scans, "-o", tmp_path / "b.h5", *options)  # to the embedded head
+    assert other.exit_code == 2
+    (sentence,) = other.stderr.splitlines()
+    assert "made otherwise: the template" in sentence
+    assert not (tmp_path / "b.h5").exists()
+
+
 def test_changed_landmarks_register_that_scan_again(data, built, tmp_path):
     work, scans = tmp_path / "work", tmp_path / "scans"
     shutil.copytree(built / "work", work)

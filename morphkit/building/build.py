@@ -17,9 +17,10 @@ from morphkit.building.parallel import Workers
 from morphkit.building.provenance import provenance
 from morphkit.building.registering import RegisterSettings, landmarked
 from morphkit.building.reporting import figures, scan_rows
+from morphkit.building.resuming import ensure_resumable
 from morphkit.building.statistics import Material, fit_registered
 from morphkit.building.templates import load_template, load_template_model
-from morphkit.building.workspace import ensure_resumable, work_folder, workspace
+from morphkit.building.workspace import work_folder, workspace
 from morphkit.errors import BadInputError, MorphkitError
 from morphkit.export.build_report import write_build_report
 from morphkit.morphable import MorphableModel
@@ -132,8 +133,8 @@ def build_basis(
     work_dir : registered meshes are kept here. None takes ``<stem>-work`` beside the model, which goes when
         the model is there.
     resume : True takes the results of an earlier run that the work folder holds, and insists that there are
-        some; None takes them if there are any; False registers every scan anew. A result is only ever taken
-        if the scan's files, its landmarks, the template, the settings and the code are the same.
+        some, of these scans with this template, settings and code; None takes them if there are any; False
+        registers every scan anew. A result is only ever taken if nothing that it depends on has changed.
     jobs : scans at once, in processes; None is one a core, at most 8.
     scheduler : the address of a Dask scheduler, whose workers register the scans; they must see scans and
         work folder under the same paths.
@@ -161,11 +162,11 @@ def build_basis(
     ensure_neutral(scans, collection.entries)
     inputs = (template, template_landmarks)
     _ensure_places(target, folder, collection.files, inputs, keep=work_dir is not None)
-    if resume:
-        ensure_resumable(folder)
     source = load_template_model(template)
     _ensure_mirror(chosen.basis, source)
     known = landmarked(load_template(*inputs), collection.files, chosen.registering)
+    if resume:
+        ensure_resumable(folder, collection.files, known, chosen.registering)
     with workspace(folder, keep=work_dir is not None):
         registering = Registering(
             collection.files, folder, chosen.registering, workers, resume is not False, report

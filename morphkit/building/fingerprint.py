@@ -1,8 +1,9 @@
-"""What a registration depends on, as one hash: results are reused only where nothing of it has changed."""
+"""What a registration depends on, in hashes: results are reused only where nothing of it has changed."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -19,23 +20,45 @@ _ROOMS = ("mesh.py", "io", "geometry", "scans", "landmarks", "registration", "bu
 _KINDS = (".py", ".tflite", ".binarypb", ".npz")
 
 
-def scan_fingerprint(
-    source: ScanFile, template: LandmarkedTemplate, settings: object, modes_digest: str = ""
-) -> str:
-    """Return a hash of everything a registration depends on.
+Fingerprint = Mapping[str, str]
+"""Hashes of the things that a registration depends on, by name: one of `COMMON`, "scan" or "landmarks"."""
+
+COMMON = ("template", "modes", "settings", "code")
+"""What all scans of a batch have in common."""
+
+
+def common_fingerprint(
+    template: LandmarkedTemplate, settings: object, modes_digest: str = ""
+) -> dict[str, str]:
+    """Return the hashes of what all scans of a batch depend on.
 
     Parameters
     ----------
-    source : the scan with its landmark file; materials and pictures that it names count as well.
     template : with the landmarks that scans are placed by.
     settings : of all stages; whatever its `repr` shows.
     modes_digest : of the learnt deformations, if there are any.
     """
+    chosen = hashlib.sha256(repr(settings).encode()).hexdigest()
+    return dict(zip(COMMON, (template.digest, modes_digest, chosen, code_digest()), strict=True))
+
+
+def scan_fingerprint(
+    source: ScanFile, template: LandmarkedTemplate, settings: object, modes_digest: str = ""
+) -> dict[str, str]:
+    """Return the hashes of everything that a registration depends on.
+
+    Parameters
+    ----------
+    source : the scan with its landmark file; materials and pictures that it names count as well.
+    template, settings, modes_digest : see `common_fingerprint`.
+    """
     sidecar = source.landmarks_path
     parts = [file_hash(source.path), *(_content(path) for path in side_files(source.path))]
-    parts.append(f"detected {template.detected_digest}" if sidecar is None else file_hash(sidecar))
-    parts += [template.digest, modes_digest, repr(settings), code_digest()]
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+    return {
+        "scan": hashlib.sha256("\0".join(parts).encode()).hexdigest(),
+        "landmarks": f"detected {template.detected_digest}" if sidecar is None else file_hash(sidecar),
+        **common_fingerprint(template, settings, modes_digest),
+    }
 
 
 @cache

@@ -35,7 +35,8 @@ class RegisteredScan:
     remarks : what cleaning mended, and what else is to be said.
     timings : seconds by stage.
     scan_hash : SHA-256 of the scan's file.
-    fingerprint : of everything the result depends on, by which a later run knows it; empty when nobody asked.
+    fingerprint : hashes of everything the result depends on, by which a later run knows it; empty when nobody
+        asked.
     """
 
     name: str
@@ -51,7 +52,7 @@ class RegisteredScan:
     remarks: tuple[str, ...]
     timings: Mapping[str, float]
     scan_hash: str
-    fingerprint: str = ""
+    fingerprint: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def mesh_mm(self) -> Mesh:

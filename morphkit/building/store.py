@@ -86,6 +86,16 @@ def load_registered(folder: Path, name: str, template: Mesh) -> RegisteredScan:
         raise BadInputError(f"{path} is missing or damaged; delete it and run again.") from error
 
 
+def load_fingerprint(path: Path) -> dict[str, str] | None:
+    """Return what a registered scan's data file depends on; None if it is no such file, or an older one."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            found = json.loads(str(file["facts"]))["fingerprint"]
+    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile):
+        return None
+    return found if isinstance(found, dict) else None
+
+
 def data_path(folder: Path, name: str) -> Path:
     """Return where a registered scan's data lie."""
     return folder / f"{name}.npz"
@@ -112,7 +122,7 @@ def _facts(scan: RegisteredScan) -> dict[str, Any]:
         "remarks": list(scan.remarks),
         "timings": {stage: float(seconds) for stage, seconds in scan.timings.items()},
         "scan_hash": scan.scan_hash,
-        "fingerprint": scan.fingerprint,
+        "fingerprint": dict(scan.fingerprint),
     }
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from morphkit.building.fingerprint import code_digest, scan_fingerprint
+from morphkit.building.fingerprint import Fingerprint, code_digest, scan_fingerprint
 from morphkit.building.handout import Handout, take
 from morphkit.building.outcome import RegisteredScan, ScanOutcome
 from morphkit.building.registering import PreparedScan, RegisterSettings, prepare_scan, register_prepared
@@ -84,7 +84,7 @@ def _done(task: Task, start: float) -> ScanOutcome:
     return _succeeded(task, result, time.perf_counter() - start)
 
 
-def _reused(task: Task, fingerprint: str, template: Mesh) -> RegisteredScan | None:
+def _reused(task: Task, fingerprint: Fingerprint, template: Mesh) -> RegisteredScan | None:
     """Return the result of an earlier run that depends on the same things."""
     try:
         earlier = load_registered(task.folder, task.scan.name, template)

@@ -7,29 +7,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from morphkit.errors import BadInputError
-
 _MARKER = ".remove-when-done"
 
 
 def work_folder(output: Path, work_dir: str | Path | None) -> Path:
     """Return the folder: the one asked for, or ``<stem>-work`` beside the model."""
     return output.with_name(f"{output.stem}-work") if work_dir is None else Path(work_dir)
-
-
-def ensure_resumable(folder: Path) -> None:
-    """Refuse to resume from a folder in which no earlier run has left a registered scan.
-
-    Raises
-    ------
-    BadInputError
-        Naming the folder.
-    """
-    if not _holds_results(folder):
-        raise BadInputError(
-            f"There is nothing to resume: {folder} holds no registered scans. Leave out --resume, or name "
-            "the earlier run's folder with --work."
-        )
 
 
 @contextmanager

@@ -51,8 +51,8 @@ if TYPE_CHECKING:
 @click.option(
     "--resume/--no-resume",
     default=None,
-    help="Insist on going on with an earlier run, or register every scan anew.  [default: reuse what has "
-    "not changed]",
+    help="Insist on going on with an earlier run of the same scans, template and settings, or register every "
+    "scan anew.  [default: reuse what has not changed]",
 )
 @options.method
 @options.jobs
