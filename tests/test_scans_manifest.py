@@ -114,6 +114,24 @@ def test_people_in_folders(tmp_path):
     ]
 
 
+def test_people_who_are_never_at_rest_are_refused_at_once(tmp_path):
+    for name in ("ann/neutral.ply", "ann/smile.ply", "ben/1.ply", "ben/2.ply", "cem/a.ply", "cem/b.ply"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    with pytest.raises(BadInputError) as caught:
+        discover_subjects(tmp_path)
+    said = str(caught.value)
+    assert (
+        f"{tmp_path / 'ben'}: none of its 2 scans (1.ply, 2.ply) is called neutral, nor in 1 more of 3"
+        in said
+    )
+    assert "manifest" in said
+    (tmp_path / "ben" / "2.ply").unlink()  # a person's only scan is neutral, whatever it is called
+    (tmp_path / "cem" / "b.ply").rename(tmp_path / "cem" / "b_neutral.ply")
+    expressions = [entry.expression for entry in discover_subjects(tmp_path)]
+    assert expressions == ["neutral", "smile", "neutral", "a", "neutral"]
+
+
 def test_no_people(tmp_path):
     with pytest.raises(BadInputError, match="no folders with scans"):
         discover_subjects(tmp_path)
