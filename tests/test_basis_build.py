@@ -146,7 +146,12 @@ def test_no_albedo_from_one_coloured_scan(rng):
     colors[0] = 0.5
     built = fit_basis(make_people(rng, template, 5), template, colors=colors)
     assert built.model.albedo is None
-    assert "No albedo: 1 of 5 scans have colours; it needs two." in built.notes
+    assert "No albedo: 1 of 5 scans have colours; it needs two that count." in built.notes
+    colors[1] = 0.4  # of a scan that does not count
+    built = fit_basis(
+        make_people(rng, template, 5), template, colors=colors, weights=np.array([1, 0, 1, 1, 1])
+    )
+    assert built.model.albedo is None
 
 
 def test_same_input_same_model(rng):

@@ -117,6 +117,20 @@ def test_what_few_scans_cannot_tell_is_said(template, folder, count, said):
     assert said is None or said in found.notes[0]
 
 
+def test_pruning_leaves_two_scans_that_count_or_refuses(template, people, folder, tmp_path):
+    for path in folder.iterdir():
+        (tmp_path / path.name).symlink_to(path)
+    save_registered(tmp_path, _scan("odd", template, 1.6 * people[0], None))
+    entries = _entries(weight=0.0) | {"odd": ManifestEntry(Path("odd.ply"), "odd")}
+    entries["p1"] = replace(entries["p1"], weight=1.0)
+    material = Material(tmp_path, entries, template)
+    assert "odd" in fit_registered(material, SETTINGS, measure=False).used
+    with pytest.raises(BadInputError, match=r"unlike the others \(odd\), 1 neutral scans .* --prune"):
+        fit_registered(material, SETTINGS, prune=True, measure=False)
+    entries["p2"] = replace(entries["p2"], weight=1.0)
+    assert "odd" not in fit_registered(material, SETTINGS, prune=True, measure=False).used
+
+
 def test_expressions_and_weights_reach_the_statistics(template, people, folder, tmp_path):
     for path in folder.iterdir():
         (tmp_path / path.name).symlink_to(path)

@@ -92,9 +92,12 @@ class Neutral:
         """Return the albedo group where at least two scans have colours, and notes."""
         if colors is None:
             return None, ()
-        colored = sum(bool(not np.isnan(colors[i]).all()) for i in range(len(colors)))
-        if colored < 2:
-            return None, (f"No albedo: {colored} of {len(colors)} scans have colours; it needs two.",)
+        known = np.array([not np.isnan(colors[i]).all() for i in range(len(colors))])
+        colored = int(known.sum())
+        if np.count_nonzero(known if self.weights is None else known * self.weights) < 2:
+            return None, (
+                f"No albedo: {colored} of {len(colors)} scans have colours; it needs two that count.",
+            )
         model, fit = fit_albedo(
             colors,
             template.mesh.faces,

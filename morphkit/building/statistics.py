@@ -16,10 +16,12 @@ from morphkit.basis.outliers import FEWEST_JUDGED, find_outliers
 from morphkit.building.gathering import Gathered, gathered
 from morphkit.building.parallel import Workers
 from morphkit.building.spread import mapper
+from morphkit.errors import BadInputError
 from morphkit.mesh import Template
 from morphkit.morphable import MorphableModel
 from morphkit.scans.manifest import NEUTRAL, ManifestEntry
 
+_FEWEST = 2  # neutral scans that count, of a model
 _FEWEST_MEASURED = 6  # scans; fewer make no curve worth a look
 _SURE = 12  # scans; among fewer, only gross outliers are told
 _SHAPES, _SAMPLES = 60, 40  # that the report's curves are measured on; `morphkit evaluate` takes more
@@ -97,12 +99,28 @@ def fit_registered(
     capped : ask for no more components than the scans span; else a note says that they span no more.
     measure : how good the model is, too.
     texture : build an albedo model where the scans have colours.
+
+    Raises
+    ------
+    BadInputError
+        When pruning would leave fewer than two neutral scans that count.
     """
     first = _fitted(material, settings, capped, measure, texture)
     if not (prune and first.outliers):
         return first
     rest = material.without(first.outliers)
+    _ensure_enough(rest, first.outliers)
     return replace(_fitted(rest, settings, capped, measure, texture), outliers=first.outliers)
+
+
+def _ensure_enough(material: Material, outliers: Mapping[str, str]) -> None:
+    count = sum(entry.expression == NEUTRAL and entry.weight > 0 for entry in material.entries.values())
+    if count < _FEWEST:
+        raise BadInputError(
+            f"Without the scans that are unlike the others ({', '.join(outliers)}), {count} neutral scans "
+            f"with a weight above 0 are left, and a model needs {_FEWEST}; leave out --prune, or correct the "
+            "weights."
+        )
 
 
 def _fitted(
