@@ -149,7 +149,7 @@ def test_no_albedo_from_one_coloured_scan(rng):
     assert "No albedo: 1 of 5 scans have colours; it needs two that count." in built.notes
     colors[1] = 0.4  # of a scan that does not count
     built = fit_basis(
-        make_people(rng, template, 5), template, colors=colors, weights=np.array([1, 0, 1, 1, 1])
+        make_people(rng, template, 5), template, colors=colors, weights=np.array([1.0, 0, 1, 1, 1])
     )
     assert built.model.albedo is None
 
