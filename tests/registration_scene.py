@@ -11,7 +11,7 @@ from morphkit.mesh import LandmarkEmbedding, Landmarks, Mesh, Template
 from morphkit.registration import CoarseSettings, RegistrationSettings, SimilaritySettings
 
 SMALL = RegistrationSettings(
-    coarse=CoarseSettings(control_faces=1500),
+    coarse=CoarseSettings(control_faces=(1500,), iterations=(12,)),
     similarity=SimilaritySettings(start_count=40, icp_points=400),
 )
 _FEATURES = (  # direction, width, height in millimetres: nose, chin, eyes, brows, cheeks, lips, ears

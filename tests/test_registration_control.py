@@ -8,7 +8,7 @@ from scipy.spatial.transform import Rotation
 
 from morphkit.geometry.laplacian import cotangent_laplacian, vertex_areas
 from morphkit.geometry.topology import connected_components
-from morphkit.registration.control import ControlMesh, MeshMatrix, control_mesh, elastic_energy, submesh
+from morphkit.registration.control import ControlMesh, MeshMatrix, control_meshes, elastic_energy, submesh
 from morphkit.registration.settings import CoarseSettings
 
 MESH = make_template().mesh
@@ -19,12 +19,12 @@ BENDING = CoarseSettings(stretching=0.0, bending=1.0)
 
 def _control(settings: CoarseSettings) -> ControlMesh:
     nothing = np.zeros(len(REST), dtype=bool)
-    return control_mesh(REST, FACES, np.zeros(len(REST), dtype=int), nothing, settings)
+    return control_meshes(REST, FACES, np.zeros(len(REST), dtype=int), nothing, settings)[0]
 
 
 @pytest.fixture(scope="module")
 def thinned() -> ControlMesh:
-    return _control(CoarseSettings(control_faces=800))
+    return _control(CoarseSettings(control_faces=(800, 1600)))
 
 
 def _dense(matrix: MeshMatrix) -> np.ndarray:
@@ -46,6 +46,18 @@ def test_a_small_template_is_its_own_control_mesh() -> None:
     assert control.extension is None
     moved = REST + 1.0
     np.testing.assert_array_equal(control.extend(moved, len(REST)), moved)
+
+
+def test_there_is_one_control_mesh_a_size_and_a_whole_template_is_prepared_once() -> None:
+    nothing = np.zeros(len(REST), dtype=bool)
+    components = np.zeros(len(REST), dtype=int)
+    wanted = (800, 2 * len(FACES), 3 * len(FACES))
+    settings = CoarseSettings(control_faces=wanted, iterations=(1, 1, 1))
+    thin, whole, same = control_meshes(REST, FACES, components, nothing, settings)
+    assert len(thin.faces) <= 800 < len(whole.faces) == len(FACES)
+    assert same is whole
+    with pytest.raises(ValueError, match="one entry each"):
+        CoarseSettings(control_faces=wanted)
 
 
 def test_a_thinned_template_keeps_some_of_its_own_vertices(thinned: ControlMesh) -> None:
@@ -91,8 +103,8 @@ def test_wholly_passive_components_stay_and_sheltered_vertices_follow() -> None:
     passive[:50] = True
     components = connected_components(faces, len(vertices))
     for count in (800, 8000):
-        settings = CoarseSettings(control_faces=count)
-        control = control_mesh(vertices, faces, components, passive, settings)
+        settings = CoarseSettings(control_faces=(count,), iterations=(1,))
+        (control,) = control_meshes(vertices, faces, components, passive, settings)
         assert control.vertex_indices.max() < len(REST)
         np.testing.assert_array_equal(control.active, control.vertex_indices >= 50)
         moved = control.extend(np.ones_like(control.rest), len(vertices))

@@ -188,7 +188,7 @@ def test_modes_pull_the_unseen_towards_what_they_know() -> None:
     )
     assert plain[unseen].mean() > 1.5
     assert informed[unseen].mean() < 0.1
-    assert informed.mean() < 0.05
+    assert informed.mean() < 0.06
 
 
 def test_a_thinned_template_gives_nearly_the_same() -> None:
@@ -198,7 +198,7 @@ def test_a_thinned_template_gives_nearly_the_same() -> None:
             make_scan(OTHER_PERSON),
             TEMPLATE,
             landmarks=landmarks,
-            settings=replace(SMALL, coarse=CoarseSettings(control_faces=count)),
+            settings=replace(SMALL, coarse=CoarseSettings(control_faces=(count,), iterations=(12,))),
         )
         for count in (8000, 1000)
     )

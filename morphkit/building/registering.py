@@ -34,7 +34,7 @@ class RegisterSettings:
     ----------
     cleaning, detection, registration, colors : the stages' own settings.
     detected_inflation : factor on the standard deviations of detected landmarks. One network sets all 478
-        points and its errors go together, so that they say no more than about 50 independent ones.
+        points and its errors go together, so that they say no more than about a dozen independent ones.
     texture : whether colours are carried over.
     """
 
@@ -42,7 +42,7 @@ class RegisterSettings:
     detection: ScanLandmarkSettings = field(default_factory=ScanLandmarkSettings)
     registration: RegistrationSettings = field(default_factory=RegistrationSettings)
     colors: ColorSettings = field(default_factory=ColorSettings)
-    detected_inflation: float = 3.0
+    detected_inflation: float = 6.0
     texture: bool = True
 
 

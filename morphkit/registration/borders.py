@@ -6,7 +6,7 @@ the borders correspond, and without them the cheeks would slide by centimetres.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -19,6 +19,7 @@ from morphkit.registration.target import unit
 _NEAR = 12.0
 _AGREEING_SHARE = 0.9
 _PARALLEL = 0.7
+_ZIGZAG = 8.0  # millimetres
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,8 +57,23 @@ def longest_border(mesh: Mesh) -> Border | None:
 
 
 def borders_agree(one: Border, other: Border) -> bool:
-    """Tell whether two borders run alongside each other: nearly all of each near the other and parallel."""
+    """Tell whether two borders run alongside each other: nearly all of each near the other and parallel.
+
+    Single edges may zigzag; what counts is where the border runs at large.
+    """
+    one, other = _smoothed(one), _smoothed(other)
     return min(_alongside(one, other), _alongside(other, one)) > _AGREEING_SHARE
+
+
+def _smoothed(border: Border) -> Border:
+    """Return the border with the directions of its edges averaged over `_ZIGZAG` around."""
+    tree = cKDTree(border.middles)
+    near = tree.sparse_distance_matrix(tree, 2 * _ZIGZAG, output_type="coo_matrix")
+    weights = np.exp(-0.5 * (near.data / _ZIGZAG) ** 2) * border.lengths[near.col]
+    same_way = np.sign(np.einsum("nd,nd->n", border.directions[near.row], border.directions[near.col]))
+    averages = np.zeros_like(border.directions)
+    np.add.at(averages, near.row, (weights * same_way)[:, None] * border.directions[near.col])
+    return replace(border, directions=unit(averages))
 
 
 def _alongside(one: Border, other: Border) -> float:

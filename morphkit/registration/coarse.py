@@ -28,6 +28,7 @@ from morphkit.registration.target import Target, robust_weight
 
 _CONVERGED = 0.1
 _FLOOR = 1e-7
+_FREE = 100.0  # standard deviation of turns and growth, millimetres
 _LAST_ITERATIONS = 3  # with everything at its last value
 
 
@@ -67,67 +68,97 @@ def fit_coarse(
     modes : likely displacements of the template's vertices, one standard deviation each; they cost no elastic
         energy, which then holds back only what they cannot express.
     """
-    control = prepared.control
-    evidence = None if landmarks is None else LandmarkEvidence(landmarks, target, control, settings)
-    fit = _Fit(control, settings, modes)
-    surface = _Surface(control, target, settings)
-    border = _BorderEvidence(control, target, settings)
-    for iteration in range(settings.iterations):
-        share = min(1.0, iteration / max(1, settings.iterations - 1 - _LAST_ITERATIONS))
-        seen = surface.evidence(fit.positions, share)
-        if share >= settings.borders_from:
-            border.add(seen, fit.positions)
-        if evidence is not None:
-            evidence.add(seen, fit.displacements if iteration else None)
-        fit.solve(seen)
-    vertices = prepared.mesh.vertices + fit.extended(len(prepared.mesh.vertices))
-    return CoarseFit(vertices, fit.last_change, _strain(control, fit.positions))
+    moved = np.zeros_like(prepared.mesh.vertices)
+    done, last_change = 0, np.inf
+    for control, count in zip(prepared.controls, settings.iterations, strict=True):
+        fit = _Fit(control, prepared.mesh.vertices, moved, settings, modes)
+        evidence = _AllEvidence(control, target, landmarks, settings)
+        for iteration in range(done, done + count):
+            fit.solve(evidence.at(fit.displacements, iteration))
+        moved, last_change, done = fit.extended(), fit.last_change, done + count
+    vertices = prepared.mesh.vertices + moved
+    return CoarseFit(vertices, last_change, _strain(prepared.controls[0], vertices))
 
 
 class _Fit:
-    """The displacement of least energy, and of likely coefficients, given evidence."""
+    """The displacement of least energy, and of likely coefficients, given evidence.
 
-    def __init__(self, control: ControlMesh, settings: CoarseSettings, modes: np.ndarray | None) -> None:
-        self._control, self._modes = control, modes
+    Turning and growing as a whole cost nothing: the placement, which knew less, is not held on to.
+    """
+
+    def __init__(
+        self,
+        control: ControlMesh,
+        rest: Float[np.ndarray, "v 3"],
+        moved: Float[np.ndarray, "v 3"],
+        settings: CoarseSettings,
+        modes: Float[np.ndarray, "v 3 k"] | None,
+    ) -> None:
+        self._control = control
         stiffness = 1.0 if modes is None else settings.stiffness_beside_modes
         self._diagonal = (stiffness * control.energy.diagonal)[:, None, None] * np.eye(3)
         self._beside = (stiffness * control.energy.beside)[:, None, None] * np.eye(3)
+        self._modes = _turns_and_growth(rest)
+        self._prior = np.full(self._modes.shape[2], _FREE**-2.0)
         if modes is not None:
-            self._basis = modes[control.vertex_indices].reshape(-1, modes.shape[2])
-        self._elastic = self.displacements = np.zeros_like(control.rest)
-        self._coefficients: np.ndarray | None = None
+            self._modes = np.concatenate([self._modes, modes], axis=2)
+            self._prior = np.append(self._prior, np.ones(modes.shape[2]))
+        self._basis = self._modes[control.vertex_indices].reshape(-1, len(self._prior))
+        self.displacements = moved[control.vertex_indices]
         self.last_change = np.inf
-
-    @property
-    def positions(self) -> np.ndarray:
-        """(m, 3) where the control vertices are."""
-        return self._control.rest + self.displacements
 
     def solve(self, evidence: Evidence) -> None:
         """Move to the displacement that the evidence calls for."""
         precisions = evidence.precisions + _FLOOR * np.eye(3)
         factor = self._control.plan.factorize(self._diagonal + precisions, self._beside)
         pulls = evidence.pulls.reshape(-1, 1)
-        moved = elastic = factor.solve(pulls).reshape(-1, 3)
-        if self._modes is not None:
-            # the Schur complement of the elastic unknowns in the system of both
-            weighed = np.einsum("mij,mjk->mik", precisions, self._basis.reshape(-1, 3, self._basis.shape[1]))
-            weighed = weighed.reshape(self._basis.shape)
-            answered = factor.solve(weighed)
-            matrix = np.eye(weighed.shape[1]) + weighed.T @ (self._basis - answered)
-            right = (self._basis - answered).T @ pulls[:, 0]
-            self._coefficients = linalg.solve(matrix, right, assume_a="pos")
-            elastic = elastic - (answered @ self._coefficients).reshape(-1, 3)
-            moved = elastic + (self._basis @ self._coefficients).reshape(-1, 3)
+        # the Schur complement of the elastic unknowns in the system of both
+        basis = self._basis
+        weighed = np.einsum("mij,mjk->mik", precisions, basis.reshape(-1, 3, basis.shape[1]))
+        weighed = weighed.reshape(basis.shape)
+        answered = factor.solve(np.hstack([weighed, pulls]))
+        freed = basis - answered[:, :-1]
+        matrix = np.diag(self._prior) + weighed.T @ freed
+        self._coefficients = linalg.solve(matrix, freed.T @ pulls[:, 0], assume_a="pos")
+        self._elastic = (answered[:, -1] - answered[:, :-1] @ self._coefficients).reshape(-1, 3)
+        moved = self._elastic + (basis @ self._coefficients).reshape(-1, 3)
         self.last_change = float(np.sqrt(((moved - self.displacements) ** 2).sum(axis=1).mean()))
-        self._elastic, self.displacements = elastic, moved
+        self.displacements = moved
 
-    def extended(self, count: int) -> Float[np.ndarray, "v 3"]:
-        """Return the displacements of all `count` template vertices."""
-        moved = self._control.extend(self._elastic, count)
-        if self._modes is not None and self._coefficients is not None:
-            moved = moved + self._modes @ self._coefficients
-        return moved
+    def extended(self) -> Float[np.ndarray, "v 3"]:
+        """Return the displacements of all template vertices."""
+        return self._control.extend(self._elastic, len(self._modes)) + self._modes @ self._coefficients
+
+
+class _AllEvidence:
+    """What the scan's surface, its border and the landmarks say in each iteration."""
+
+    def __init__(
+        self,
+        control: ControlMesh,
+        target: Target,
+        landmarks: LandmarkPairs | None,
+        settings: CoarseSettings,
+    ) -> None:
+        self._rest, self._settings = control.rest, settings
+        self._surface = _Surface(control, target, settings)
+        self._border = _BorderEvidence(control, target, settings)
+        self._landmarks = None
+        if landmarks is not None:
+            self._landmarks = LandmarkEvidence(landmarks, target, control, settings)
+
+    def at(self, displacements: Float[np.ndarray, "m 3"], iteration: int) -> Evidence:
+        """Return the evidence around where the control vertices are, in the iteration of that number."""
+        settings = self._settings
+        annealed = max(1, sum(settings.iterations) - 1 - _LAST_ITERATIONS)
+        share = min(1.0, iteration / annealed)
+        positions = self._rest + displacements
+        seen = self._surface.evidence(positions, share)
+        if share >= settings.borders_from:
+            self._border.add(seen, positions)
+        if self._landmarks is not None:
+            self._landmarks.add(seen, displacements if iteration else None)
+        return seen
 
 
 class _Surface:
@@ -159,26 +190,27 @@ class _BorderEvidence:
     def __init__(self, control: ControlMesh, target: Target, settings: CoarseSettings) -> None:
         self._control, self._settings = control, settings
         self._border = longest_border(target.mesh) if settings.borders else None
-        self._own: np.ndarray | None = None
+        self._own: Border | None = None
 
     def add(self, evidence: Evidence, positions: Float[np.ndarray, "m 3"]) -> None:
         """Add what the border says: a vertex may slide along the nearest edge."""
         if self._border is None:
             return
         if self._own is None:
-            own = longest_border(Mesh(positions, self._control.faces.astype(np.int32)))
-            if own is None or not borders_agree(own, self._border):
+            self._own = longest_border(Mesh(positions, self._control.faces.astype(np.int32)))
+            if self._own is None or not borders_agree(self._own, self._border):
                 self._border = None
                 return
-            self._own = own.vertices
         self._pull(evidence, positions, self._own, self._border)
 
-    def _pull(self, evidence: Evidence, positions: np.ndarray, own: np.ndarray, border: Border) -> None:
-        index = np.asarray(cKDTree(border.middles).query(positions[own])[1])
+    def _pull(self, evidence: Evidence, positions: np.ndarray, own: Border, border: Border) -> None:
+        index = np.asarray(cKDTree(border.middles).query(positions[own.vertices])[1])
         along = border.directions[index]
         across = np.eye(3) - np.einsum("ni,nj->nij", along, along)
-        wanted = border.middles[index] - self._control.rest[own]
-        evidence.add(own, across / self._settings.border_deviation**2, wanted)
+        wanted = border.middles[index] - self._control.rest[own.vertices]
+        # however finely the border is divided, so much of it speaks
+        weight = self._settings.border_density * own.lengths.sum() / len(own.vertices)
+        evidence.add(own.vertices, weight * across, wanted)
 
 
 def _annealed(ends: tuple[float, float], share: float) -> float:
@@ -186,10 +218,17 @@ def _annealed(ends: tuple[float, float], share: float) -> float:
     return float(ends[0] * (ends[1] / ends[0]) ** share)
 
 
-def _strain(control: ControlMesh, positions: Float[np.ndarray, "m 3"]) -> float:
+def _turns_and_growth(points: Float[np.ndarray, "v 3"]) -> Float[np.ndarray, "v 3 4"]:
+    """Return the displacements of small turns around three axes and of even growth, at most 1 mm each."""
+    centred = points - points.mean(axis=0)
+    turns = [np.cross(axis, centred) for axis in np.eye(3)]
+    return np.stack([*turns, centred], axis=-1) / np.linalg.norm(centred, axis=1).max()
+
+
+def _strain(control: ControlMesh, vertices: Float[np.ndarray, "v 3"]) -> float:
     edges = unique_edges(control.faces)
     edges = edges[control.active[edges].all(axis=1)]
-    before, after = (_lengths(points, edges) for points in (control.rest, positions))
+    before, after = (_lengths(points, edges) for points in (control.rest, vertices[control.vertex_indices]))
     stretch = np.log(np.maximum(after, 1e-9) / np.maximum(before, 1e-9))
     return float(np.std(stretch))
 

@@ -1,4 +1,4 @@
-"""A thinned copy of the template on which the coarse stage works, and the way back to every vertex.
+"""Thinned copies of the template on which the coarse stage works, and the way back to every vertex.
 
 A displacement costs the elastic energy of the surface: the integral of a |grad u|^2 + b |laplace u|^2
 over the template at rest. It is measured along the surface, so that lips and lids move apart freely, and it
@@ -77,18 +77,34 @@ class ControlMesh:
         return moved
 
 
-def control_mesh(
+def control_meshes(
     vertices: Float[np.ndarray, "v 3"],
     faces: Int[np.ndarray, "f 3"],
     components: Int[np.ndarray, "v"],
     passive: Bool[np.ndarray, "v"],
     settings: CoarseSettings,
-) -> ControlMesh:
-    """Return the control mesh of the template's parts that look for the scan."""
+) -> tuple[ControlMesh, ...]:
+    """Return control meshes of the template's parts that look for the scan, one for each of the sizes."""
     moving = np.isin(components, np.unique(components[~passive]))
     members, member_faces = submesh(faces, moving)
+    made: dict[int, ControlMesh] = {}
+    for wanted in settings.control_faces:
+        size = min(wanted, len(member_faces))
+        if size not in made:
+            made[size] = _control_mesh(vertices, members, member_faces, passive, size, settings)
+    return tuple(made[min(wanted, len(member_faces))] for wanted in settings.control_faces)
+
+
+def _control_mesh(
+    vertices: np.ndarray,
+    members: np.ndarray,
+    member_faces: np.ndarray,
+    passive: np.ndarray,
+    face_count: int,
+    settings: CoarseSettings,
+) -> ControlMesh:
     points = vertices[members]
-    chosen, thin_faces = _thinned(points, member_faces, settings.control_faces)
+    chosen, thin_faces = _thinned(points, member_faces, face_count)
     energy = elastic_energy(points[chosen], thin_faces, settings)
     extension, held = None, 0.0
     if len(chosen) < len(members):

@@ -13,7 +13,7 @@ from scipy.spatial import cKDTree
 from morphkit.geometry.laplacian import uniform_laplacian
 from morphkit.geometry.topology import connected_components
 from morphkit.mesh import Landmarks, Mesh, Template
-from morphkit.registration.control import ControlMesh, MeshMatrix, control_mesh, mesh_matrix
+from morphkit.registration.control import ControlMesh, MeshMatrix, control_meshes, mesh_matrix
 from morphkit.registration.settings import RegistrationSettings
 from morphkit.registration.sparse_cholesky import CholeskyPlan
 
@@ -36,7 +36,7 @@ class PreparedTemplate:
     Attributes
     ----------
     mesh : the template's mesh.
-    control : the thinned template of the coarse stage.
+    controls : the thinned templates of the coarse stage, coarsest first; none for the method "nicp".
     passive : (v,) vertices that follow their surroundings instead of the scan: eyeballs, other small parts,
         and the sockets behind them.
     components : (v,) component numbers.
@@ -44,7 +44,7 @@ class PreparedTemplate:
     """
 
     mesh: Mesh
-    control: ControlMesh
+    controls: tuple[ControlMesh, ...]
     passive: Bool[np.ndarray, "v"]
     components: Int[np.ndarray, "v"]
     bending: Bending
@@ -103,9 +103,12 @@ def _prepare(mesh: Mesh, eyes: _Identity, settings: RegistrationSettings) -> Pre
     passive |= _sheltered(vertices, components, passive)
     laplacian = uniform_laplacian(faces, count)
     bending = mesh_matrix(sparse.csc_array(laplacian @ laplacian))
+    controls: tuple[ControlMesh, ...] = ()
+    if settings.method != "nicp":
+        controls = control_meshes(vertices, faces, components, passive, settings.coarse)
     return PreparedTemplate(
         mesh=mesh,
-        control=control_mesh(vertices, faces, components, passive, settings.coarse),
+        controls=controls,
         passive=passive,
         components=components,
         bending=Bending(bending, CholeskyPlan(bending.edges, vertices)),

@@ -32,14 +32,14 @@ class SimilaritySettings:
 
 @dataclass(frozen=True)
 class CoarseSettings:
-    """The elastic stage, on a thinned template.
+    """The elastic stage, on ever less thinned templates.
 
     Attributes
     ----------
-    control_faces : triangles that the thinned template has about.
+    control_faces : triangles that the thinned templates have about; one that is smaller is taken whole.
+    iterations : closest-point searches on each of them.
     stretching, bending : weights of the elastic energy's two terms, 1 and square millimetres.
     stiffness_beside_modes : factor on the energy when learnt modes express most of the deformation.
-    iterations : closest-point searches.
     min_cosine : between the normals of a vertex and its closest point.
     density : independent observations per square millimetre of surface.
     along : standard deviation of one along the surface normal, first and last, millimetres.
@@ -48,22 +48,32 @@ class CoarseSettings:
         surface; otherwise their distances to it tell.
     borders : whether the scan's border is evidence where it runs alongside the template's.
     borders_from : share of the annealing after which that is judged.
-    border_deviation : of a border vertex from the scan's border, millimetres.
+    border_density : independent observations per millimetre of border, each with a deviation of 1 mm.
+
+    Raises
+    ------
+    ValueError
+        When there are not as many `iterations` as `control_faces`.
     """
 
-    control_faces: int = 8000
+    control_faces: tuple[int, ...] = (8000, 20000)
+    iterations: tuple[int, ...] = (8, 4)
     stretching: float = 0.1
-    bending: float = 10.0
+    bending: float = 6.0
     stiffness_beside_modes: float = 3.0
-    iterations: int = 12
     min_cosine: float = 0.5
-    density: float = 0.04
+    density: float = 0.1
     along: tuple[float, float] = (3.0, 0.3)
     cutoff: tuple[float, float] = (6.0, 2.0)
     landmark_deviation: float = 1.0
     borders: bool = True
     borders_from: float = 0.4
-    border_deviation: float = 1.0
+    border_density: float = 0.25
+
+    def __post_init__(self) -> None:
+        """Refuse stages that do not fit together."""
+        if len(self.control_faces) != len(self.iterations) or not self.iterations:
+            raise ValueError("control_faces, iterations: one entry each for every thinned template")
 
 
 @dataclass(frozen=True)
