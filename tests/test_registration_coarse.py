@@ -135,7 +135,7 @@ def test_three_vertices_that_move_alike_move_all(control: ControlMesh) -> None:
         np.array([7, 30, 51]), np.tile(100 * np.eye(3), (3, 1, 1)), np.tile([1.0, -2.0, 3.0], (3, 1))
     )
     fit = _fitted(control, evidence)
-    np.testing.assert_allclose(fit.displacements, np.tile([1.0, -2.0, 3.0], (count, 1)), atol=1e-4)
+    np.testing.assert_allclose(fit.displacements, np.tile([1.0, -2.0, 3.0], (count, 1)), atol=0.01)
 
 
 # landmarks
