@@ -10,8 +10,8 @@ import numpy as np
 from morphkit.registration import Diagnosis
 
 CAUTION = (
-    "The distance to the scan shows that its surface was reached, not that the right points of it were: a "
-    "mesh that has slid along the surface has none. Landmarks and strain tell more of that."
+    "To scan: how close the surface was reached. It cannot tell whether the mesh slid along it; landmarks "
+    "and strain can, to a degree."
 )
 
 

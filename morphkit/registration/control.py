@@ -8,6 +8,7 @@ neither needs a basis nor has a rank.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import fast_simplification
 import numpy as np
@@ -87,33 +88,26 @@ def control_meshes(
     """Return control meshes of the template's parts that look for the scan, one for each of the sizes."""
     moving = np.isin(components, np.unique(components[~passive]))
     members, member_faces = submesh(faces, moving)
-    made: dict[int, ControlMesh] = {}
-    for wanted in settings.control_faces:
-        size = min(wanted, len(member_faces))
-        if size not in made:
-            made[size] = _control_mesh(vertices, members, member_faces, passive, size, settings)
-    return tuple(made[min(wanted, len(member_faces))] for wanted in settings.control_faces)
+    sizes = [min(count, len(member_faces)) for count in settings.control_faces]
+    extender = _Extender(vertices[members], member_faces, settings)
+    made = {size: _control_mesh(members, extender, passive, size, settings) for size in set(sizes)}
+    return tuple(made[size] for size in sizes)
 
 
 def _control_mesh(
-    vertices: np.ndarray,
-    members: np.ndarray,
-    member_faces: np.ndarray,
-    passive: np.ndarray,
-    face_count: int,
-    settings: CoarseSettings,
+    members: np.ndarray, extender: _Extender, passive: np.ndarray, face_count: int, settings: CoarseSettings
 ) -> ControlMesh:
-    points = vertices[members]
-    chosen, thin_faces = _thinned(points, member_faces, face_count)
-    energy = elastic_energy(points[chosen], thin_faces, settings)
+    points = extender.points
+    chosen, faces = _thinned(points, extender.faces, face_count)
+    energy = elastic_energy(points[chosen], faces, settings)
     extension, held = None, 0.0
     if len(chosen) < len(members):
-        extension, held = _extension(points, member_faces, chosen, settings)
+        extension, held = extender.onto_all(chosen)
     return ControlMesh(
         vertex_indices=members[chosen],
         rest=points[chosen],
-        faces=thin_faces,
-        areas=vertex_areas(points[chosen], thin_faces),
+        faces=faces,
+        areas=vertex_areas(points[chosen], faces),
         active=~passive[members[chosen]],
         energy=energy,
         plan=CholeskyPlan(energy.edges, points[chosen], block=3),
@@ -121,6 +115,28 @@ def _control_mesh(
         extension=extension,
         held=held,
     )
+
+
+class _Extender:
+    """Makes the systems that carry a thinned template's displacements on to all points."""
+
+    def __init__(self, points: np.ndarray, faces: np.ndarray, settings: CoarseSettings) -> None:
+        self.points, self.faces, self._settings = points, faces, settings
+
+    @cached_property
+    def _energy(self) -> MeshMatrix:
+        return elastic_energy(self.points, self.faces, self._settings)
+
+    @cached_property
+    def _plan(self) -> CholeskyPlan:
+        return CholeskyPlan(self._energy.edges, self.points)
+
+    def onto_all(self, chosen: np.ndarray) -> tuple[CholeskyFactor, float]:
+        """Return the system that is held at `chosen` points, and the weight that holds them."""
+        held = _HELD * float(self._energy.diagonal.mean())
+        diagonal = self._energy.diagonal.copy()
+        diagonal[chosen] += held
+        return self._plan.factorize(diagonal, self._energy.beside), held
 
 
 def submesh(
@@ -163,13 +179,3 @@ def _thinned(points: np.ndarray, faces: np.ndarray, face_count: int) -> tuple[np
     thin_faces = thin_faces[(a != b) & (b != c) & (c != a)]
     chosen = np.unique(thin_faces)
     return chosen, np.searchsorted(chosen, thin_faces)
-
-
-def _extension(
-    points: np.ndarray, faces: np.ndarray, chosen: np.ndarray, settings: CoarseSettings
-) -> tuple[CholeskyFactor, float]:
-    energy = elastic_energy(points, faces, settings)
-    held = _HELD * float(energy.diagonal.mean())
-    diagonal = energy.diagonal.copy()
-    diagonal[chosen] += held
-    return CholeskyPlan(energy.edges, points).factorize(diagonal, energy.beside), held
