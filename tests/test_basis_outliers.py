@@ -124,6 +124,15 @@ def test_few_scans_cannot_be_judged(faces_of):
     assert find_outliers(shapes) == ()
 
 
+def test_copies_of_one_scan_are_all_alike_and_another_is_not(faces_of):
+    same, other = faces_of(2, 6)
+    assert report(np.stack([same] * 7)) == ()
+    copies = np.stack([same] * 7)
+    copies[4] = other
+    assert [outlier.index for outlier in find_outliers(copies)] == [4]
+    assert [outlier.index for outlier in report(copies)] == [4]
+
+
 def test_models_through_inner_products_are_the_models(rng):
     data = rng.standard_normal((8, 40)) + 5
     others = rng.standard_normal((3, 40)) + 5

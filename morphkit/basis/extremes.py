@@ -11,6 +11,7 @@ from scipy.stats import t as student
 
 _MOST = 0.25  # of the numbers can be told apart from the rest
 _TRIES = 4  # that the chance is shared out to; further ones hardly ever find anything where those do not
+_FARTHEST = 1e9  # standard deviations that are told; of usual ones that are all alike, there is no spread
 _LEAST = 0.01  # relative spread: less is no difference
 
 
@@ -98,8 +99,9 @@ def find_extremes(
 
 def _standardized(values: np.ndarray, usual: np.ndarray, least: float) -> np.ndarray:
     """Return standard deviations from the mean of m others, whose own uncertainty counts."""
-    spread = max(float(usual.std(ddof=1)), least, 1e-300) * np.sqrt(1 + 1 / len(usual))
-    return np.asarray((values - usual.mean()) / spread)
+    away = values - usual.mean()
+    spread = np.maximum(max(float(usual.std(ddof=1)), least, 1e-300), np.abs(away) / _FARTHEST)
+    return np.asarray(away / spread / np.sqrt(1 + 1 / len(usual)))
 
 
 def _student_limit(count: int, level: float) -> float:

@@ -223,8 +223,9 @@ class _Panel:
         model = span_model(inner_products(training, training))
         coordinates = model.coordinates(inner_products(tested, training))
         modes = min(modes, len(model.roots))
-        spread = np.hypot(model.deviations[:modes], _WEAK * model.deviations[0])
-        weights = np.sqrt(np.mean((coordinates[:, :modes] / spread) ** 2, axis=1))
+        spread = np.hypot(model.deviations[:modes], _WEAK * model.deviations[:1])
+        squares = np.sum((coordinates[:, :modes] / spread) ** 2, axis=1)
+        weights = np.sqrt(squares / max(modes, 1))  # scans that are all alike have no modes
         distance = np.sqrt(3 * np.mean(tested**2, axis=1, dtype=np.float64))
         tested -= model.blend(coordinates, len(model.roots)).astype(np.float32) @ training
         lengths = np.linalg.norm(tested.reshape(len(group), -1, 3), axis=2)
