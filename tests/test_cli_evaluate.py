@@ -132,6 +132,23 @@ def test_of_a_work_folder_the_models_last_round_is_read(place, tmp_path, provena
     assert dict(result.facts)["training shapes"] == f"10 in {work / read}"
 
 
+def test_training_shapes_that_the_model_left_out_are_not_measured(place, tmp_path):
+    left_out = [{"name": name, "file": f"{name}.ply"} for name in ("person_3", "person_7", "failed")]
+    save_model(tmp_path / "m.h5", replace(load_model(place / "model.h5"), provenance={"left_out": left_out}))
+    result = evaluate(tmp_path / "m.h5", training=place / "training", held_out=place / "held", samples=2)
+    assert result.evaluation.leave_out.count == 8
+    assert result.evaluation.generalization.count == 6  # what is held out may be called as it likes
+    assert dict(result.facts)["training shapes"] == f"8 in {place / 'training'}"
+    (note,) = [note for note in result.notes if "left them out" in note]
+    assert "person_3, person_7 (2 in all)" in note
+    assert "failed" not in note
+    for name in ("person_3", "person_7"):
+        (tmp_path / "only").mkdir(exist_ok=True)
+        shutil.copy(place / "training" / f"{name}.ply", tmp_path / "only")
+    with pytest.raises(BadInputError, match="only meshes of scans that the model left out"):
+        evaluate(tmp_path / "m.h5", training=tmp_path / "only")
+
+
 def test_the_numbers_are_those_of_the_metrics(rng):
     _, faces = grid()
     model = fit_linear_model(align_shapes(draw(12, 3)).shapes.astype(np.float32))

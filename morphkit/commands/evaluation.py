@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from morphkit.morphable import MorphableModel
 
 _SHARES = (0.9, 0.95, 0.98)
 _DEFAULT_MASK = "face"
+_NAMED = 8  # of the scans that are not measured
 _FILES = {
     "Generalization, held-out": "generalization.png",
     "Generalization, left out": "leave-out.png",
@@ -71,8 +73,8 @@ def evaluate(
     held_out : a folder of registered meshes in the model's topology, of people who are not in the model:
         for generalization, and for specificity where there is no `training`.
     training : a folder of the meshes that it was built from, such as a build's work folder, of which the
-        model's last bootstrap round is read: for generalization with some left out at a time, for
-        specificity, and for outliers among them.
+        model's last bootstrap round is read, but not what the model left out: for generalization with some
+        left out at a time, for specificity, and for outliers among them.
     output : the folder for ``evaluation.json``, ``evaluation.html`` and plots (PNG); None writes nothing.
     mask : the model's vertex region to measure on, or "all"; "face" when None, if the model has it.
     samples : random heads for specificity.
@@ -87,10 +89,9 @@ def evaluate(
     path = Path(model)
     loaded = load_model(path)
     region, measured = _region(loaded, mask, path)
-    fresh, own = (
-        None if folder is None else read_registered(folder, loaded.mesh(), seed=seed, progress=progress)
-        for folder in (held_out, None if training is None else _last_round(training, loaded))
-    )
+    read = partial(read_registered, topology=loaded.mesh(), seed=seed, progress=progress)
+    fresh = None if held_out is None else read(held_out)
+    own = None if training is None else read(_last_round(training, loaded), skip=_left_out(loaded))
     found = evaluate_basis(
         _neutral(loaded),
         loaded.faces,
@@ -115,6 +116,11 @@ def _last_round(folder: str | Path, model: MorphableModel) -> Path:
     """Return the folder of the meshes that the model was built from; an earlier build may have left more."""
     asked = model.provenance.get("settings", {}).get("bootstrap", {})
     return last_round_folder(Path(folder), asked.get("rounds"))
+
+
+def _left_out(model: MorphableModel) -> frozenset[str]:
+    """Return the names of scans that lie in the work folder, but are not in the model."""
+    return frozenset(scan["name"] for scan in model.provenance.get("left_out", ()))
 
 
 def _region(model: MorphableModel, mask: str | None, path: Path) -> tuple[str, np.ndarray | None]:
@@ -175,6 +181,9 @@ def _notes(
             "Generalization is that of models of the training shapes with some left out, not of this "
             "model itself; for that, give registered meshes of other people (--held-out)."
         )
+    if own is not None and own.skipped:
+        names = ", ".join(own.skipped[:_NAMED]) + (", ..." if len(own.skipped) > _NAMED else "")
+        notes.append(f"Not measured, since the model left them out: {names} ({len(own.skipped)} in all).")
     if own is not None and found.leave_out is None:
         notes.append(f"{len(own.names)} training shapes are too few to leave some out.")
     if own is not None and len(own.names) < FEWEST_JUDGED:

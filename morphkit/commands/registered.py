@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,25 +23,28 @@ class RegisteredShapes:
     Attributes
     ----------
     folder : where they lie.
-    found : how many lie there.
+    found : how many lie there, without those that were skipped.
     names : of those that were read, at most `MOST`, drawn at random.
     vertices : (n, v, 3) float32.
+    skipped : names of those that were there, but not to be read.
     """
 
     folder: Path
     found: int
     names: tuple[str, ...]
     vertices: Float[np.ndarray, "n v 3"]
+    skipped: tuple[str, ...] = ()
 
 
 def read_registered(
     folder: str | Path,
     topology: Mesh,
     *,
+    skip: Collection[str] = (),
     seed: int = 0,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> RegisteredShapes:
-    """Read a folder's meshes, all of which must have the given faces.
+    """Read a folder's meshes, all of which must have the given faces; those called as in `skip` are not read.
 
     Raises
     ------
@@ -56,13 +59,17 @@ def read_registered(
     )
     if not files:
         raise BadInputError(f"{folder} holds no meshes ({', '.join(MESH_SUFFIXES)}).")
+    skipped = tuple(path.stem for path in files if path.stem in skip)
+    files = [path for path in files if path.stem not in skip]
+    if not files:
+        raise BadInputError(f"{folder} holds only meshes of scans that the model left out.")
     chosen = np.sort(np.random.default_rng(seed).permutation(len(files))[:MOST])
     vertices = np.empty((len(chosen), len(topology.vertices), 3), np.float32)
     for row, index in enumerate(chosen):
         vertices[row] = _matching(files[index], topology)
         if progress is not None:
             progress(f"Reading {folder.name}", row + 1, len(chosen))
-    return RegisteredShapes(folder, len(files), tuple(files[i].stem for i in chosen), vertices)
+    return RegisteredShapes(folder, len(files), tuple(files[i].stem for i in chosen), vertices, skipped)
 
 
 def _matching(path: Path, topology: Mesh) -> np.ndarray:
