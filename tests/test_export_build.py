@@ -130,7 +130,7 @@ def test_the_report_leads_with_what_tells_of_correspondence(model, tmp_path):
         for k in range(3)
     ]
     assert medians({row.name: row.diagnosis for row in rows}) == [
-        ("of the face covered", "92%", "90%", "s0"),
+        ("of the template covered", "92%", "90%", "s0"),
         ("mm off the landmarks", "2.0", "3.0", "s0"),
         ("strain", "10%", "20%", "s2"),
         ("mm to the scan", "0.01", "0.02", "s2"),
@@ -141,7 +141,7 @@ def test_the_report_leads_with_what_tells_of_correspondence(model, tmp_path):
     assert re.findall(r'class="tile"><b>([^<]*)</b>', tiles) == ["3", "92%", "2.0", "10%", "2", "1"]
     assert "to the scan" not in tiles
     assert CAUTION in page
-    assert "94% of the face covered · 1.0 mm off the landmarks · 20% strain · 0.02 mm to the scan" in page
+    assert "94% of the template covered · 1.0 mm off the landmarks · 20% strain · 0.02 mm to the scan" in page
 
 
 def test_learnt_expressions_are_counted_plotted_and_shown(model, tmp_path):

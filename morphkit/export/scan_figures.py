@@ -9,10 +9,7 @@ import numpy as np
 
 from morphkit.registration import Diagnosis
 
-CAUTION = (
-    "To scan: how close the surface was reached. It cannot tell whether the mesh slid along it; landmarks "
-    "and strain can, to a degree."
-)
+CAUTION = "Distance tells how near the mesh came to the surface, not whether it slid along it."
 
 
 @dataclass(frozen=True)
@@ -48,7 +45,7 @@ class ScanFigure:
 
 
 FIGURES = (
-    ScanFigure("covered", "covered", "of the face covered", "{:.0%}", larger_is_worse=False),
+    ScanFigure("covered", "covered", "of the template covered", "{:.0%}", larger_is_worse=False),
     ScanFigure("landmark_error", "landmarks, mm", "mm off the landmarks", "{:.1f}"),
     ScanFigure("strain", "strain", "strain", "{:.0%}"),
     ScanFigure("distance", "to scan, mm", "mm to the scan", "{:.2f}"),
