@@ -57,11 +57,27 @@ def test_the_same_cut_agrees_though_tessellated_otherwise_and_shifted() -> None:
 def test_other_cuts_do_not_agree() -> None:
     own = _border(_disk(-0.2))
     smaller, wavy = _border(_disk(0.3)), _disk(-0.2)
-    jagged = wavy.vertices.copy()
-    jagged[-120:] += 6 * np.where(np.arange(120) % 2, 1, -1)[:, None] * [0, 0, 1]
-    for other in (smaller, _border(Mesh(jagged, wavy.faces))):
+    waves = wavy.vertices.copy()  # of 38 mm, steep in between
+    waves[-120:] += 11 * np.sin(2 * np.pi * np.arange(120) / 10)[:, None] * [0, 0, 1]
+    for other in (smaller, _border(Mesh(waves, wavy.faces))):
         assert not borders_agree(own, other)
         assert not borders_agree(other, own)
+
+
+def test_a_small_zigzag_does_not_matter() -> None:
+    # an even rim on which every edge runs steeply up or down
+    disk = _disk(-0.2)
+    zigzag = disk.vertices.copy()
+    zigzag[-120:] += 2.5 * np.where(np.arange(120) % 2, 1, -1)[:, None] * [0, 0, 1]
+    own, other = _border(disk), _border(Mesh(zigzag, disk.faces))
+    assert abs(other.directions[:, 2]).mean() > 0.72
+    assert borders_agree(own, other)
+
+
+def test_three_quarters_of_a_border_are_not_enough() -> None:
+    whole, part = _disk(-0.2), _disk(-0.2)
+    kept = (part.vertices[part.faces][:, :, 0] > -50).all(axis=1)
+    assert not borders_agree(_border(whole), _border(Mesh(part.vertices, part.faces[kept])))
 
 
 def test_half_a_border_does_not_agree_either() -> None:

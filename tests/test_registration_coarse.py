@@ -7,7 +7,15 @@ import pytest
 from registration_scene import OTHER_PERSON, SMALL, cap, make_scan, make_template, true_landmarks, truth
 
 from morphkit.mesh import Mesh
-from morphkit.registration.coarse import _FLOOR, _FREE, _Fit, _strain, _turns_and_growth, fit_coarse
+from morphkit.registration.coarse import (
+    _FLOOR,
+    _FREE,
+    _BorderEvidence,
+    _Fit,
+    _strain,
+    _turns_and_growth,
+    fit_coarse,
+)
 from morphkit.registration.control import ControlMesh, control_meshes
 from morphkit.registration.evidence import Evidence
 from morphkit.registration.landmark_evidence import LandmarkEvidence, estimated_deviation
@@ -95,6 +103,21 @@ def test_it_solves_for_elastic_displacements_motions_and_modes_jointly(
     np.testing.assert_allclose(fit.displacements, expected, atol=1e-5)
     np.testing.assert_allclose(fit.extended(), fit.displacements, atol=1e-9)
     assert fit.last_change == pytest.approx(np.sqrt((expected**2).sum(axis=1).mean()), rel=1e-5)
+
+
+def test_turns_and_growth_are_the_small_similarities(control: ControlMesh) -> None:
+    columns = _turns_and_growth(control.rest).reshape(-1, 4)
+    centred = control.rest - control.rest.mean(axis=0)
+
+    def left_over(displacements: np.ndarray) -> float:
+        flat = displacements.ravel()
+        rest = flat - columns @ np.linalg.lstsq(columns, flat, rcond=None)[0]
+        return float(np.linalg.norm(rest) / np.linalg.norm(flat))
+
+    turn = np.array([[1.0, -1e-4, 2e-4], [1e-4, 1.0, -3e-4], [-2e-4, 3e-4, 1.0]])
+    assert left_over(0.01 * centred) < 1e-12
+    assert left_over(centred @ turn.T - centred) < 1e-9
+    assert left_over(centred * [1.0, 0.0, 0.0]) > 0.3
 
 
 def test_turns_and_growth_cost_nearly_nothing(control: ControlMesh, rng: np.random.Generator) -> None:
@@ -244,6 +267,36 @@ def test_the_stage_ends_on_the_scan_without_uneven_strain() -> None:
     assert 0.01 < fit.strain < 0.15
     short = fit_coarse(prepared, target, pairs, replace(SMALL.coarse, iterations=(1,)))
     assert not short.converged
+
+
+def test_the_second_thinned_template_goes_on_where_the_first_ended() -> None:
+    template = make_template()
+    pairs = pair_landmarks(template, true_landmarks(template, truth(OTHER_PERSON)))
+    target = Target(make_scan(OTHER_PERSON))
+
+    def distance(control_faces: tuple[int, ...], iterations: tuple[int, ...]) -> float:
+        coarse = replace(SMALL.coarse, control_faces=control_faces, iterations=iterations)
+        prepared = prepare_template(template, replace(SMALL, coarse=coarse))
+        return float(
+            target.query.query(fit_coarse(prepared, target, pairs, coarse).vertices).distances.mean()
+        )
+
+    both = distance((400, 1500), (10, 1))
+    assert both < 0.2 * distance((1500,), (1,))
+    assert both < 0.5 * distance((400,), (10,))
+
+
+@pytest.mark.parametrize("rings", [10, 20])
+def test_a_border_speaks_by_its_length_however_finely_it_is_divided(rings: int) -> None:
+    directions, faces = cap(rings, 0.0)
+    points = 60 * directions
+    control = _control(points, faces, SETTINGS)
+    evidence = Evidence.none(len(points))
+    _BorderEvidence(control, Target(Mesh(points, faces)), SETTINGS).add(evidence, points)
+    length = 2 * np.pi * 60
+    # two directions across the border
+    expected = 2 * SETTINGS.border_density * length
+    assert np.trace(evidence.precisions.sum(axis=0)) == pytest.approx(expected, rel=0.02)
 
 
 def test_strain_is_how_unevenly_edges_lengthen(control: ControlMesh) -> None:

@@ -56,8 +56,9 @@ def test_there_is_one_control_mesh_a_size_and_a_whole_template_is_prepared_once(
     thin, whole, same = control_meshes(REST, FACES, components, nothing, settings)
     assert len(thin.faces) <= 800 < len(whole.faces) == len(FACES)
     assert same is whole
-    with pytest.raises(ValueError, match="one entry each"):
-        CoarseSettings(control_faces=wanted)
+    for iterations in ((1, 1), (1, 0, 1)):
+        with pytest.raises(ValueError, match="one positive entry each"):
+            CoarseSettings(control_faces=wanted, iterations=iterations)
 
 
 def test_a_thinned_template_keeps_some_of_its_own_vertices(thinned: ControlMesh) -> None:

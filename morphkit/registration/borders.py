@@ -66,14 +66,14 @@ def borders_agree(one: Border, other: Border) -> bool:
 
 
 def _smoothed(border: Border) -> Border:
-    """Return the border with the directions of its edges averaged over `_ZIGZAG` around."""
+    """Return the border with the directions in which it runs within `_ZIGZAG` or so of each edge."""
     tree = cKDTree(border.middles)
     near = tree.sparse_distance_matrix(tree, 2 * _ZIGZAG, output_type="coo_matrix")
     weights = np.exp(-0.5 * (near.data / _ZIGZAG) ** 2) * border.lengths[near.col]
-    same_way = np.sign(np.einsum("nd,nd->n", border.directions[near.row], border.directions[near.col]))
-    averages = np.zeros_like(border.directions)
-    np.add.at(averages, near.row, (weights * same_way)[:, None] * border.directions[near.col])
-    return replace(border, directions=unit(averages))
+    offsets = border.middles[near.col] - border.middles[near.row]
+    spread = np.zeros((len(border.middles), 3, 3))
+    np.add.at(spread, near.row, weights[:, None, None] * np.einsum("ni,nj->nij", offsets, offsets))
+    return replace(border, directions=np.linalg.eigh(spread)[1][:, :, -1])
 
 
 def _alongside(one: Border, other: Border) -> float:

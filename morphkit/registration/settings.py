@@ -53,7 +53,7 @@ class CoarseSettings:
     Raises
     ------
     ValueError
-        When there are not as many `iterations` as `control_faces`.
+        When there are not as many `iterations` as `control_faces`, or none on one of them.
     """
 
     control_faces: tuple[int, ...] = (8000, 20000)
@@ -72,8 +72,8 @@ class CoarseSettings:
 
     def __post_init__(self) -> None:
         """Refuse stages that do not fit together."""
-        if len(self.control_faces) != len(self.iterations) or not self.iterations:
-            raise ValueError("control_faces, iterations: one entry each for every thinned template")
+        if len(self.control_faces) != len(self.iterations) or min(self.iterations, default=0) < 1:
+            raise ValueError("control_faces, iterations: one positive entry each for every thinned template")
 
 
 @dataclass(frozen=True)
