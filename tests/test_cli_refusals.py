@@ -41,7 +41,7 @@ def _contents(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("through_link", [False, True])
-def test_raw_scans_arenever_overwritten(data, own, tmp_path, through_link):
+def test_raw_scans_are_never_overwritten(data, own, tmp_path, through_link):
     before, folder = _contents(own), own
     if through_link:
         folder = tmp_path / "link"
@@ -57,7 +57,7 @@ def test_raw_scans_arenever_overwritten(data, own, tmp_path, through_link):
     assert _contents(own) == before
 
 
-def test_templates_and_linked_scans_arenever_overwritten(data, own, tmp_path):
+def test_templates_and_linked_scans_are_never_overwritten(data, own, tmp_path):
     out, links = tmp_path / "out", tmp_path / "links"
     out.mkdir()
     links.mkdir()
@@ -74,7 +74,7 @@ def test_templates_and_linked_scans_arenever_overwritten(data, own, tmp_path):
     assert (_contents(out), _contents(own)) == before
 
 
-def test_the_modelnever_takes_the_place_of_its_template(data, tmp_path):
+def test_the_model_never_takes_the_place_of_its_template(data, tmp_path):
     model = tmp_path / "face.h5"
     model.write_bytes(b"a model")
     result = run("build-basis", data.scans, "--template", model, "-o", model)
@@ -89,12 +89,14 @@ def test_the_modelnever_takes_the_place_of_its_template(data, tmp_path):
         (("--bootstrap", 1, "--method", "nicp"), "nothing to bootstrap"),
         (("--mirror-training",), "knows its left from its right"),
         (("--resume",), "nothing to resume"),
+        (("--resume", "--work", "{}/nosuch"), "nothing to resume"),
         (("--components", "0"), "neither a number of components nor a share"),
     ],
 )
 def test_options_that_cannot_be_met_are_refused_before_any_work(data, tmp_path, monkeypatch, options, words):
     monkeypatch.setattr(task, "prepare_scan", never)
-    result = run("build-basis", data.scans, *data.arguments, "-o", tmp_path / "m.h5", *options)
+    options = [str(option).format(tmp_path) for option in options]
+    result = run("build-basis", data.scans, *data.arguments, "-o", tmp_path / "new" / "m.h5", *options)
     assert result.exit_code == 2
     assert words in " ".join(result.stderr.split())
     assert list(tmp_path.iterdir()) == []

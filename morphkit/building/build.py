@@ -24,7 +24,6 @@ from morphkit.building.workspace import work_folder, workspace
 from morphkit.errors import BadInputError, MorphkitError
 from morphkit.export.build_report import write_build_report
 from morphkit.morphable import MorphableModel
-from morphkit.scans import ScanFile
 
 _FEWEST = 2
 
@@ -161,12 +160,14 @@ def build_basis(
         collection = collection.outside(folder)
     ensure_neutral(scans, collection.entries)
     inputs = (template, template_landmarks)
-    _ensure_places(target, folder, collection.files, inputs, keep=work_dir is not None)
+    ensure_model_path(target, collection.files, inputs)
+    ensure_results_apart(folder, collection.files, inputs)
     source = load_template_model(template)
     _ensure_mirror(chosen.basis, source)
     known = landmarked(load_template(*inputs), collection.files, chosen.registering)
     if resume:
         ensure_resumable(folder, collection.files, known, chosen.registering)
+    _ensure_places_writable(target, folder, keep=work_dir is not None)  # last, since it makes the folders
     with workspace(folder, keep=work_dir is not None):
         registering = Registering(
             collection.files, folder, chosen.registering, workers, resume is not False, report
@@ -224,16 +225,7 @@ class _Wanted:
         )
 
 
-def _ensure_places(
-    target: Path,
-    folder: Path,
-    files: Sequence[ScanFile],
-    inputs: tuple[str | Path | None, ...],
-    *,
-    keep: bool,
-) -> None:
-    ensure_model_path(target, files, inputs)
-    ensure_results_apart(folder, files, inputs)
+def _ensure_places_writable(target: Path, folder: Path, *, keep: bool) -> None:
     if keep:
         ensure_writable(folder / "registered.npz")
     ensure_writable(target)
