@@ -90,5 +90,8 @@ def test_a_folder_of_something_else_is_no_work_folder(tmp_path, work, scans):
     np.savez(foreign / "ada.npz", a=np.zeros(3))
     (foreign / "ben.npz").write_bytes(b"no archive")
     assert "holds no registered scans" in _refused(empty, scans, TEMPLATE, SETTINGS)
-    assert "holds none of these 2 scans, but others (weights" in _refused(data, scans, TEMPLATE, SETTINGS)
+    assert "holds none of these 2 scans, but others (weights)" in _refused(data, scans, TEMPLATE, SETTINGS)
+    for name in ("x", "y", "z"):
+        np.savez(data / f"{name}.npz", a=np.zeros(3))
+    assert "but others (weights, x, y, ...)" in _refused(data, scans, TEMPLATE, SETTINGS)
     assert "did not write" in _refused(foreign, scans, TEMPLATE, SETTINGS)

@@ -11,6 +11,7 @@ from morphkit.building.templates import LandmarkedTemplate
 from morphkit.errors import BadInputError
 from morphkit.scans.discover import ScanFile
 
+_NAMED = 3  # scans of another run
 _WORDS = {
     "template": "the template",
     "modes": "the model they were registered with",
@@ -44,8 +45,9 @@ def ensure_resumable(
     ours = {data_path(folder, scan.name): scan for scan in scans}
     named = sorted(set(files) & set(ours))
     if not named:
-        others = ", ".join(sorted(path.stem for path in files)[:3])
-        raise _refusal(folder, f"holds none of these {len(scans)} scans, but others ({others}, ...)")
+        others = ", ".join(sorted(path.stem for path in files)[:_NAMED])
+        more = ", ..." if len(files) > _NAMED else ""
+        raise _refusal(folder, f"holds none of these {len(scans)} scans, but others ({others}{more})")
     known = {path: found for path in named if (found := load_fingerprint(path)) is not None}
     if not known:
         raise _refusal(folder, "holds files of these names that this version of morphkit did not write")

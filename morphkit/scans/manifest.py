@@ -94,23 +94,23 @@ def discover_subjects(folder: str | os.PathLike[str]) -> tuple[ManifestEntry, ..
             entries.append(ManifestEntry(path, person.name, expression))
     if not entries:
         raise BadInputError(f"{root} holds no folders with scans; there must be one for each person.")
-    _ensure_at_rest(root, entries)
+    _ensure_neutral_scans(root, entries)
     return _checked(root, entries)
 
 
-def _ensure_at_rest(root: Path, entries: Iterable[ManifestEntry]) -> None:
+def _ensure_neutral_scans(root: Path, entries: Iterable[ManifestEntry]) -> None:
     """Refuse people without a neutral scan, whose other scans nothing could be learnt from."""
     people: dict[str, list[ManifestEntry]] = {}
     for entry in entries:
         people.setdefault(entry.subject, []).append(entry)
-    restless = [name for name, scans in people.items() if all(s.expression != NEUTRAL for s in scans)]
-    if not restless:
+    without = [name for name, scans in people.items() if all(s.expression != NEUTRAL for s in scans)]
+    if not without:
         return
-    scans = people[restless[0]]
+    scans = people[without[0]]
     names = ", ".join(entry.path.name for entry in scans[:3]) + (", ..." if len(scans) > 3 else "")
-    more = f", nor in {len(restless) - 1} more of {len(people)} folders" if len(restless) > 1 else ""
+    more = f", nor in {len(without) - 1} more of {len(people)} folders" if len(without) > 1 else ""
     raise BadInputError(
-        f"{root / restless[0]}: none of its {len(scans)} scans ({names}) is called {NEUTRAL}{more}; so call "
+        f"{root / without[0]}: none of its {len(scans)} scans ({names}) is called {NEUTRAL}{more}; so call "
         "each person's scan at rest. If a folder's scans show different people, give that folder itself, or "
         "a manifest that says who is who."
     )
