@@ -1,12 +1,17 @@
 """From raw scans to a model through the command line."""
 
 import json
+import re
+from pathlib import Path
 
 import numpy as np
 from building_scans import INNER, NAMES, run
 
 from morphkit.archive import load_model
+from morphkit.building import ScanOutcome
+from morphkit.cli.build import _show
 from morphkit.io.meshes import read_mesh
+from morphkit.registration import Diagnosis
 
 
 def test_build_basis_writes_model_report_and_registered_meshes(data, built):
@@ -66,3 +71,25 @@ def test_landmarks_of_a_scan_become_a_sidecar(data, tmp_path):
     place = data.truth["cem"].inverse().apply(np.array([found[name] for name in INNER]))
     expected = np.array([template[name] for name in INNER])
     assert np.linalg.norm(place - expected, axis=1).mean() < 12
+
+
+def test_in_a_narrow_window_no_column_vanishes(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "60")
+    figures = Diagnosis(0.95, 0.5, 2.0, 0.0, 0.2, None)
+    scans = [
+        ScanOutcome("ada_neutral", Path("ada_neutral.ply"), "doubtful", diagnosis=figures, seconds=112.3),
+        ScanOutcome("ben", Path("ben.ply"), "good", diagnosis=figures, reused=True),
+    ]
+    _show(scans)
+    printed = capsys.readouterr().out
+    assert "…" not in printed
+    (ben,) = re.findall(r"^ben .*", printed, re.MULTILINE)
+    assert ben.split() == ["ben", "good", "95%", "2.0", "20%", "0.50", "reused"]
+    assert re.search(r"^ada_ne +doubtful .*112\.3$\n^utral *$", printed, re.MULTILINE)
+
+
+def test_a_single_mode_is_no_modes(data, built, tmp_path):
+    options = ["--work", built / "work", "--components", 1, "--jobs", 1]
+    result = run("build-basis", data.scans, "-o", tmp_path / "m.h5", *data.arguments, *options)
+    assert result.exit_code == 0, result.output
+    assert "3 of 3 scans, 1 mode of shape, 1 of albedo." in result.stdout

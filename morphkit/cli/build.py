@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from morphkit.building import RegisterSettings, ScanOutcome, TooFewScansError
     from morphkit.registration import Method
 
+_NAME_WIDTH = 6  # characters of a scan's name that even a narrow window shows in a line
+_WIDE = 80  # characters of a window; in narrower ones, the heads of tables take a line for each word
+
 
 @click.command("build-basis", short_help="A folder of raw scans to a morphable model.")
 @click.argument("scans", type=options.FILE)
@@ -114,9 +117,10 @@ def build_basis(
     for name, reason in result.outliers.items():
         fate = "used; --prune leaves it out" if name in result.used else "left out"
         click.echo(f"{name} is unlike the others ({fate}): {reason}")
+    count = model.identity.n_components
     click.echo(
         f"{len(result.used)} of {len(result.scans)} scans, "
-        f"{model.identity.n_components} modes of shape{''.join(more)}."
+        f"{count} {'mode' if count == 1 else 'modes'} of shape{''.join(more)}."
     )
     for note in model.provenance["notes"]:
         click.echo(note)
@@ -201,17 +205,18 @@ def _show(outcomes: Sequence[ScanOutcome]) -> None:
 
     figures = known_figures([outcome.diagnosis for outcome in outcomes])
     heads = ("verdict", *(figure.head for figure in figures), "s")
-    table = Table(box=None, pad_edge=False)
-    table.add_column("scan", overflow="fold")
+    console, table = Console(), Table(box=None, pad_edge=False)
+    table.add_column("scan", overflow="fold", min_width=_NAME_WIDTH)
     for head in heads:
-        table.add_column(head, justify="left" if head == "verdict" else "right", no_wrap=True)
+        words = head if console.width >= _WIDE else head.replace(" ", "\n")
+        table.add_column(words, justify="left" if head == "verdict" else "right", no_wrap=True)
     styles = {"good": "green", "doubtful": "yellow", "failed": "red"}
     for outcome in outcomes:
         seconds = "reused" if outcome.reused else f"{outcome.seconds:.1f}"
         verdict = Text(outcome.verdict, styles[outcome.verdict])
         told = (figure.text(outcome.diagnosis) for figure in figures)
         table.add_row(Text(outcome.name), verdict, *told, seconds)
-    Console().print(table)
+    console.print(table)
     if figures:
         click.echo(CAUTION)
     reused = sum(outcome.reused for outcome in outcomes)
