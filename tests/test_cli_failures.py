@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -125,6 +126,24 @@ def test_a_registration_that_has_not_settled_says_so(data, tmp_path, monkeypatch
         )
         (outcome,) = register([data.scans / "ada.ply"], tmp_path, **data.options, jobs=1)
         assert any("not quite settled" in remark for remark in outcome.remarks) != settled
+
+
+def test_landmarks_that_are_no_numbers_are_left_out_and_told(data, tmp_path):
+    shutil.copy(data.scans / "ada.ply", tmp_path)
+    points = json.loads((data.scans / "ada.landmarks.json").read_text())
+    assert len(points) == 68
+    remarks = []
+    for lost in ([], ["30"], ["30", "31"]):
+        spoilt = {name: [np.nan] * 3 if name in lost else point for name, point in points.items()}
+        (tmp_path / "ada.landmarks.json").write_text(json.dumps(spoilt))
+        (outcome,) = register([tmp_path / "ada.ply"], tmp_path / "out", **data.options, jobs=1)
+        assert outcome.usable
+        remarks.append([remark for remark in outcome.remarks if "landmarks" in remark])
+    assert remarks == [
+        [],
+        ["1 of 68 landmarks is not a number: left out."],
+        ["2 of 68 landmarks are not numbers: left out."],
+    ]
 
 
 def test_one_scans_crash_is_its_own_failure(data, tmp_path, monkeypatch):

@@ -13,7 +13,7 @@ from morphkit.building.colors import ColorSettings, has_colors, transfer_colors
 from morphkit.building.outcome import RegisteredScan
 from morphkit.building.templates import LandmarkedTemplate, Look, as_clay
 from morphkit.errors import NoFaceError
-from morphkit.io.landmarks import read_landmarks
+from morphkit.io.landmarks import read_landmarks_counted
 from morphkit.io.meshes import read_mesh
 from morphkit.landmarks import ScanLandmarkSettings, detect_scan_landmarks, embed_landmarks
 from morphkit.mesh import LandmarkEmbedding, Landmarks, Mesh, Template
@@ -58,7 +58,7 @@ class PreparedScan:
     landmarks : in the same frame.
     look : how the scan looked when they were found on rendered views; None when they come from a file.
     millimetres_per_unit : of the scan's units.
-    remarks : what cleaning mended.
+    remarks : what cleaning mended, and landmarks that were left out.
     scan_hash : SHA-256 of the scan's file.
     timings : seconds by stage.
     """
@@ -135,7 +135,7 @@ def prepare_scan(source: ScanFile, template: LandmarkedTemplate, settings: Regis
         cleaned = clean_scan(raw, settings.cleaning)
     with timed(timings, "landmarks"):
         look = template.shared_look(cleaned.mesh) if source.landmarks_path is None else None
-        landmarks = _landmarks(source, cleaned, look, settings)
+        landmarks, remarks = _landmarks(source, cleaned, look, settings)
     return PreparedScan(
         source=source,
         raw=replace(raw, vertices=raw.vertices * cleaned.report.scale),
@@ -143,7 +143,7 @@ def prepare_scan(source: ScanFile, template: LandmarkedTemplate, settings: Regis
         landmarks=landmarks,
         look=look,
         millimetres_per_unit=cleaned.report.scale,
-        remarks=cleaned.report.remarks,
+        remarks=(*cleaned.report.remarks, *remarks),
         scan_hash=scan_hash,
         timings=timings,
     )
@@ -202,9 +202,14 @@ def scan_file(path: str | Path) -> ScanFile:
 
 def _landmarks(
     source: ScanFile, cleaned: CleanedScan, look: Look | None, settings: RegisterSettings
-) -> Landmarks:
+) -> tuple[Landmarks, tuple[str, ...]]:
+    """Return the landmarks in millimetres, and remarks on them."""
     if source.landmarks_path is None:
         seen = as_clay(cleaned.mesh) if look == "clay" else cleaned.mesh
         found = detect_scan_landmarks(seen, settings.detection).mediapipe478
-        return found.less_certain(settings.detected_inflation)
-    return read_landmarks(source.landmarks_path).scaled(cleaned.report.scale)
+        return found.less_certain(settings.detected_inflation), ()
+    landmarks, listed = read_landmarks_counted(source.landmarks_path)
+    lost = listed - len(landmarks.names)
+    verb = "is not a number" if lost == 1 else "are not numbers"
+    remarks = (f"{lost} of {listed} landmarks {verb}: left out.",) if lost else ()
+    return landmarks.scaled(cleaned.report.scale), remarks

@@ -5,6 +5,7 @@ from morphkit.io.landmarks.files import (
     LANDMARK_SUFFIXES,
     read_image_points,
     read_landmarks,
+    read_landmarks_counted,
     write_image_points,
     write_landmarks,
 )
@@ -16,6 +17,7 @@ __all__ = [
     "read_image_points",
     "read_landmark_indices",
     "read_landmarks",
+    "read_landmarks_counted",
     "vertex_embedding",
     "write_image_points",
     "write_landmarks",

@@ -77,12 +77,28 @@ def read_landmarks(path: str | os.PathLike[str], *, group: str | None = None) ->
     BadInputError
         If the file is missing, damaged, of an unknown format, or without any point.
     """
+    landmarks, _ = read_landmarks_counted(path, group=group)
+    return landmarks
+
+
+def read_landmarks_counted(
+    path: str | os.PathLike[str], *, group: str | None = None
+) -> tuple[Landmarks, int]:
+    """Read named 3D points, and say how many the file lists: those without numbers are left out.
+
+    Parameters and what is raised are those of `read_landmarks`.
+    """
     source = Path(path)
     known = _by_suffix(source)
     if known is None:
         raise BadInputError(f"{source}: landmarks are read from {', '.join(LANDMARK_SUFFIXES)} files.")
     read = partial(menpo.read, group=group) if known.suffix == ".ljson" else known.read
-    return _explained(source, "landmarks", lambda: to_landmarks(read(source)))
+
+    def checked() -> tuple[Landmarks, int]:
+        entries = read(source)
+        return to_landmarks(entries), len(entries)
+
+    return _explained(source, "landmarks", checked)
 
 
 def write_landmarks(
