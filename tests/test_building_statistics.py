@@ -14,8 +14,10 @@ from morphkit.basis.samples import as_samples
 from morphkit.building.bootstrap import learnt
 from morphkit.building.collection import collect
 from morphkit.building.gathering import gathered
-from morphkit.building.outcome import RegisteredScan
+from morphkit.building.outcome import RegisteredScan, ScanOutcome
 from morphkit.building.parallel import Workers
+from morphkit.building.provenance import provenance
+from morphkit.building.reporting import scan_rows
 from morphkit.building.spread import SpreadMap, mapper
 from morphkit.building.statistics import Material, fit_registered
 from morphkit.building.store import save_registered
@@ -214,3 +216,18 @@ def test_gathered_scans_are_upright_in_millimetres(template, people, folder):
             assert np.abs(scans.shapes[row] - expected).max() < 1e-3
         assert np.isnan(scans.colors[1]).all()
         assert np.isfinite(scans.colors[0]).all()
+
+
+def test_a_scan_without_a_neutral_one_says_why_it_is_left_out(template, folder):
+    entries = _entries()
+    entries["p3"] = replace(entries["p3"], expression="smile", subject="ann")
+    found = fit_registered(Material(folder, entries, template), SETTINGS, measure=False)
+    assert "p3" not in found.used
+    assert list(found.unpaired) == ["p3"]
+    outcomes = tuple(ScanOutcome(name, Path(f"{name}.ply"), "good") for name in entries)
+    record = provenance(outcomes, found, LandmarkedTemplate(template), None, SETTINGS)
+    (left_out,) = record["left_out"]
+    assert left_out["name"] == "p3"
+    assert "no neutral scan of ann" in left_out["reasons"][0]
+    reasons = {row.name: row.reasons for row in scan_rows(outcomes, found) if row.reasons}
+    assert reasons == {"p3": (found.unpaired["p3"],)}

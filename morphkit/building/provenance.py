@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -37,7 +37,7 @@ def provenance(
     settings : a dataclass.
     """
     versions = {"morphkit": morphkit.__version__, "python": platform.python_version()}
-    said = {scan.name: _reasons(scan, found.outliers) for scan in outcomes}
+    said = {scan.name: _reasons(scan, found) for scan in outcomes}
     return {
         "made_by": "morphkit build-basis",
         "scans": [
@@ -72,7 +72,7 @@ def _figures(scan: ScanOutcome) -> dict[str, float]:
     return {name: float(f"{facts[name]:.4g}") for name in _FIGURES if facts.get(name) is not None}
 
 
-def _reasons(scan: ScanOutcome, outliers: Mapping[str, str]) -> dict[str, list[str]]:
+def _reasons(scan: ScanOutcome, found: Statistics) -> dict[str, list[str]]:
     reasons = [reason.replace(f"{scan.source.parent}{os.sep}", "") for reason in scan.reasons]
-    reasons += [outliers[scan.name]] if scan.name in outliers else []
+    reasons += [said[scan.name] for said in (found.outliers, found.unpaired) if scan.name in said]
     return {"reasons": reasons} if reasons else {}

@@ -18,13 +18,14 @@ def scan_rows(outcomes: Sequence[ScanOutcome], found: Statistics | None = None) 
     outcomes : of all scans.
     found : the statistics, if there is a model.
     """
+    unpaired = {} if found is None else found.unpaired
     outliers = {} if found is None else found.outliers
     used = {scan.name for scan in outcomes} if found is None else set(found.used)
     return [
         ScanRow(
             scan.name,
             scan.verdict,
-            scan.reasons,
+            (*scan.reasons, unpaired[scan.name]) if scan.name in unpaired else scan.reasons,
             scan.diagnosis,
             scan.picture_path,
             scan.remarks,

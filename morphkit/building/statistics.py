@@ -70,6 +70,7 @@ class Statistics:
     generalization : how near models of the others come to a scan; None for few scans.
     specificity : how near random heads are to a scan; None for few scans.
     notes : sentences on what could not be told.
+    unpaired : why a scan with an expression is left out, by name: no neutral scan of its person is used.
     """
 
     model: MorphableModel
@@ -78,6 +79,7 @@ class Statistics:
     generalization: Metric | None = None
     specificity: Metric | None = None
     notes: tuple[str, ...] = ()
+    unpaired: Mapping[str, str] = field(default_factory=dict)
 
 
 def fit_registered(
@@ -171,7 +173,9 @@ def _described(
     if model.expression is None and source is not None:
         model = replace(model, expression=source.expression, expression_units=source.expression_units)
     outliers = {neutral[outlier.index]: outlier.reason for outlier in odd}
-    found = Statistics(model, _used(built, scans.names), outliers, notes=_outlier_notes(len(neutral)))
+    unpaired = _unpaired(built, material, scans.names)
+    used = tuple(name for name in scans.names if name not in unpaired)
+    found = Statistics(model, used, outliers, notes=_outlier_notes(len(neutral)), unpaired=unpaired)
     if not measure or len(neutral) < _FEWEST_MEASURED:
         return found
     return replace(
@@ -191,6 +195,7 @@ def _outlier_notes(count: int) -> tuple[str, ...]:
     return (f"{count} neutral scans are too few to say which is unlike the others; look at their pictures.",)
 
 
-def _used(built: BuiltModel, names: tuple[str, ...]) -> tuple[str, ...]:
-    left_out = set(built.roles.orphans.tolist())
-    return tuple(name for i, name in enumerate(names) if i not in left_out)
+def _unpaired(built: BuiltModel, material: Material, names: tuple[str, ...]) -> dict[str, str]:
+    reason = "It is left out, since no neutral scan of {} is used that it could be compared with."
+    left_out = [names[i] for i in built.roles.orphans]
+    return {name: reason.format(material.entries[name].subject) for name in left_out}
