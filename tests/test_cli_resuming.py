@@ -76,6 +76,18 @@ def test_an_interrupted_build_resumes_to_the_same_model(data, built, tmp_path, m
     assert (tmp_path / "m.h5").read_bytes() == (built / "model.h5").read_bytes()
 
 
+def test_an_interruption_before_any_result_promises_nothing(data, tmp_path, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(task, "prepare_scan", interrupted)
+    result = run("build-basis", data.scans, "-o", tmp_path / "m.h5", *data.arguments, "--jobs", 1)
+    assert result.exit_code == 130
+    assert result.stderr.splitlines()[-1] == "Interrupted."
+    assert "kept" not in result.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="workers are killed by a signal")
 @pytest.mark.filterwarnings("ignore")  # distributed's own, about what a killed worker leaves
 def test_a_cluster_that_loses_a_worker_gives_the_same_bytes(data, built, tmp_path):

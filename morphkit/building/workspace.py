@@ -31,12 +31,13 @@ def workspace(folder: Path, *, keep: bool) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        if marker.exists() and not _holds_results(folder):
+        if marker.exists() and not holds_results(folder):
             shutil.rmtree(folder, ignore_errors=True)
         raise
     if marker.exists():
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _holds_results(folder: Path) -> bool:
+def holds_results(folder: Path) -> bool:
+    """Return whether any registered scan lies in a folder."""
     return any(not path.name.startswith(".") for path in folder.glob("*.npz"))  # hidden: a killed writer's

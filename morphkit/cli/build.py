@@ -88,9 +88,10 @@ def build_basis(
     """
     from morphkit.building import BuildSettings, TooFewScansError
     from morphkit.building import build_basis as run
+    from morphkit.building.workspace import work_folder
     from morphkit.cli.progress import StageProgress
 
-    with _explaining(TooFewScansError), StageProgress() as progress:
+    with _explaining(TooFewScansError, work_folder(output, work)), StageProgress() as progress:
         result = run(
             scans,
             output,
@@ -183,8 +184,10 @@ def _registering(method: Method) -> RegisterSettings:
 
 
 @contextmanager
-def _explaining(too_few: type[TooFewScansError]) -> Iterator[None]:
+def _explaining(too_few: type[TooFewScansError], folder: Path) -> Iterator[None]:
     """Show what became of each scan when there is no model, and say what remains of a run cut short."""
+    from morphkit.building.workspace import holds_results
+
     try:
         yield
     except too_few as error:
@@ -192,7 +195,8 @@ def _explaining(too_few: type[TooFewScansError]) -> Iterator[None]:
             _show(error.scans)
         raise
     except KeyboardInterrupt:
-        click.echo("Scans that are registered are kept; the same command goes on from there.", err=True)
+        if holds_results(folder):
+            click.echo("Scans that are registered are kept; the same command goes on from there.", err=True)
         raise
 
 
