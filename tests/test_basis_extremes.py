@@ -46,6 +46,21 @@ def test_lengths_have_no_unit(rng):
     np.testing.assert_allclose(first, second)
 
 
+def test_the_chance_is_shared_out_to_the_tries(rng):
+    usual, level = lengths(rng, 99, 6), 1e-3
+
+    def family(share):
+        """Return the usual ones and one that is just beyond the limit of a share of the level."""
+        far = next(
+            x for x in np.arange(2, 30, 1e-3) if deviations(np.array([x]), usual, share * level).shares[0] > 1
+        )
+        return np.append(usual, far)
+
+    assert not find_extremes(family(1.0), level).any()
+    assert not find_extremes(family(0.3), level).any()
+    np.testing.assert_array_equal(np.flatnonzero(find_extremes(family(0.24), level)), [99])
+
+
 def test_what_is_slight_belongs(rng):
     values = np.append(1 + 1e-3 * rng.standard_normal(30), 1.5)
     assert find_extremes(values, 1e-3).sum() == 1

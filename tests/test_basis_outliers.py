@@ -133,6 +133,25 @@ def test_copies_of_one_scan_are_all_alike_and_another_is_not(faces_of):
     assert [outlier.index for outlier in report(copies)] == [4]
 
 
+def test_a_little_more_noise_than_the_others_is_no_outliers_doing(faces_of, rng, monkeypatch):
+    shapes = faces_of(40, 7)
+    shapes[4] += 0.4 * rng.standard_normal(shapes[4].shape)  # where people differ by some millimetres
+    assert find_outliers(shapes) == ()
+    monkeypatch.setattr("morphkit.basis.outliers._SLIGHT", 0.0)
+    assert [outlier.index for outlier in find_outliers(shapes)] == [4]
+
+
+def test_a_weak_mode_beside_a_strong_one_is_no_outliers_doing(rng, monkeypatch):
+    n, (strong, weak) = 24, rng.standard_normal((2, V, 3))
+    weights = rng.standard_normal((n, 2)) * [10.0, 0.1]
+    weights[4, 1] = 1.5
+    shapes = 50 * rng.standard_normal((V, 3)) + np.einsum("nk,kvd->nvd", weights, [strong, weak])
+    shapes = (shapes + 0.01 * rng.standard_normal(shapes.shape)).astype(np.float32)
+    assert find_outliers(shapes) == ()
+    monkeypatch.setattr("morphkit.basis.outliers._WEAK", 0.0)
+    assert [outlier.index for outlier in find_outliers(shapes)] == [4]
+
+
 def test_models_through_inner_products_are_the_models(rng):
     data = rng.standard_normal((8, 40)) + 5
     others = rng.standard_normal((3, 40)) + 5
