@@ -7,6 +7,7 @@ import pytest
 from registration_scene import OTHER_PERSON, SMALL, cap, make_scan, make_template, true_landmarks, truth
 
 from morphkit.mesh import Mesh
+from morphkit.registration.borders import longest_border
 from morphkit.registration.coarse import (
     _FLOOR,
     _FREE,
@@ -292,7 +293,7 @@ def test_a_border_speaks_by_its_length_however_finely_it_is_divided(rings: int) 
     points = 60 * directions
     control = _control(points, faces, SETTINGS)
     evidence = Evidence.none(len(points))
-    _BorderEvidence(control, Target(Mesh(points, faces)), SETTINGS).add(evidence, points)
+    _BorderEvidence(control, longest_border(Mesh(points, faces)), SETTINGS).add(evidence, points)
     length = 2 * np.pi * 60
     # two directions across the border
     expected = 2 * SETTINGS.border_density * length

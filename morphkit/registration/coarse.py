@@ -69,10 +69,11 @@ def fit_coarse(
         energy, which then holds back only what they cannot express.
     """
     moved = np.zeros_like(prepared.mesh.vertices)
+    border = longest_border(target.mesh) if settings.borders else None
     done, last_change = 0, np.inf
     for control, count in zip(prepared.controls, settings.iterations, strict=True):
         fit = _Fit(control, prepared.mesh.vertices, moved, settings, modes)
-        evidence = _AllEvidence(control, target, landmarks, settings)
+        evidence = _AllEvidence(control, target, border, landmarks, settings)
         for iteration in range(done, done + count):
             fit.solve(evidence.at(fit.displacements, iteration))
         moved, last_change, done = fit.extended(), fit.last_change, done + count
@@ -137,12 +138,13 @@ class _AllEvidence:
         self,
         control: ControlMesh,
         target: Target,
+        border: Border | None,
         landmarks: LandmarkPairs | None,
         settings: CoarseSettings,
     ) -> None:
         self._rest, self._settings = control.rest, settings
         self._surface = _Surface(control, target, settings)
-        self._border = _BorderEvidence(control, target, settings)
+        self._border = _BorderEvidence(control, border, settings)
         self._landmarks = None
         if landmarks is not None:
             self._landmarks = LandmarkEvidence(landmarks, target, control, settings)
@@ -187,9 +189,8 @@ class _Surface:
 class _BorderEvidence:
     """The template's border lies on the scan's, if they are found to run alongside each other."""
 
-    def __init__(self, control: ControlMesh, target: Target, settings: CoarseSettings) -> None:
-        self._control, self._settings = control, settings
-        self._border = longest_border(target.mesh) if settings.borders else None
+    def __init__(self, control: ControlMesh, border: Border | None, settings: CoarseSettings) -> None:
+        self._control, self._border, self._settings = control, border, settings
         self._own: Border | None = None
 
     def add(self, evidence: Evidence, positions: Float[np.ndarray, "m 3"]) -> None:
