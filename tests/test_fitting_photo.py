@@ -54,7 +54,7 @@ def photo(head, truth):
     """The truth rendered by another path than the fit's energy: no attention, a grey wall behind."""
     wall = Window(np.full((SIZE, SIZE, 3), 0.2, np.float32), np.ones((SIZE, SIZE), bool), 0.0, 0.0, 1.0)
     with torch.no_grad():
-        picture = draw(truth, dense_model(head), wall, get_rasterizer("cpu"))
+        picture = draw(truth, dense_model(head), wall, get_rasterizer("numba"))
     return linear_to_srgb_uint8(picture.image)
 
 
@@ -86,7 +86,7 @@ def test_colours_lower_the_energy_and_the_shape_error(head, truth, photo):
 
 
 def test_derivatives_of_the_drawn_colours(head, truth, photo):
-    model, rasterizer = dense_model(head), get_rasterizer("cpu")
+    model, rasterizer = dense_model(head), get_rasterizer("numba")
     pixels = truth.face.pose.project(model.vertices(truth.face).astype(np.float64))
     window = cut_window(photo, pixels, 160)
     with torch.no_grad():
@@ -276,5 +276,5 @@ def test_landmarks_of_no_face_are_doubted_or_refused(head, truth, photo):
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="only without a GPU")
 def test_a_missing_gpu_is_told_before_anything_else(tmp_path):
-    with pytest.raises(MissingDependencyError, match="cuda"):
-        fit_image(tmp_path / "missing.png", device="cuda", settings=FitSettings(photometric=None))
+    with pytest.raises(MissingDependencyError, match="GPU"):
+        fit_image(tmp_path / "missing.png", rasterizer="nvdiffrast", settings=FitSettings(photometric=None))

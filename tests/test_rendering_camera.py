@@ -35,7 +35,7 @@ def test_projection_and_rasterizer_agree(camera, rng):
     """The centre of every covered pixel is where the camera projects the surface point that it shows."""
     vertices = torch.from_numpy(rng.uniform(-60, 60, (2, 30, 3)))
     faces = torch.arange(30, dtype=torch.int32).reshape(-1, 3)
-    cpu = get_rasterizer("cpu")
+    cpu = get_rasterizer("numba")
     rast = cpu.rasterize(camera.to_clip(camera.to_camera(vertices)), faces, (240, 320))
     points = cpu.interpolate(vertices, rast, faces)
     for image in range(2):

@@ -7,7 +7,8 @@ from torch.autograd import gradcheck
 
 from morphkit.errors import MissingDependencyError
 from morphkit.rendering import get_rasterizer
-from morphkit.rendering._cpu import CpuRasterizer, edge_neighbours
+from morphkit.rendering._cpu import CpuRasterizer
+from morphkit.rendering._cpu_antialias import edge_neighbours
 
 CPU = CpuRasterizer()
 
@@ -196,10 +197,10 @@ def test_wrong_instances_are_named(soup):
 
 
 def test_backend_is_chosen_never_guessed():
-    assert isinstance(get_rasterizer("cpu"), CpuRasterizer)
+    assert isinstance(get_rasterizer("numba"), CpuRasterizer)
     if not torch.cuda.is_available():
         with pytest.raises(MissingDependencyError, match="choose"):
-            get_rasterizer("cuda")
+            get_rasterizer("nvdiffrast")
 
 
 def quad(box: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

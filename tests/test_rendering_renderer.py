@@ -10,7 +10,7 @@ from morphkit.rendering import PerspectiveCamera, get_rasterizer, render
 from morphkit.rendering.lighting import ambient_light
 from morphkit.rendering.normals import summed_area_vectors, unit, vertex_normals
 
-CPU = get_rasterizer("cpu")
+CPU = get_rasterizer("numba")
 
 
 @pytest.fixture

@@ -27,7 +27,13 @@ _FORMATS = ("json", "slicer", "menpo", "meshlab", "fcsv", "pts", "csv", "tlms", 
     metavar="FILE",
     help="68 points in the photo's pixels, instead of detection.",
 )
-@click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
+@click.option(
+    "--rasterizer",
+    type=click.Choice(["numba", "torch", "nvdiffrast"]),
+    default="numba",
+    show_default=True,
+    help="What draws; nvdiffrast needs an NVIDIA GPU and is for non-commercial use.",
+)
 @click.option(
     "--photometric/--no-photometric", default=True, help="Refine on the pixels after the landmarks."
 )
@@ -38,7 +44,7 @@ def fit(
     output: Path,
     model: Path | None,
     landmarks: Path | None,
-    device: Literal["cpu", "cuda"],
+    rasterizer: Literal["numba", "torch", "nvdiffrast"],
     photometric: bool,
 ) -> None:
     """Fit a face to each photo: OUT_DIR/<stem>/ gets mesh, camera, coefficients, overlay and report."""
@@ -50,7 +56,9 @@ def fit(
 
     def one(photo: Path) -> None:
         folder = output / photo.stem
-        result = run(photo, folder, model=model, landmarks=landmarks, device=device, photometric=photometric)
+        result = run(
+            photo, folder, model=model, landmarks=landmarks, rasterizer=rasterizer, photometric=photometric
+        )
         click.echo(f"{photo}: {folder / 'report.html'}")
         for note in result.notes:
             click.echo(f"  Note: {note}", err=True)

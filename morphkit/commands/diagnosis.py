@@ -104,7 +104,7 @@ def _cuda() -> Check:
         return Check("CUDA", "ok", f"{torch.cuda.get_device_name()}, CUDA {torch.version.cuda}")
     if torch.version.cuda is None:
         return Check(
-            "CUDA", "optional", "this torch has no CUDA", "for --device cuda, install a CUDA build of torch"
+            "CUDA", "optional", "this torch has no CUDA", "to render on a GPU, install a CUDA build of torch"
         )
     return Check("CUDA", "optional", "no usable GPU", "everything works without one, on the CPU")
 
@@ -119,7 +119,7 @@ def _distributed() -> Check:
 
 def _nvdiffrast() -> Check:
     if find_spec("nvdiffrast") is None:
-        remedy = "for --device cuda: pip install diffrp-nvdiffrast (non-commercial licence)"
+        remedy = "for --rasterizer nvdiffrast: pip install diffrp-nvdiffrast (non-commercial licence)"
         return Check("nvdiffrast", "optional", "not installed", remedy)
     import torch
 

@@ -17,7 +17,7 @@ def fit(
     *,
     model: MorphableModel | str | Path | None = None,
     landmarks: str | Path | None = None,
-    device: Literal["cpu", "cuda"] = "cpu",
+    rasterizer: Literal["numba", "torch", "nvdiffrast"] = "numba",
     photometric: bool = True,
     settings: FitSettings | None = None,
 ) -> FitResult:
@@ -30,7 +30,7 @@ def fit(
         ``params.json``, ``camera.json``, ``landmarks3d.json`` and ``report.html``; None writes nothing.
     model : a model, its file, or None for the embedded head.
     landmarks : a file with the 68 iBUG points in the photo's pixels, in place of detected ones.
-    device : which renderer draws; "cuda" needs nvdiffrast.
+    rasterizer : what draws; "nvdiffrast" needs a GPU.
     photometric : refine on the photo's colours after the landmarks.
     settings : weights; the default ones if None.
 
@@ -45,7 +45,7 @@ def fit(
     if not photometric:
         chosen = replace(chosen, photometric=None)
     known = model if isinstance(model, MorphableModel) or model is None else load_model(model)
-    result = fit_image(photo, known, landmarks=landmarks, settings=chosen, device=device)
+    result = fit_image(photo, known, landmarks=landmarks, settings=chosen, rasterizer=rasterizer)
     if output is not None:
         write_fit(result, output)
     return result

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -32,7 +31,7 @@ from morphkit.geometry.normals import vertex_normals
 from morphkit.io.images import read_image
 from morphkit.landmarks.faces import detect_faces
 from morphkit.morphable import MorphableModel
-from morphkit.rendering.rasterizer import Rasterizer, get_rasterizer
+from morphkit.rendering.rasterizer import Backend, Rasterizer, get_rasterizer
 
 Photo = UInt8[np.ndarray, "h w 3"]
 Progress = Callable[[str, int, int], None]
@@ -51,7 +50,7 @@ def fit_image(
     *,
     landmarks: str | os.PathLike[str] | Float[np.ndarray, "68 2"] | None = None,
     settings: FitSettings = _DEFAULTS,
-    device: Literal["cpu", "cuda"] = "cpu",
+    rasterizer: Backend = "numba",
     progress: Progress | None = None,
 ) -> FitResult:
     """Fit a morphable model to the largest face of a photo.
@@ -66,7 +65,7 @@ def fit_image(
     landmarks : the 68 iBUG points in the photo's pixels in place of detected ones, NaN where unknown, or a
         file of them (`morphkit.fitting.seen.read_photo_landmarks`).
     settings : weights; ``photometric=None`` leaves the colours out.
-    device : which rasterizer draws.
+    rasterizer : the backend that draws, see `morphkit.rendering.get_rasterizer`.
     progress : called with (stage, done, total).
 
     Raises
@@ -76,10 +75,10 @@ def fit_image(
     BadInputError
         When a file or the landmarks cannot be used, or the model embeds no landmarks.
     MissingDependencyError
-        When `device` is "cuda" and nvdiffrast or a GPU is missing.
+        When `rasterizer` is "nvdiffrast" and it or a GPU is missing.
     """
     with one_thread():
-        return _fit(image, model, landmarks, settings, device, _Clock(progress))
+        return _fit(image, model, landmarks, settings, get_rasterizer(rasterizer), _Clock(progress))
 
 
 def _fit(
@@ -87,10 +86,9 @@ def _fit(
     model: MorphableModel | None,
     landmarks: str | os.PathLike[str] | Float[np.ndarray, "68 2"] | None,
     settings: FitSettings,
-    device: Literal["cpu", "cuda"],
+    rasterizer: Rasterizer,
     clock: _Clock,
 ) -> FitResult:
-    rasterizer = get_rasterizer(device)  # first, so that a missing GPU is told at once
     source = None if isinstance(image, np.ndarray) else Path(image)
     photo = image if isinstance(image, np.ndarray) else read_image(image)
     model = load_default_model() if model is None else model

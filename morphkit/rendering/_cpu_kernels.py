@@ -14,45 +14,6 @@ import numpy as np
 
 @numba.njit(cache=True, nogil=True)
 @no_type_check
-def interpolate_forward(attributes, rast, faces, first_row, last_row, out):
-    """Write u a0 + v a1 + (1 - u - v) a2 for every covered pixel of some rows, zero elsewhere."""
-    for row in range(first_row, last_row):
-        for column in range(rast.shape[1]):
-            f = int(rast[row, column, 3]) - 1
-            if f < 0:
-                out[row, column, :] = 0.0
-                continue
-            u, v = rast[row, column, 0], rast[row, column, 1]
-            i, j, k = faces[f, 0], faces[f, 1], faces[f, 2]
-            rest = 1 - u - v
-            for c in range(attributes.shape[1]):
-                out[row, column, c] = u * attributes[i, c] + v * attributes[j, c] + rest * attributes[k, c]
-
-
-@numba.njit(cache=True, nogil=True)
-@no_type_check
-def interpolate_backward(grad_out, attributes, rast, faces, grad_attributes, grad_rast):
-    """Add to grad_attributes (v, c) and write grad_rast (h, w, 4): only u and v receive anything."""
-    for row in range(rast.shape[0]):
-        for column in range(rast.shape[1]):
-            grad_rast[row, column, :] = 0.0
-            f = int(rast[row, column, 3]) - 1
-            if f < 0:
-                continue
-            u, v = rast[row, column, 0], rast[row, column, 1]
-            i, j, k = faces[f, 0], faces[f, 1], faces[f, 2]
-            rest = 1 - u - v
-            for c in range(attributes.shape[1]):
-                g = grad_out[row, column, c]
-                grad_attributes[i, c] += u * g
-                grad_attributes[j, c] += v * g
-                grad_attributes[k, c] += rest * g
-                grad_rast[row, column, 0] += g * (attributes[i, c] - attributes[k, c])
-                grad_rast[row, column, 1] += g * (attributes[j, c] - attributes[k, c])
-
-
-@numba.njit(cache=True, nogil=True)
-@no_type_check
 def _corner(vertices, index):
     """Return (x, y, w) in double precision."""
     return float(vertices[index, 0]), float(vertices[index, 1]), float(vertices[index, 3])
@@ -181,42 +142,3 @@ def _exit_edge(vertices, faces, face, entry, a, b):
         if k != entry and at_b < at_a and at_a / (at_a - at_b) <= first:
             first, exit_edge = at_a / (at_a - at_b), k
     return exit_edge, sign
-
-
-@numba.njit(cache=True, nogil=True)
-@no_type_check
-def _difference(points, i, j):
-    return points[i, 0] - points[j, 0], points[i, 1] - points[j, 1], points[i, 2] - points[j, 2]
-
-
-@numba.njit(cache=True, nogil=True)
-@no_type_check
-def sum_area_vectors(points, faces, total):
-    """Add every face's (b - a) x (c - a) to its three corners in total (v, 3)."""
-    for f in range(faces.shape[0]):
-        i, j, k = faces[f, 0], faces[f, 1], faces[f, 2]
-        vector = _cross(_difference(points, j, i), _difference(points, k, i))
-        for d in range(3):
-            total[i, d] += vector[d]
-            total[j, d] += vector[d]
-            total[k, d] += vector[d]
-
-
-@numba.njit(cache=True, nogil=True)
-@no_type_check
-def sum_area_vectors_backward(grad_total, points, faces, grad_points):
-    """Add to grad_points (v, 3); the gradient with respect to corner a is (b - c) x g, and so on around."""
-    for f in range(faces.shape[0]):
-        i, j, k = faces[f, 0], faces[f, 1], faces[f, 2]
-        g = (
-            grad_total[i, 0] + grad_total[j, 0] + grad_total[k, 0],
-            grad_total[i, 1] + grad_total[j, 1] + grad_total[k, 1],
-            grad_total[i, 2] + grad_total[j, 2] + grad_total[k, 2],
-        )
-        at_i = _cross(_difference(points, j, k), g)
-        at_j = _cross(_difference(points, k, i), g)
-        at_k = _cross(_difference(points, i, j), g)
-        for d in range(3):
-            grad_points[i, d] += at_i[d]
-            grad_points[j, d] += at_j[d]
-            grad_points[k, d] += at_k[d]

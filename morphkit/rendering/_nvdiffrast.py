@@ -12,7 +12,7 @@ from morphkit.errors import MissingDependencyError
 
 _REMEDY = (
     "install it with `pip install diffrp-nvdiffrast` (NVIDIA's licence: non-commercial use; it compiles "
-    "at first use and needs nvcc and ninja), or choose the device 'cpu'"
+    "at first use and needs nvcc and ninja), or choose 'torch' or 'numba'"
 )
 
 
@@ -30,12 +30,14 @@ class NvdiffrastRasterizer:
     def __init__(self) -> None:
         if not torch.cuda.is_available():
             raise MissingDependencyError(
-                "The device 'cuda' needs an NVIDIA GPU that torch can see; choose 'cpu'."
+                "The rasterizer 'nvdiffrast' needs an NVIDIA GPU that torch can see; choose 'numba'."
             )
         try:
             import nvdiffrast.torch as dr
         except ImportError as error:
-            raise MissingDependencyError(f"The device 'cuda' renders with nvdiffrast: {_REMEDY}.") from error
+            raise MissingDependencyError(
+                f"The rasterizer 'nvdiffrast' is not installed: {_REMEDY}."
+            ) from error
         self._dr: Any = dr
         self._context: Any = dr.RasterizeCudaContext()
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from morphkit.geometry.parallel import run_all
-from morphkit.rendering import _cpu_kernels as kernels
+from morphkit.rendering import _normals_kernels as kernels
 
 
 def vertex_normals(
