@@ -6,11 +6,14 @@ once, backward passes run one image per thread.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from morphkit.rendering import _cpu_interpolate, _cpu_rasterize
+from morphkit.rendering import _cpu_interpolate, _cpu_rasterize, _cpu_texture
 from morphkit.rendering._cpu_antialias import Antialiaser
+from morphkit.rendering.rasterizer import Boundary, Filter
 
 
 class CpuRasterizer:
@@ -37,12 +40,49 @@ class CpuRasterizer:
 
     def interpolate(
         self,
-        attributes: Float[Tensor, "instances v c"],
+        attributes: Float[Tensor, "instances v c"] | Float[Tensor, "v c"],
         rast: Float[Tensor, "batch h w 4"],
         faces: Int[Tensor, "f 3"],
     ) -> Float[Tensor, "batch h w c"]:
         """Return vertex attributes at each pixel."""
         return _cpu_interpolate.interpolate(attributes, rast, faces)
+
+    def interpolate_with_derivatives(
+        self,
+        attributes: Float[Tensor, "instances v c"] | Float[Tensor, "v c"],
+        rast: Float[Tensor, "batch h w 4"],
+        faces: Int[Tensor, "f 3"],
+        rast_derivatives: Float[Tensor, "batch h w 4"],
+        channels: Sequence[int] | None = None,
+    ) -> tuple[Float[Tensor, "batch h w c"], Float[Tensor, "batch h w d"]]:
+        """Return vertex attributes at each pixel, and (da/dX, da/dY) of some channels or all."""
+        return _cpu_interpolate.interpolate_with_derivatives(
+            attributes, rast, faces, rast_derivatives, channels
+        )
+
+    def texture(
+        self,
+        texture: Float[Tensor, "instances th tw c"],
+        uv: Float[Tensor, "batch h w 2"],
+        uv_derivatives: Float[Tensor, "batch h w 4"] | None = None,
+        mip_level_bias: Float[Tensor, "batch h w"] | None = None,
+        *,
+        mip: Sequence[Tensor] | None = None,
+        filter_mode: Filter = "auto",
+        boundary: Boundary = "wrap",
+        max_mip_level: int | None = None,
+    ) -> Float[Tensor, "batch h w c"]:
+        """Return a texture's colours at given coordinates."""
+        return _cpu_texture.texture(
+            texture,
+            uv,
+            uv_derivatives,
+            mip_level_bias,
+            mip=mip,
+            filter_mode=filter_mode,
+            boundary=boundary,
+            max_mip_level=max_mip_level,
+        )
 
     def antialias(
         self,

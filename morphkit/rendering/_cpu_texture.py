@@ -1,0 +1,270 @@
+"""Texture sampling on a CPU: numba loops inside torch autograd functions.
+
+torch builds the mip levels and adds bias to level, so their gradients are its own; the loops find a pixel's
+level from its footprint, and blend texels. Going back, a texture's rows are shared out among the threads,
+and each adds to its own rows only: no second buffer, and the same sums for any number of threads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, cast, get_args
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from morphkit.geometry.parallel import run_all, split_range, thread_count
+from morphkit.rendering import _cpu_texture_kernels as kernels
+from morphkit.rendering._arrays import array
+from morphkit.rendering.rasterizer import Boundary, Filter
+
+_BOUNDARIES = {"wrap": kernels.WRAP, "clamp": kernels.CLAMP, "zero": kernels.ZERO}
+
+
+def texture(
+    texture: Float[Tensor, "instances th tw c"],
+    uv: Float[Tensor, "batch h w 2"],
+    uv_derivatives: Float[Tensor, "batch h w 4"] | None = None,
+    mip_level_bias: Float[Tensor, "batch h w"] | None = None,
+    *,
+    mip: Sequence[Tensor] | None = None,
+    filter_mode: Filter = "auto",
+    boundary: Boundary = "wrap",
+    max_mip_level: int | None = None,
+) -> Float[Tensor, "batch h w c"]:
+    """Return a texture's colours at given coordinates (`Rasterizer.texture`).
+
+    Levels are built until a side is odd; with bias alone, the bias is the level. Where a coordinate or a
+    level is no number, and where a coordinate to be wrapped is infinite, the colour and its gradients are 0.
+
+    Raises
+    ------
+    ValueError
+        If shapes or types don't fit, a name is unknown, `max_mip_level` is negative, or a mip-mapping filter
+        gets neither `uv_derivatives` nor `mip_level_bias`.
+    """
+    _check_pixels(texture, uv, uv_derivatives, mip_level_bias)
+    filter_mode = _resolved(filter_mode, uv_derivatives is not None or mip_level_bias is not None)
+    if boundary not in _BOUNDARIES:
+        raise ValueError(f"boundary must be one of {', '.join(_BOUNDARIES)}, got {boundary!r}")
+    if max_mip_level is not None and max_mip_level < 0:
+        raise ValueError(f"max_mip_level must not be negative, got {max_mip_level}")
+    if filter_mode in ("nearest", "linear"):
+        levels, level = [texture], uv.new_zeros(uv.shape[:3])
+    else:
+        levels = [texture, *_levels(texture, mip, max_mip_level)]
+        level = _level(texture, uv_derivatives, mip_level_bias, len(levels) - 1)
+    if filter_mode == "linear-mipmap-nearest":
+        level = (level.detach() + 0.5).floor()
+    nearest = filter_mode == "nearest"
+    return cast(Tensor, _Sample.apply(uv, level, nearest, _BOUNDARIES[boundary], *levels))  # type: ignore[no-untyped-call]
+
+
+def _check_pixels(texture: Tensor, uv: Tensor, uv_derivatives: Tensor | None, bias: Tensor | None) -> None:
+    if texture.ndim != 4 or min(texture.shape) < 1:
+        raise ValueError(
+            f"texture must be (instances, th, tw, c), none of them 0, got {tuple(texture.shape)}"
+        )
+    if texture.dtype not in (torch.float32, torch.float64):
+        raise ValueError(f"texture must be float32 or float64, got {texture.dtype}")
+    if uv.ndim != 4 or uv.shape[3] != 2:
+        raise ValueError(f"uv must be (batch, h, w, 2), got {tuple(uv.shape)}")
+    if len(texture) not in (1, len(uv)):
+        raise ValueError(f"texture must have 1 or {len(uv)} instances, got {len(texture)}")
+    pixels = tuple(uv.shape[:3])
+    for name, tensor, shape in (
+        ("uv", uv, (*pixels, 2)),
+        ("uv_derivatives", uv_derivatives, (*pixels, 4)),
+        ("mip_level_bias", bias, pixels),
+    ):
+        if tensor is not None and (tuple(tensor.shape) != shape or tensor.dtype != texture.dtype):
+            got = f"{tuple(tensor.shape)} in {tensor.dtype}"
+            raise ValueError(f"{name} must be {shape} in {texture.dtype} like texture, got {got}")
+
+
+def _resolved(filter_mode: Filter, has_level: bool) -> Filter:
+    """Return the filter that "auto" stands for, or the one named."""
+    if filter_mode not in get_args(Filter):
+        raise ValueError(f"filter_mode must be one of {', '.join(get_args(Filter))}, got {filter_mode!r}")
+    if filter_mode == "auto":
+        return "linear-mipmap-linear" if has_level else "linear"
+    if "mipmap" in filter_mode and not has_level:
+        raise ValueError(f"filter_mode {filter_mode!r} needs uv_derivatives or mip_level_bias, got neither")
+    return filter_mode
+
+
+def _levels(texture: Tensor, mip: Sequence[Tensor] | None, most: int | None) -> list[Tensor]:
+    """Return the levels from 1 on: those given, or averages of 2 x 2 texels for as long as sides are even."""
+    levels: list[Tensor] = []
+    finer = texture
+    while len(levels) != most and finer.shape[1] % 2 == 0 and finer.shape[2] % 2 == 0:
+        if mip is not None and len(levels) == len(mip):
+            break
+        finer = _halved(finer) if mip is None else _given(mip, len(levels), finer)
+        levels.append(finer)
+    if mip is not None and len(levels) < len(mip) and len(levels) != most:
+        raise ValueError(f"mip must have at most {len(levels)} levels, sides being halved, got {len(mip)}")
+    return levels
+
+
+def _halved(texture: Tensor) -> Tensor:
+    averages = torch.nn.functional.avg_pool2d(texture.permute(0, 3, 1, 2), 2)
+    return averages.permute(0, 2, 3, 1)
+
+
+def _given(mip: Sequence[Tensor], index: int, finer: Tensor) -> Tensor:
+    instances, th, tw, channels = finer.shape
+    shape = (instances, th // 2, tw // 2, channels)
+    if tuple(mip[index].shape) != shape or mip[index].dtype != finer.dtype:
+        got = f"{tuple(mip[index].shape)} in {mip[index].dtype}"
+        raise ValueError(f"mip[{index}] must be {shape} in {finer.dtype}, got {got}")
+    return mip[index]
+
+
+def _level(texture: Tensor, uv_derivatives: Tensor | None, bias: Tensor | None, last: int) -> Tensor:
+    """Return each pixel's mip level (batch, h, w), from 0 to `last`."""
+    level = bias
+    if uv_derivatives is not None:
+        _, th, tw, _ = texture.shape
+        level = cast(Tensor, _Footprint.apply(uv_derivatives, tw, th))  # type: ignore[no-untyped-call]
+        level = level if bias is None else level + bias
+    return cast(Tensor, level).clamp(0, last)
+
+
+class _Footprint(torch.autograd.Function):
+    """log2 of the longer axis of a pixel's footprint in texels."""
+
+    @staticmethod
+    def forward(ctx: Any, uv_derivatives: Tensor, width: int, height: int) -> Tensor:
+        ctx.save_for_backward(uv_derivatives)
+        ctx.size = width, height
+        derivatives = array(uv_derivatives).reshape(-1, 4)
+        out = np.empty(len(derivatives), derivatives.dtype)
+        parts = _parts(len(out))
+        run_all(kernels.footprint_forward, [(derivatives[p], width, height, out[p]) for p in parts])
+        return torch.from_numpy(out.reshape(uv_derivatives.shape[:3]))
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad_out: Tensor) -> tuple[Tensor | None, ...]:
+        (uv_derivatives,) = ctx.saved_tensors
+        derivatives, grads = array(uv_derivatives).reshape(-1, 4), array(grad_out).ravel()
+        out = np.empty_like(derivatives)
+        parts = _parts(len(out))
+        run_all(
+            kernels.footprint_backward,
+            [(grads[p], derivatives[p], *ctx.size, out[p]) for p in parts],
+        )
+        return torch.from_numpy(out.reshape(uv_derivatives.shape)), None, None
+
+
+class _Sample(torch.autograd.Function):
+    """Blend texels of the mip levels that surround each pixel's level."""
+
+    @staticmethod
+    def forward(ctx: Any, uv: Tensor, level: Tensor, nearest: bool, boundary: int, *levels: Tensor) -> Tensor:
+        ctx.save_for_backward(uv, level, *levels)
+        ctx.nearest, ctx.boundary = nearest, boundary
+        places, heights = array(uv).reshape(-1, 2), array(level).ravel()
+        out = np.zeros((len(places), levels[0].shape[3]), places.dtype)
+        for index in _shown(heights, len(levels) - 1):
+            texels = array(levels[index])
+            run_all(
+                kernels.sample_forward,
+                [
+                    (texels[i], places[p], heights[p], index, nearest, boundary, out[p])
+                    for i, p in _shares(len(texels), len(places))
+                ],
+            )
+        return torch.from_numpy(out.reshape(*uv.shape[:3], -1))
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad_out: Tensor) -> tuple[Tensor | None, ...]:
+        uv, level, *levels = ctx.saved_tensors
+        grads = array(grad_out).reshape(-1, grad_out.shape[3])
+        places, heights = array(uv).reshape(-1, 2), array(level).ravel()
+        grad_uv, grad_level = np.zeros_like(places), np.zeros_like(heights)
+        grad_levels: list[Tensor | None] = [None] * len(levels)
+        shown = _shown(heights, len(levels) - 1)
+        if not ctx.nearest and any(ctx.needs_input_grad[:2]):
+            for index in shown:
+                _backward_place(ctx.boundary, grads, levels, places, heights, index, grad_uv, grad_level)
+        for index, needed in enumerate(ctx.needs_input_grad[4:]):
+            if needed and index in shown:
+                grad_levels[index] = _backward_texels(
+                    grads, places, heights, index, ctx.nearest, ctx.boundary, levels[index]
+                )
+        return (
+            torch.from_numpy(grad_uv.reshape(uv.shape)),
+            torch.from_numpy(grad_level.reshape(level.shape)),
+            None,
+            None,
+            *grad_levels,
+        )
+
+
+def _backward_place(
+    boundary: int,
+    grads: np.ndarray,
+    levels: Sequence[Tensor],
+    places: np.ndarray,
+    heights: np.ndarray,
+    index: int,
+    grad_uv: np.ndarray,
+    grad_level: np.ndarray,
+) -> None:
+    texels, last = array(levels[index]), len(levels) - 1
+    run_all(
+        kernels.sample_backward_place,
+        [
+            (grads[p], texels[i], places[p], heights[p], index, last, boundary, grad_uv[p], grad_level[p])
+            for i, p in _shares(len(texels), len(places))
+        ],
+    )
+
+
+def _backward_texels(
+    grads: np.ndarray,
+    places: np.ndarray,
+    heights: np.ndarray,
+    index: int,
+    nearest: bool,
+    boundary: int,
+    texels: Tensor,
+) -> Tensor:
+    """Return the gradient of one mip level; in double precision while many pixels meet in few texels."""
+    instances, th, tw, _ = texels.shape
+    crowded = len(places) > instances * th * tw
+    out = np.zeros(tuple(texels.shape), np.float64 if crowded else grads.dtype)
+    size = len(places) // instances
+    images = [slice(i * size, (i + 1) * size) for i in range(instances)]
+    run_all(
+        kernels.sample_backward_texels,
+        [
+            (grads[p], places[p], heights[p], index, nearest, boundary, *rows, out[i])
+            for i, p in enumerate(images)
+            for rows in split_range(th, -(-thread_count() // instances))
+        ],
+    )
+    return torch.from_numpy(out.astype(grads.dtype, copy=False))
+
+
+def _shown(heights: np.ndarray, last: int) -> range:
+    """Return the levels that pixels show, or are about to."""
+    lowest, highest = np.fmin.reduce(heights), np.fmax.reduce(heights)
+    return range(int(lowest), min(int(highest) + 1, last) + 1) if lowest <= highest else range(0)
+
+
+def _parts(pixels: int) -> list[slice]:
+    return [slice(first, last) for first, last in split_range(pixels, thread_count())]
+
+
+def _shares(instances: int, pixels: int) -> list[tuple[int, slice]]:
+    """Return which instance serves which run of pixels, a few runs per thread."""
+    size = pixels // instances
+    runs = split_range(size, -(-2 * thread_count() // instances))
+    return [(i, slice(i * size + first, i * size + last)) for i in range(instances) for first, last in runs]
