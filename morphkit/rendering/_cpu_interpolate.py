@@ -6,7 +6,7 @@ in a number of partial buffers that depends on the sizes alone, so they don't de
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -15,9 +15,10 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from morphkit.geometry.parallel import run_all, split_range, thread_count
+from morphkit.geometry.parallel import run_all, thread_count
 from morphkit.rendering import _cpu_interpolate_kernels as kernels
 from morphkit.rendering._arrays import array
+from morphkit.rendering._cpu_pixels import picture, pixels, shares, sum_dtype
 
 _MOST_PARTIAL_SUMS = 8
 
@@ -71,33 +72,32 @@ class _Interpolate(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, attributes: Tensor, rast: Tensor, faces: Tensor) -> Tensor:
         ctx.save_for_backward(attributes, rast, faces)
-        values, seen, triangles = array(attributes), _pixels(rast), array(faces, np.int32)
+        values, seen, triangles = array(attributes), pixels(rast), array(faces, np.int32)
         out = np.empty((len(seen), values.shape[2]), values.dtype)
         run_all(
             kernels.interpolate_forward,
             [
                 (values[i], seen[part], triangles, out[part])
-                for i, part in _shares(len(values), len(seen), thread_count())
+                for i, part in shares(len(values), len(seen), thread_count())
             ],
         )
-        return _picture(out, rast)
+        return picture(out, rast)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad_out: Tensor) -> tuple[Tensor | None, ...]:
         attributes, rast, faces = ctx.saved_tensors
-        values, seen, triangles = array(attributes), _pixels(rast), array(faces, np.int32)
-        grads, grad_rast = _pixels(grad_out), np.empty_like(seen)
-        shares = _backward_shares(values, len(seen))
-        sums = np.zeros((len(shares), *values.shape[1:]), values.dtype)
+        values, seen, triangles = array(attributes), pixels(rast), array(faces, np.int32)
+        grads, grad_rast = pixels(grad_out), np.empty_like(seen)
+        parts, sums = _partial_sums(values, len(seen))
         run_all(
             kernels.interpolate_backward,
             [
                 (grads[part], values[i], seen[part], triangles, own, grad_rast[part])
-                for (i, part), own in zip(shares, sums, strict=True)
+                for (i, part), own in zip(parts, sums, strict=True)
             ],
         )
-        return _total(sums, len(values)), _picture(grad_rast, rast), None
+        return _total(sums, values), picture(grad_rast, rast), None
 
 
 class _Differentiate(torch.autograd.Function):
@@ -112,27 +112,26 @@ class _Differentiate(torch.autograd.Function):
     ) -> Tensor:
         ctx.save_for_backward(attributes, rast, faces, rast_derivatives)
         ctx.channels = np.array(channels, np.int64)
-        values, seen, triangles = array(attributes), _pixels(rast), array(faces, np.int32)
-        slopes = _pixels(rast_derivatives)
+        values, seen, triangles = array(attributes), pixels(rast), array(faces, np.int32)
+        slopes = pixels(rast_derivatives)
         out = np.empty((len(seen), 2 * len(channels)), values.dtype)
         run_all(
             kernels.differentiate_forward,
             [
                 (values[i], ctx.channels, seen[part], triangles, slopes[part], out[part])
-                for i, part in _shares(len(values), len(seen), thread_count())
+                for i, part in shares(len(values), len(seen), thread_count())
             ],
         )
-        return _picture(out, rast)
+        return picture(out, rast)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad_out: Tensor) -> tuple[Tensor | None, ...]:
         attributes, rast, faces, rast_derivatives = ctx.saved_tensors
-        values, seen, triangles = array(attributes), _pixels(rast), array(faces, np.int32)
-        slopes, grads = _pixels(rast_derivatives), _pixels(grad_out)
+        values, seen, triangles = array(attributes), pixels(rast), array(faces, np.int32)
+        slopes, grads = pixels(rast_derivatives), pixels(grad_out)
         grad_slopes = np.empty_like(slopes)
-        shares = _backward_shares(values, len(seen))
-        sums = np.zeros((len(shares), *values.shape[1:]), values.dtype)
+        parts, sums = _partial_sums(values, len(seen))
         run_all(
             kernels.differentiate_backward,
             [
@@ -146,10 +145,10 @@ class _Differentiate(torch.autograd.Function):
                     own,
                     grad_slopes[part],
                 )
-                for (i, part), own in zip(shares, sums, strict=True)
+                for (i, part), own in zip(parts, sums, strict=True)
             ],
         )
-        return _total(sums, len(values)), None, None, _picture(grad_slopes, rast), None
+        return _total(sums, values), None, None, picture(grad_slopes, rast), None
 
 
 def _instances(attributes: Tensor, rast: Tensor) -> Tensor:
@@ -160,38 +159,19 @@ def _instances(attributes: Tensor, rast: Tensor) -> Tensor:
     return instances
 
 
-def _pixels(tensor: Tensor) -> np.ndarray:
-    """Return (batch * h * w, c)."""
-    return array(tensor).reshape(-1, tensor.shape[3])
-
-
-def _picture(pixels: np.ndarray, like: Tensor) -> Tensor:
-    """Return (batch, h, w, c)."""
-    return torch.from_numpy(pixels.reshape(*like.shape[:3], -1))
-
-
-def _shares(instances: int, pixels: int, parts: int) -> list[tuple[int, slice]]:
-    """Return which instance serves which run of pixels, in at least `parts` runs if there are so many."""
-    return list(_runs(instances, pixels, -(-parts // instances)))
-
-
-def _runs(instances: int, pixels: int, parts_each: int) -> Iterator[tuple[int, slice]]:
-    size = pixels // instances
-    for i in range(instances):
-        for first, last in split_range(size, parts_each):
-            yield i, slice(i * size + first, i * size + last)
-
-
-def _backward_shares(values: np.ndarray, pixels: int) -> list[tuple[int, slice]]:
-    """Return the runs of pixels that sum their gradients in one buffer each.
+def _partial_sums(values: np.ndarray, count: int) -> tuple[list[tuple[int, slice]], np.ndarray]:
+    """Return the runs of pixels that sum their gradients in one buffer each, and the buffers (n, v, c).
 
     Instances have one each; a single one gets several where pixels are many enough to outweigh the buffers.
     """
-    instances, vertices, _ = values.shape
-    worthwhile = max(1, min(_MOST_PARTIAL_SUMS, pixels // (2 * max(1, vertices))))
-    return _shares(instances, pixels, worthwhile if instances == 1 else instances)
+    instances, vertices, channels = values.shape
+    worthwhile = min(_MOST_PARTIAL_SUMS, count // max(1, vertices))
+    parts = shares(instances, count, worthwhile if instances == 1 else instances)
+    dtype = sum_dtype(count, instances * vertices, values.dtype)
+    return parts, np.zeros((len(parts), vertices, channels), dtype)
 
 
-def _total(sums: np.ndarray, instances: int) -> Tensor:
+def _total(sums: np.ndarray, like: np.ndarray) -> Tensor:
     """Return the gradient (instances, v, c) from one buffer per instance, or from all of a single one."""
-    return torch.from_numpy(sums if len(sums) == instances else sums.sum(axis=0, keepdims=True))
+    total = sums if len(sums) == len(like) else sums.sum(axis=0, keepdims=True)
+    return torch.from_numpy(total.astype(like.dtype, copy=False))

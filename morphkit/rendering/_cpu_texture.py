@@ -19,6 +19,7 @@ from torch.autograd.function import once_differentiable
 from morphkit.geometry.parallel import run_all, split_range, thread_count
 from morphkit.rendering import _cpu_texture_kernels as kernels
 from morphkit.rendering._arrays import array
+from morphkit.rendering._cpu_pixels import picture, pixels, runs, shares, sum_dtype
 from morphkit.rendering.rasterizer import Boundary, Filter
 
 _BOUNDARIES = {"wrap": kernels.WRAP, "clamp": kernels.CLAMP, "zero": kernels.ZERO}
@@ -46,7 +47,7 @@ def texture(
         If shapes or types don't fit, a name is unknown, `max_mip_level` is negative, or a mip-mapping filter
         gets neither `uv_derivatives` nor `mip_level_bias`.
     """
-    _check_pixels(texture, uv, uv_derivatives, mip_level_bias)
+    _check(texture, uv, uv_derivatives, mip_level_bias)
     filter_mode = _resolved(filter_mode, uv_derivatives is not None or mip_level_bias is not None)
     if boundary not in _BOUNDARIES:
         raise ValueError(f"boundary must be one of {', '.join(_BOUNDARIES)}, got {boundary!r}")
@@ -63,7 +64,7 @@ def texture(
     return cast(Tensor, _Sample.apply(uv, level, nearest, _BOUNDARIES[boundary], *levels))  # type: ignore[no-untyped-call]
 
 
-def _check_pixels(texture: Tensor, uv: Tensor, uv_derivatives: Tensor | None, bias: Tensor | None) -> None:
+def _check(texture: Tensor, uv: Tensor, uv_derivatives: Tensor | None, bias: Tensor | None) -> None:
     if texture.ndim != 4 or min(texture.shape) < 1:
         raise ValueError(
             f"texture must be (instances, th, tw, c), none of them 0, got {tuple(texture.shape)}"
@@ -74,11 +75,11 @@ def _check_pixels(texture: Tensor, uv: Tensor, uv_derivatives: Tensor | None, bi
         raise ValueError(f"uv must be (batch, h, w, 2), got {tuple(uv.shape)}")
     if len(texture) not in (1, len(uv)):
         raise ValueError(f"texture must have 1 or {len(uv)} instances, got {len(texture)}")
-    pixels = tuple(uv.shape[:3])
+    batch = tuple(uv.shape[:3])
     for name, tensor, shape in (
-        ("uv", uv, (*pixels, 2)),
-        ("uv_derivatives", uv_derivatives, (*pixels, 4)),
-        ("mip_level_bias", bias, pixels),
+        ("uv", uv, (*batch, 2)),
+        ("uv_derivatives", uv_derivatives, (*batch, 4)),
+        ("mip_level_bias", bias, batch),
     ):
         if tensor is not None and (tuple(tensor.shape) != shape or tensor.dtype != texture.dtype):
             got = f"{tuple(tensor.shape)} in {tensor.dtype}"
@@ -98,30 +99,29 @@ def _resolved(filter_mode: Filter, has_level: bool) -> Filter:
 
 def _levels(texture: Tensor, mip: Sequence[Tensor] | None, most: int | None) -> list[Tensor]:
     """Return the levels from 1 on: those given, or averages of 2 x 2 texels for as long as sides are even."""
+    if mip is not None:
+        _check_mip(texture, mip)
+        return list(mip)[:most]
     levels: list[Tensor] = []
     finer = texture
     while len(levels) != most and finer.shape[1] % 2 == 0 and finer.shape[2] % 2 == 0:
-        if mip is not None and len(levels) == len(mip):
-            break
-        finer = _halved(finer) if mip is None else _given(mip, len(levels), finer)
+        finer = torch.nn.functional.avg_pool2d(finer.permute(0, 3, 1, 2), 2).permute(0, 2, 3, 1)
         levels.append(finer)
-    if mip is not None and len(levels) < len(mip) and len(levels) != most:
-        raise ValueError(f"mip must have at most {len(levels)} levels, sides being halved, got {len(mip)}")
     return levels
 
 
-def _halved(texture: Tensor) -> Tensor:
-    averages = torch.nn.functional.avg_pool2d(texture.permute(0, 3, 1, 2), 2)
-    return averages.permute(0, 2, 3, 1)
-
-
-def _given(mip: Sequence[Tensor], index: int, finer: Tensor) -> Tensor:
-    instances, th, tw, channels = finer.shape
-    shape = (instances, th // 2, tw // 2, channels)
-    if tuple(mip[index].shape) != shape or mip[index].dtype != finer.dtype:
-        got = f"{tuple(mip[index].shape)} in {mip[index].dtype}"
-        raise ValueError(f"mip[{index}] must be {shape} in {finer.dtype}, got {got}")
-    return mip[index]
+def _check_mip(texture: Tensor, mip: Sequence[Tensor]) -> None:
+    instances, th, tw, channels = texture.shape
+    for index, level in enumerate(mip):
+        parts = 2 ** (index + 1)
+        if th % parts or tw % parts:
+            raise ValueError(
+                f"mip must have at most {index} levels, for sides of {th} and {tw}, got {len(mip)}"
+            )
+        shape = (instances, th // parts, tw // parts, channels)
+        if tuple(level.shape) != shape or level.dtype != texture.dtype:
+            got = f"{tuple(level.shape)} in {level.dtype}"
+            raise ValueError(f"mip[{index}] must be {shape} in {texture.dtype}, got {got}")
 
 
 def _level(texture: Tensor, uv_derivatives: Tensor | None, bias: Tensor | None, last: int) -> Tensor:
@@ -141,24 +141,24 @@ class _Footprint(torch.autograd.Function):
     def forward(ctx: Any, uv_derivatives: Tensor, width: int, height: int) -> Tensor:
         ctx.save_for_backward(uv_derivatives)
         ctx.size = width, height
-        derivatives = array(uv_derivatives).reshape(-1, 4)
+        derivatives = pixels(uv_derivatives)
         out = np.empty(len(derivatives), derivatives.dtype)
-        parts = _parts(len(out))
+        parts = runs(len(out), thread_count())
         run_all(kernels.footprint_forward, [(derivatives[p], width, height, out[p]) for p in parts])
-        return torch.from_numpy(out.reshape(uv_derivatives.shape[:3]))
+        return picture(out, uv_derivatives)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad_out: Tensor) -> tuple[Tensor | None, ...]:
         (uv_derivatives,) = ctx.saved_tensors
-        derivatives, grads = array(uv_derivatives).reshape(-1, 4), array(grad_out).ravel()
+        derivatives, grads = pixels(uv_derivatives), pixels(grad_out)
         out = np.empty_like(derivatives)
-        parts = _parts(len(out))
+        parts = runs(len(out), thread_count())
         run_all(
             kernels.footprint_backward,
             [(grads[p], derivatives[p], *ctx.size, out[p]) for p in parts],
         )
-        return torch.from_numpy(out.reshape(uv_derivatives.shape)), None, None
+        return picture(out, uv_derivatives), None, None
 
 
 class _Sample(torch.autograd.Function):
@@ -168,7 +168,7 @@ class _Sample(torch.autograd.Function):
     def forward(ctx: Any, uv: Tensor, level: Tensor, nearest: bool, boundary: int, *levels: Tensor) -> Tensor:
         ctx.save_for_backward(uv, level, *levels)
         ctx.nearest, ctx.boundary = nearest, boundary
-        places, heights = array(uv).reshape(-1, 2), array(level).ravel()
+        places, heights = pixels(uv), pixels(level)
         out = np.zeros((len(places), levels[0].shape[3]), places.dtype)
         for index in _shown(heights, len(levels) - 1):
             texels = array(levels[index])
@@ -176,53 +176,47 @@ class _Sample(torch.autograd.Function):
                 kernels.sample_forward,
                 [
                     (texels[i], places[p], heights[p], index, nearest, boundary, out[p])
-                    for i, p in _shares(len(texels), len(places))
+                    for i, p in shares(len(texels), len(places), 2 * thread_count())
                 ],
             )
-        return torch.from_numpy(out.reshape(*uv.shape[:3], -1))
+        return picture(out, uv)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad_out: Tensor) -> tuple[Tensor | None, ...]:
         uv, level, *levels = ctx.saved_tensors
-        grads = array(grad_out).reshape(-1, grad_out.shape[3])
-        places, heights = array(uv).reshape(-1, 2), array(level).ravel()
-        grad_uv, grad_level = np.zeros_like(places), np.zeros_like(heights)
-        grad_levels: list[Tensor | None] = [None] * len(levels)
+        grads, places, heights = pixels(grad_out), pixels(uv), pixels(level)
         shown = _shown(heights, len(levels) - 1)
+        grad_uv, grad_level = np.zeros_like(places), np.zeros_like(heights)
         if not ctx.nearest and any(ctx.needs_input_grad[:2]):
+            out = grad_uv, grad_level
             for index in shown:
-                _backward_place(ctx.boundary, grads, levels, places, heights, index, grad_uv, grad_level)
-        for index, needed in enumerate(ctx.needs_input_grad[4:]):
-            if needed and index in shown:
-                grad_levels[index] = _backward_texels(
-                    grads, places, heights, index, ctx.nearest, ctx.boundary, levels[index]
-                )
-        return (
-            torch.from_numpy(grad_uv.reshape(uv.shape)),
-            torch.from_numpy(grad_level.reshape(level.shape)),
-            None,
-            None,
-            *grad_levels,
-        )
+                _backward_place(grads, places, heights, index, ctx.boundary, levels, out)
+        grad_levels = [
+            _backward_texels(grads, places, heights, index, ctx.nearest, ctx.boundary, texels)
+            if ctx.needs_input_grad[4 + index] and index in shown
+            else None
+            for index, texels in enumerate(levels)
+        ]
+        return picture(grad_uv, uv), picture(grad_level, uv), None, None, *grad_levels
 
 
 def _backward_place(
-    boundary: int,
     grads: np.ndarray,
-    levels: Sequence[Tensor],
     places: np.ndarray,
     heights: np.ndarray,
     index: int,
-    grad_uv: np.ndarray,
-    grad_level: np.ndarray,
+    boundary: int,
+    levels: Sequence[Tensor],
+    out: tuple[np.ndarray, np.ndarray],
 ) -> None:
+    """Add to the gradients of coordinates and level what comes through one mip level."""
     texels, last = array(levels[index]), len(levels) - 1
     run_all(
         kernels.sample_backward_place,
         [
-            (grads[p], texels[i], places[p], heights[p], index, last, boundary, grad_uv[p], grad_level[p])
-            for i, p in _shares(len(texels), len(places))
+            (grads[p], texels[i], places[p], heights[p], index, last, boundary, *(o[p] for o in out))
+            for i, p in shares(len(texels), len(places), 2 * thread_count())
         ],
     )
 
@@ -236,18 +230,16 @@ def _backward_texels(
     boundary: int,
     texels: Tensor,
 ) -> Tensor:
-    """Return the gradient of one mip level; in double precision while many pixels meet in few texels."""
+    """Return the gradient of one mip level."""
     instances, th, tw, _ = texels.shape
-    crowded = len(places) > instances * th * tw
-    out = np.zeros(tuple(texels.shape), np.float64 if crowded else grads.dtype)
-    size = len(places) // instances
-    images = [slice(i * size, (i + 1) * size) for i in range(instances)]
+    out = np.zeros(tuple(texels.shape), sum_dtype(len(places), instances * th * tw, grads.dtype))
+    bands = split_range(th, -(-thread_count() // instances))
     run_all(
         kernels.sample_backward_texels,
         [
-            (grads[p], places[p], heights[p], index, nearest, boundary, *rows, out[i])
-            for i, p in enumerate(images)
-            for rows in split_range(th, -(-thread_count() // instances))
+            (grads[p], places[p], heights[p], index, nearest, boundary, *band, out[i])
+            for i, p in shares(instances, len(places), instances)
+            for band in bands
         ],
     )
     return torch.from_numpy(out.astype(grads.dtype, copy=False))
@@ -255,16 +247,5 @@ def _backward_texels(
 
 def _shown(heights: np.ndarray, last: int) -> range:
     """Return the levels that pixels show, or are about to."""
-    lowest, highest = np.fmin.reduce(heights), np.fmax.reduce(heights)
+    lowest, highest = np.fmin.reduce(heights, initial=np.inf), np.fmax.reduce(heights, initial=-np.inf)
     return range(int(lowest), min(int(highest) + 1, last) + 1) if lowest <= highest else range(0)
-
-
-def _parts(pixels: int) -> list[slice]:
-    return [slice(first, last) for first, last in split_range(pixels, thread_count())]
-
-
-def _shares(instances: int, pixels: int) -> list[tuple[int, slice]]:
-    """Return which instance serves which run of pixels, a few runs per thread."""
-    size = pixels // instances
-    runs = split_range(size, -(-2 * thread_count() // instances))
-    return [(i, slice(i * size + first, i * size + last)) for i in range(instances) for first, last in runs]
