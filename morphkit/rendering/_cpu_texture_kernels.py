@@ -35,10 +35,9 @@ def _taps(coordinate, size, nearest, boundary):
     """
     if boundary == WRAP:
         coordinate -= np.floor(coordinate)
-    else:  # so far out that nothing changes any more, and an integer still holds it
-        coordinate = min(max(coordinate, -1.0), 2.0)
-    if not -1.0 <= coordinate <= 2.0:
+    if np.isnan(coordinate):
         return 0, 0, 0.0, 0.0, 0.0, 0.0
+    coordinate = min(max(coordinate, -1.0), 2.0)  # farther out nothing changes, and no integer overflows
     if nearest:
         texel, inside = _fold(floor(coordinate * size), size, boundary)
         return texel, texel, inside, 0.0, 0.0, 0.0
