@@ -60,6 +60,101 @@ def test_rasterize_gradient(soup):
     assert gradcheck(moved, vertices.clone().requires_grad_(), eps=1e-7, rtol=1e-4, atol=1e-6)
 
 
+def test_derivatives_are_those_by_the_pixel(soup):
+    """Moving the picture by a small part of a pixel changes u and v by as much of the derivatives."""
+    vertices, faces = soup
+    rast, derivatives = CPU.rasterize_with_derivatives(vertices, faces, (9, 13))
+    assert torch.equal(rast, CPU.rasterize(vertices, faces, (9, 13)))
+    step = 1e-6
+    for axis, size in ((0, 13), (1, 9)):
+        shift = torch.zeros(4, dtype=torch.float64)
+        shift[axis] = 2 * step / size
+        moved = CPU.rasterize(vertices - shift * vertices[..., 3:], faces, (9, 13))
+        assert torch.equal(moved[..., 3], rast[..., 3])
+        slope = (moved[..., :2] - rast[..., :2]) / step
+        torch.testing.assert_close(slope, derivatives[..., axis::2], rtol=1e-4, atol=1e-5)
+
+
+def test_derivatives_gradient(soup, rng):
+    vertices, faces = soup
+    ids = CPU.rasterize(vertices, faces, (9, 13))[..., 3]
+    weights = torch.from_numpy(rng.normal(size=(2, 9, 13, 4)))
+
+    def weighted(v):
+        rast, derivatives = CPU.rasterize_with_derivatives(v, faces, (9, 13))
+        assert torch.equal(rast[..., 3], ids)
+        return (weights * derivatives).sum() + (weights * rast)[..., :2].sum()
+
+    assert gradcheck(weighted, vertices.clone().requires_grad_(), eps=1e-7, rtol=1e-4, atol=1e-6)
+
+
+def test_ranges_show_parts_of_one_set(soup):
+    """Picture i shows its own faces, numbered among all of them; gradients land on its own vertices."""
+    vertices, faces = soup
+    together = vertices.reshape(-1, 4).requires_grad_()
+    both = torch.cat([faces, faces + vertices.shape[1]])
+    ranges = torch.tensor([[0, 7], [7, 7], [9, 2], [3, 0]], dtype=torch.int32)
+    rast, derivatives = CPU.rasterize_with_derivatives(together, both, (9, 13), ranges)
+
+    single, single_derivatives = CPU.rasterize_with_derivatives(vertices, faces, (9, 13))
+    own = torch.where(single[..., 3:] > 0, torch.tensor([0.0, 7]).reshape(2, 1, 1, 1), 0)
+    torch.testing.assert_close(rast[:2], single + own * torch.tensor([0, 0, 0, 1]), rtol=0, atol=0)
+    assert torch.equal(derivatives[:2], single_derivatives)
+    assert set(rast[2, ..., 3].unique().tolist()) <= {0, 10, 11}
+    assert not rast[3].any()
+
+    attributes = torch.arange(84, dtype=torch.float64).reshape(42, 2)
+    seen = CPU.interpolate(attributes, rast, both)
+    torch.testing.assert_close(seen[:2], CPU.interpolate(attributes.reshape(2, 21, 2), single, faces))
+    (gradient,) = torch.autograd.grad((seen**2).sum() + (derivatives**2).sum(), together)
+    other = torch.zeros(42, dtype=bool)
+    other[27:33] = True  # seen twice
+    vertices = vertices.detach().requires_grad_()
+    single, single_derivatives = CPU.rasterize_with_derivatives(vertices, faces, (9, 13))
+    shown = CPU.interpolate(attributes.reshape(2, 21, 2), single, faces)
+    (expected,) = torch.autograd.grad((shown**2).sum() + (single_derivatives**2).sum(), vertices)
+    torch.testing.assert_close(gradient[~other], expected.reshape(-1, 4)[~other])
+    assert not torch.allclose(gradient[other], expected.reshape(-1, 4)[other])
+
+
+def test_ranges_go_with_one_set_of_vertices(soup):
+    vertices, faces = soup
+    ranges = torch.tensor([[0, 7], [0, 7]], dtype=torch.int32)
+    for wrong in ((vertices, None, ranges), (vertices[0], None, None)):
+        with pytest.raises(ValueError, match="or \\(v, 4\\) with ranges"):
+            CPU.rasterize(wrong[0], faces, (4, 4), wrong[2])
+    with pytest.raises(ValueError, match="within 7 faces"):
+        CPU.rasterize(vertices[0], faces, (4, 4), ranges + 1)
+
+
+def test_results_and_gradients_do_not_depend_on_the_threads(rng, monkeypatch):
+    vertices, faces = sphere(40)
+    clip = torch.cat([vertices[:, :2], 0.5 * vertices[:, 2:], torch.ones(len(vertices), 1)], dim=1)
+    clip = (clip + 0.01 * torch.from_numpy(rng.normal(size=clip.shape))).float()
+    weights = torch.from_numpy(rng.normal(size=(1, 100, 90, 4)).astype(np.float32))
+
+    def run(batch, threads):
+        monkeypatch.setattr("numba.config.NUMBA_NUM_THREADS", threads)
+        corners = clip.expand(batch, -1, -1).clone().requires_grad_()
+        rast, derivatives = CPU.rasterize_with_derivatives(corners, faces, (100, 90))
+        smooth = CPU.antialias(CPU.interpolate(clip[None], rast, faces), rast, corners, faces)
+        (weights * (rast + derivatives + smooth)).sum().backward()
+        return rast.detach(), derivatives.detach(), smooth.detach(), corners.grad
+
+    for batch in (1, 3):
+        for one, many in zip(run(batch, 1), run(batch, 5), strict=True):
+            assert torch.equal(one, many)
+
+
+def test_gradients_of_float32_are_summed_in_double(soup):
+    vertices, faces = soup
+    single = vertices.float().requires_grad_()
+    double = vertices.float().double().requires_grad_()
+    for corners in (single, double):
+        CPU.rasterize(corners, faces, (64, 64))[..., :2].square().sum().backward()
+    torch.testing.assert_close(single.grad.double(), double.grad, rtol=1e-4, atol=1e-3)
+
+
 def test_no_gradient_through_depth_or_index(soup):
     vertices, faces = soup
     vertices.requires_grad_()

@@ -2,38 +2,45 @@
 
 For a pixel centre P = (X, Y, 1) and triangle corners p_i = (x_i, y_i, w_i), the edge values
 E_0 = det[P, p_1, p_2], E_1 = det[p_0, P, p_2], E_2 = det[p_0, p_1, P] are the perspective-correct
-barycentrics up to a factor. P is covered when all three have the sign of det[p_0, p_1, p_2]; that is right
-for triangles that cross w = 0 too, so no polygon is ever clipped: near and far planes are tested per pixel.
+barycentrics up to a factor. P is covered when all three have the sign of D = det[p_0, p_1, p_2]; that is
+right for triangles that cross w = 0 too, so no polygon is ever clipped: near and far planes are tested per
+pixel. Depth is z / w = (E_0 z_0 + E_1 z_1 + E_2 z_2) / D, linear in X and Y.
 
-E of a shared edge is computed from products and one difference that only change sign when the edge is
-walked the other way, so both neighbours see the same number and no pixel is lost or claimed twice.
+The terms of a shared edge's cross product only change sign when the edge is walked the other way, so both
+neighbours see the same number, and no pixel is lost or claimed twice.
 """
 
 from __future__ import annotations
 
+import math
 from typing import no_type_check
 
 import numba
 import numpy as np
 
-EDGE_TOLERANCE = 1e-6  # pixels; widens bounding boxes against rounding, never coverage
+from morphkit.geometry._vector_kernels import cross
+
+BAND_SHIFT = 5  # bands of 32 rows: at 1024 pixels a row they fit into a core's second-level cache
+BAND = 1 << BAND_SHIFT
+_LEAST = 2.2250738585072014e-308  # the smallest normal number: as a threshold, "more than zero"
+_WIDE = 3  # pixels; a wider box is narrowed row by row
+_SLACK = 1e-6  # pixels, above rounding: coverage is decided by the edge values alone
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 @no_type_check
 def project_vertices(vertices, height, width, pixels):
     """Write (column, row), pixel centres at integers, of (v, 4) clip vertices; NaN where w <= 0."""
     for i in range(vertices.shape[0]):
-        w = vertices[i, 3]
+        w = np.float64(vertices[i, 3])
         if w > 0.0:
             pixels[i, 0] = (vertices[i, 0] / w + 1.0) * (0.5 * width) - 0.5
             pixels[i, 1] = (vertices[i, 1] / w + 1.0) * (0.5 * height) - 0.5
         else:
-            pixels[i, 0] = np.nan
-            pixels[i, 1] = np.nan
+            pixels[i, :] = np.nan
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 @no_type_check
 def _crossing_bounds(vertices, pixels, faces, face, axis, size):
     """Return the extent along one axis of the part of a triangle with w > 0: it reaches to infinity."""
@@ -53,122 +60,199 @@ def _crossing_bounds(vertices, pixels, faces, face, axis, size):
     return max(low, -1.0), min(high, size + 0.0)
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 @no_type_check
-def bound_faces(vertices, pixels, faces, height, width, begin, end, bounds):
-    """Write (first column, last column, first row, last row) of faces begin..end; last row -1 if none."""
+def bound_faces(vertices, pixels, faces, height, width, begin, end, seen, boxes, counts):
+    """List the faces of begin..end whose bounding box holds a pixel centre; return their number.
+
+    Writes, from index `begin` on, `seen` (the faces) and `boxes` (first and last column, first and last row),
+    and adds to `counts` how many of them each band of rows sees.
+    """
+    # Pixels are single: the tolerance widens boxes by more than their rounding, never coverage.
+    tolerance = 1e-6 * max(height, width, 1024)
+    last_column, last_row = width - 1.0, height - 1.0
+    count = begin
     for f in range(begin, end):
         a, b, c = faces[f, 0], faces[f, 1], faces[f, 2]
-        wa, wb, wc = vertices[a, 3], vertices[b, 3], vertices[c, 3]
-        bounds[f, 2], bounds[f, 3] = 0, -1
-        if wa > 0.0 and wb > 0.0 and wc > 0.0:
-            x0 = min(pixels[a, 0], pixels[b, 0], pixels[c, 0])
-            x1 = max(pixels[a, 0], pixels[b, 0], pixels[c, 0])
-            y0 = min(pixels[a, 1], pixels[b, 1], pixels[c, 1])
-            y1 = max(pixels[a, 1], pixels[b, 1], pixels[c, 1])
-        elif wa > 0.0 or wb > 0.0 or wc > 0.0:
+        xa, xb, xc = pixels[a, 0], pixels[b, 0], pixels[c, 0]
+        ya, yb, yc = pixels[a, 1], pixels[b, 1], pixels[c, 1]
+        if abs(xa + xb + xc + ya + yb + yc) < np.inf:
+            x0, x1, y0, y1 = min(xa, xb, xc), max(xa, xb, xc), min(ya, yb, yc), max(ya, yb, yc)
+        elif vertices[a, 3] > 0.0 or vertices[b, 3] > 0.0 or vertices[c, 3] > 0.0:
             x0, x1 = _crossing_bounds(vertices, pixels, faces, f, 0, width)
             y0, y1 = _crossing_bounds(vertices, pixels, faces, f, 1, height)
         else:
             continue
-        # NaN and infinite coordinates fail here and the face stays unseen.
-        if not (x1 >= 0.0 and y1 >= 0.0 and x0 < width and y0 < height):
+        x0, y0 = max(x0 - tolerance, 0.0), max(y0 - tolerance, 0.0)
+        x1, y1 = min(x1 + tolerance, last_column), min(y1 + tolerance, last_row)
+        # Non-finite corners fail here, and the face stays unseen.
+        if not (x0 <= x1 and y0 <= y1):
             continue
-        bounds[f, 0] = int(np.ceil(max(x0, 0.0) - EDGE_TOLERANCE))
-        bounds[f, 1] = int(np.floor(min(x1, width - 1.0) + EDGE_TOLERANCE))
-        first = int(np.ceil(max(y0, 0.0) - EDGE_TOLERANCE))
-        last = int(np.floor(min(y1, height - 1.0) + EDGE_TOLERANCE))
-        if bounds[f, 0] <= bounds[f, 1] and first <= last:
-            bounds[f, 2], bounds[f, 3] = first, last
+        left, right, top, bottom = int(np.ceil(x0)), int(x1), int(np.ceil(y0)), int(y1)
+        if left > right or top > bottom:
+            continue
+        seen[count] = f
+        boxes[count, 0], boxes[count, 1], boxes[count, 2], boxes[count, 3] = left, right, top, bottom
+        for band in range(top >> BAND_SHIFT, (bottom >> BAND_SHIFT) + 1):
+            counts[band] += 1
+        count += 1
+    return count - begin
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 @no_type_check
-def edge_line(p, q):
-    """Return A, B, C of A X + B Y + C = det[p, q, (X, Y, 1)]; swapping p and q flips signs, bit for bit."""
-    return p[1] * q[3] - p[3] * q[1], p[3] * q[0] - p[0] * q[3], p[0] * q[1] - p[1] * q[0]
+def fill_bands(boxes, begin, count, cursor, items):
+    """Write the numbers begin..begin + count of listed faces into `items`, by band, from `cursor` on."""
+    for i in range(begin, begin + count):
+        for band in range(boxes[i, 2] >> BAND_SHIFT, (boxes[i, 3] >> BAND_SHIFT) + 1):
+            items[cursor[band]] = i
+            cursor[band] += 1
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 @no_type_check
-def _owns_its_line(a, b, c):
-    """Return whether a pixel centre exactly on the edge is this side's: exactly one side says yes."""
-    return a > 0.0 or (a == 0.0 and (b > 0.0 or (b == 0.0 and c > 0.0)))
+def draw_bands(vertices, faces, first_face, seen, boxes, items, starts, ends, first_band, step, xs, ys, rast):
+    """Rasterize every `step`-th band of rows into rast (h, w, 4): (u, v, z/w, face index + 1), or zeros.
+
+    `starts` and `ends` (bands,) say where in `items` the faces of a band lie, in ascending order; they are
+    numbered from `first_face` on.
+    """
+    for band in range(first_band, len(starts), step):
+        first_row, last_row = band << BAND_SHIFT, min((band + 1) << BAND_SHIFT, rast.shape[0]) - 1
+        _clear(rast, first_row, last_row)
+        for n in range(starts[band], ends[band]):
+            i = items[n]
+            y0, y1 = max(boxes[i, 2], first_row), min(boxes[i, 3], last_row)
+            _draw_face(vertices, faces, seen[i], first_face, boxes[i, 0], boxes[i, 1], y0, y1, xs, ys, rast)
+        _clear_depth(rast, first_row, last_row)
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 @no_type_check
-def _draw_face(p, q, r, f, x0, x1, y0, y1, first_row, xs, ys, depth, face_index):
-    """Draw one triangle into a band's depth and ids; the nearer wins, on a tie the lower face index."""
-    a0, b0, c0 = edge_line(q, r)
-    a1, b1, c1 = edge_line(r, p)
-    a2, b2, c2 = edge_line(p, q)
-    determinant = a0 * p[0] + b0 * p[1] + c0 * p[3]
+def _clear(rast, first_row, last_row):
+    beyond = rast.dtype.type(2.0)
+    for row in range(first_row, last_row + 1):
+        for column in range(rast.shape[1]):
+            rast[row, column, 0] = 0.0
+            rast[row, column, 1] = 0.0
+            rast[row, column, 2] = beyond
+            rast[row, column, 3] = 0.0
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+@no_type_check
+def _clear_depth(rast, first_row, last_row):
+    for row in range(first_row, last_row + 1):
+        for column in range(rast.shape[1]):
+            if rast[row, column, 3] == 0.0:
+                rast[row, column, 2] = 0.0
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+@no_type_check
+def corner(vertices, index):
+    """Return (x, y, w) in double precision."""
+    return np.float64(vertices[index, 0]), np.float64(vertices[index, 1]), np.float64(vertices[index, 3])
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+@no_type_check
+def _threshold(a, b, c):
+    """Return from which value on a pixel is this side's: exactly one side owns the edge itself."""
+    # Without short cuts: a branch here is mispredicted every other time.
+    owns = (a > 0.0) | ((a == 0.0) & ((b > 0.0) | ((b == 0.0) & (c > 0.0))))
+    return 0.0 if owns else _LEAST
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy", inline="always")
+@no_type_check
+def _crossing(a, b, c, width):
+    """Return slope and offset of the column, pixel centres at integers, where a X + b Y + c is zero."""
+    scale = -0.5 * width / a
+    return scale * b, scale * c + 0.5 * width - 0.5
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy", inline="always")
+@no_type_check
+def _bound(bounds, slope, offset, otherwise):
+    return (slope if bounds else 0.0), (offset if bounds else otherwise + 0.0)
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy", inline="always")
+@no_type_check
+def _columns(lines, y):
+    """Return the first and last column of a row that a triangle can cover."""
+    left = max(max(lines[0] * y + lines[1], lines[2] * y + lines[3]), max(lines[4] * y + lines[5], lines[12]))
+    right = min(
+        min(lines[6] * y + lines[7], lines[8] * y + lines[9]), min(lines[10] * y + lines[11], lines[13])
+    )
+    return int(np.ceil(left)), int(np.floor(right))
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+@no_type_check
+def _draw_face(vertices, faces, f, first_face, x0, x1, y0, y1, xs, ys, rast):
+    """Draw one triangle where it is nearer than what is there; on a tie the lower face index was first."""
+    i, j, k = faces[f, 0], faces[f, 1], faces[f, 2]
+    p, q, r = corner(vertices, i), corner(vertices, j), corner(vertices, k)
+    a0, b0, c0 = cross(q, r)
+    a1, b1, c1 = cross(r, p)
+    a2, b2, c2 = cross(p, q)
+    determinant = a0 * p[0] + b0 * p[1] + c0 * p[2]
     if not (determinant != 0.0 and abs(determinant) < np.inf):
         return
-    if determinant < 0.0:
-        a0, b0, c0, a1, b1, c1, a2, b2, c2 = -a0, -b0, -c0, -a1, -b1, -c1, -a2, -b2, -c2
-    own0, own1, own2 = _owns_its_line(a0, b0, c0), _owns_its_line(a1, b1, c1), _owns_its_line(a2, b2, c2)
+    sign = math.copysign(1.0, determinant)
+    a0, b0, c0, a1, b1, c1, a2, b2, c2 = (
+        sign * a0,
+        sign * b0,
+        sign * c0,
+        sign * a1,
+        sign * b1,
+        sign * c1,
+        sign * a2,
+        sign * b2,
+        sign * c2,
+    )
+    t0, t1, t2 = _threshold(a0, b0, c0), _threshold(a1, b1, c1), _threshold(a2, b2, c2)
+    inverse = 1.0 / abs(determinant)
+    zp, zq, zr = vertices[i, 2] * inverse, vertices[j, 2] * inverse, vertices[k, 2] * inverse
+    az, bz, cz = a0 * zp + a1 * zq + a2 * zr, b0 * zp + b1 * zq + b2 * zr, c0 * zp + c1 * zq + c2 * zr
+    number = rast.dtype.type(first_face + f + 1)
+    narrow = x1 - x0 >= _WIDE
+    lines = _column_bounds(a0, b0, c0, a1, b1, c1, a2, b2, c2, x0, x1, rast.shape[1])
     for row in range(y0, y1 + 1):
         y = ys[row]
-        d0, d1, d2 = b0 * y + c0, b1 * y + c1, b2 * y + c2
-        for column in range(x0, x1 + 1):
+        first, last = x0, x1
+        if narrow:
+            first, last = _columns(lines, y)
+        d0, d1, d2, dz = b0 * y + c0, b1 * y + c1, b2 * y + c2, bz * y + cz
+        for column in range(first, last + 1):
             x = xs[column]
             e0, e1, e2 = a0 * x + d0, a1 * x + d1, a2 * x + d2
-            if e0 < 0.0 or e1 < 0.0 or e2 < 0.0:
-                continue
-            if (e0 == 0.0 and not own0) or (e1 == 0.0 and not own1) or (e2 == 0.0 and not own2):
-                continue
-            w = e0 * p[3] + e1 * q[3] + e2 * r[3]
-            z = e0 * p[2] + e1 * q[2] + e2 * r[2]
-            if w > 0.0 and -w <= z <= w and z / w < depth[row - first_row, column]:
-                depth[row - first_row, column] = z / w
-                face_index[row, column] = f
+            if e0 >= t0 and e1 >= t1 and e2 >= t2:
+                z = rast.dtype.type(az * x + dz)
+                if -1.0 <= z <= 1.0 and z < rast[row, column, 2]:
+                    scale = 1.0 / (e0 + e1 + e2)
+                    rast[row, column, 0] = e0 * scale
+                    rast[row, column, 1] = e1 * scale
+                    rast[row, column, 2] = z
+                    rast[row, column, 3] = number
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 @no_type_check
-def draw_rows(vertices, faces, bounds, first_row, last_row, face_index, rast):
-    """Rasterize rows first_row..last_row (exclusive) into face_index (h, w) and rast (h, w, 4)."""
-    height, width = face_index.shape
-    xs, ys = (2 * np.arange(width) + 1) / width - 1.0, (2 * np.arange(height) + 1) / height - 1.0
-    depth = np.full((last_row - first_row, width), np.inf)
-    face_index[first_row:last_row] = -1
-    for f in range(faces.shape[0]):
-        y0, y1 = max(bounds[f, 2], first_row), min(bounds[f, 3], last_row - 1)
-        if y0 <= y1:
-            p, q, r = _clip(vertices, faces[f, 0]), _clip(vertices, faces[f, 1]), _clip(vertices, faces[f, 2])
-            x0, x1 = bounds[f, 0], bounds[f, 1]
-            _draw_face(p, q, r, f, x0, x1, y0, y1, first_row, xs, ys, depth, face_index)
-    _resolve(vertices, faces, depth, first_row, last_row, face_index, rast)
-
-
-@numba.njit(cache=True, nogil=True)
-@no_type_check
-def _clip(vertices, index):
-    return vertices[index, 0], vertices[index, 1], vertices[index, 2], vertices[index, 3]
-
-
-@numba.njit(cache=True, nogil=True)
-@no_type_check
-def _resolve(vertices, faces, depth, first_row, last_row, face_index, rast):
-    """Write (u, v, z/w, face index + 1) of every pixel of a band from its ids; zeros where empty."""
-    height, width = face_index.shape
-    for row in range(first_row, last_row):
-        y = (2 * row + 1) / height - 1.0
-        for column in range(width):
-            f = face_index[row, column]
-            if f < 0:
-                rast[row, column, :] = 0.0
-                continue
-            x = (2 * column + 1) / width - 1.0
-            p, q, r = _clip(vertices, faces[f, 0]), _clip(vertices, faces[f, 1]), _clip(vertices, faces[f, 2])
-            a0, b0, c0 = edge_line(q, r)
-            a1, b1, c1 = edge_line(r, p)
-            a2, b2, c2 = edge_line(p, q)
-            e0, e1, e2 = a0 * x + b0 * y + c0, a1 * x + b1 * y + c1, a2 * x + b2 * y + c2
-            total = e0 + e1 + e2
-            rast[row, column, 0] = e0 / total
-            rast[row, column, 1] = e1 / total
-            rast[row, column, 2] = depth[row - first_row, column]
-            rast[row, column, 3] = f + 1
+def _column_bounds(a0, b0, c0, a1, b1, c1, a2, b2, c2, x0, x1, width):
+    """Return slope and offset of the lines that bound a triangle's columns, three from each side."""
+    slope0, offset0 = _crossing(a0, b0, c0, width)
+    slope1, offset1 = _crossing(a1, b1, c1, width)
+    slope2, offset2 = _crossing(a2, b2, c2, width)
+    return (
+        *_bound(a0 > 0.0, slope0, offset0 - _SLACK, x0),
+        *_bound(a1 > 0.0, slope1, offset1 - _SLACK, x0),
+        *_bound(a2 > 0.0, slope2, offset2 - _SLACK, x0),
+        *_bound(a0 < 0.0, slope0, offset0 + _SLACK, x1),
+        *_bound(a1 < 0.0, slope1, offset1 + _SLACK, x1),
+        *_bound(a2 < 0.0, slope2, offset2 + _SLACK, x1),
+        np.float64(x0),
+        np.float64(x1),
+    )

@@ -17,7 +17,8 @@ from jaxtyping import Float, Int
 from morphkit.geometry import _raster_kernels as kernels
 from morphkit.geometry.parallel import run_all, split_range, thread_count
 
-_BANDS_PER_THREAD = 6  # more bands balance the load, each costs a scan over all faces
+_LARGEST = 32767  # pixels, the range of a 16-bit integer
+_MOST_FACES = 2**24  # what float32 counts without gaps
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,75 +58,146 @@ def rasterize(
     ValueError
         If a shape or an index is wrong.
     """
-    rast, face_index = rasterize_batch(vertices_clip[None], faces, height, width)
+    rast = rasterize_batch(np.ascontiguousarray(vertices_clip, np.float64)[None], faces, height, width)[0]
+    face_index = rast[..., 3].astype(np.int32) - 1
+    drawn = face_index >= 0
     barycentrics = np.empty((height, width, 3), np.float32)
-    barycentrics[..., :2] = rast[0, ..., :2]
-    barycentrics[..., 2] = np.where(face_index[0] >= 0, 1 - rast[0, ..., 0] - rast[0, ..., 1], 0)
-    depth = np.where(face_index[0] >= 0, rast[0, ..., 2], np.float32(np.inf))
-    return RasterBuffer(face_index[0], barycentrics, depth)
+    barycentrics[..., :2] = rast[..., :2]
+    barycentrics[..., 2] = np.where(drawn, 1 - rast[..., 0] - rast[..., 1], 0)
+    depth = np.where(drawn, rast[..., 2], np.inf).astype(np.float32)
+    return RasterBuffer(face_index, barycentrics, depth)
 
 
 def rasterize_batch(
-    vertices_clip: Float[np.ndarray, "b v 4"],
+    vertices_clip: Float[np.ndarray, "sets v 4"],
     faces: Int[np.ndarray, "f 3"],
     height: int,
     width: int,
-    dtype: type[np.floating[Any]] = np.float32,
-) -> tuple[Float[np.ndarray, "b h w 4"], Int[np.ndarray, "b h w"]]:
-    """Rasterize a batch of vertex sets with the same faces, in nvdiffrast's layout.
+    ranges: Int[np.ndarray, "b 2"] | None = None,
+) -> Float[np.ndarray, "b h w 4"]:
+    """Rasterize a batch of pictures, in nvdiffrast's layout and in the precision of the vertices.
+
+    Parameters
+    ----------
+    vertices_clip : one set a picture, all with the same faces; or, with `ranges`, one set for all.
+    ranges : picture i shows ``ranges[i, 1]`` faces from ``ranges[i, 0]`` on; all of them if None.
 
     Returns
     -------
-    rast : (b, h, w, 4) of `dtype`: (u, v, z/w, face index + 1), zero where empty; u and v are the weights of
-        a face's first and second corner.
-    face_index : (b, h, w) int32, -1 where empty.
+    rast : (b, h, w, 4) (u, v, z/w, face index + 1), zero where empty; u and v are the weights of a face's
+        first and second corner.
 
     Raises
     ------
     ValueError
-        If a shape or an index is wrong.
+        If a shape, an index, a range or the size is wrong.
     """
-    faces = _checked_faces(faces, vertices_clip.shape[1])
-    if height < 1 or width < 1:
-        raise ValueError(f"height and width must be positive, got {height} and {width}")
-    batch = len(vertices_clip)
-    vertices = np.ascontiguousarray(vertices_clip, np.float64)
-    rast = np.empty((batch, height, width, 4), dtype)
-    face_index = np.empty((batch, height, width), np.int32)
-    if batch >= thread_count():
-        run_all(_draw_image, [(vertices[i], faces, face_index[i], rast[i]) for i in range(batch)])
+    _check_size(height, width)
+    parts = picture_parts(vertices_clip, faces, ranges)
+    rast = np.empty((len(parts), height, width, 4), vertices_clip.dtype)
+    threads = thread_count()
+    if len(parts) >= threads:
+        run_all(_draw_picture, [(part, rast[i], 1) for i, part in enumerate(parts)])
     else:
-        for i in range(batch):
-            _draw_image_in_bands(vertices[i], faces, face_index[i], rast[i])
-    return rast, face_index
+        for i, part in enumerate(parts):
+            _draw_picture(part, rast[i], threads)
+    return rast
 
 
-def _draw_image(vertices: Any, faces: Any, face_index: Any, rast: Any) -> None:
-    height, width = face_index.shape
-    pixels, bounds = _scratch(vertices, faces)
+@dataclass(frozen=True, eq=False)
+class PicturePart:
+    """What one picture of a batch shows.
+
+    Attributes
+    ----------
+    vertices : (v, 4) the clip coordinates that its faces use.
+    faces : (f, 3) int32, into `vertices`.
+    first_vertex, first_face : where both begin in what all pictures share.
+    """
+
+    vertices: Float[np.ndarray, "v 4"]
+    faces: Int[np.ndarray, "f 3"]
+    first_vertex: int
+    first_face: int
+
+
+def picture_parts(
+    vertices_clip: Float[np.ndarray, "sets v 4"],
+    faces: Int[np.ndarray, "f 3"],
+    ranges: Int[np.ndarray, "b 2"] | None,
+) -> list[PicturePart]:
+    """Return what each picture shows; with `ranges`, no more vertices than lie between those of its faces.
+
+    Raises
+    ------
+    ValueError
+        If an index or a range is wrong.
+    """
+    faces, sets = _checked_faces(faces, vertices_clip), np.ascontiguousarray(vertices_clip)
+    if ranges is None:
+        return [PicturePart(vertices, faces, 0, 0) for vertices in sets]
+    if len(sets) != 1:
+        raise ValueError(f"with ranges, vertices_clip must be one set, got {len(sets)}")
+    if (ranges < 0).any() or (ranges.sum(axis=1) > len(faces)).any():
+        raise ValueError(f"ranges must be (first, count) within {len(faces)} faces, got {ranges.tolist()}")
+    return [_part(sets[0], faces, int(first), int(count)) for first, count in ranges]
+
+
+def _part(vertices: Any, faces: Any, first: int, count: int) -> PicturePart:
+    chosen = faces[first : first + count]
+    if not count:
+        return PicturePart(vertices[:0], chosen, 0, first)
+    low, high = int(chosen.min()), int(chosen.max()) + 1
+    return PicturePart(vertices[low:high], chosen - np.int32(low), low, first)
+
+
+def _draw_picture(part: PicturePart, rast: Any, threads: int) -> None:
+    """Bound the faces in blocks, sort them into bands of rows, draw the bands: each stage side by side."""
+    vertices, faces = part.vertices, part.faces
+    height, width = rast.shape[:2]
+    pixels = np.empty((len(vertices), 2), np.float32)
     kernels.project_vertices(vertices, height, width, pixels)
-    kernels.bound_faces(vertices, pixels, faces, height, width, 0, len(faces), bounds)
-    kernels.draw_rows(vertices, faces, bounds, 0, height, face_index, rast)
 
-
-def _draw_image_in_bands(vertices: Any, faces: Any, face_index: Any, rast: Any) -> None:
-    """Do the same with every thread on one image: bound the faces in blocks, then draw bands of rows."""
-    height, width = face_index.shape
-    pixels, bounds = _scratch(vertices, faces)
-    kernels.project_vertices(vertices, height, width, pixels)
-    blocks = split_range(len(faces), thread_count())
-    run_all(
-        kernels.bound_faces, [(vertices, pixels, faces, height, width, *block, bounds) for block in blocks]
+    bands = -(-height // kernels.BAND)
+    blocks = split_range(len(faces), threads)
+    seen, boxes = np.empty(len(faces), np.int32), np.empty((len(faces), 4), np.int16)
+    counts = np.zeros((len(blocks), bands), np.int64)
+    shared = vertices, pixels, faces, height, width
+    found = run_all(
+        kernels.bound_faces,
+        [(*shared, *block, seen, boxes, count) for block, count in zip(blocks, counts, strict=True)],
     )
-    bands = split_range(height, thread_count() * _BANDS_PER_THREAD)
-    run_all(kernels.draw_rows, [(vertices, faces, bounds, *band, face_index, rast) for band in bands])
+    ends = counts.T.cumsum().reshape(bands, -1).T
+    starts = ends - counts
+    items = np.empty(counts.sum(), np.int32)
+    run_all(
+        kernels.fill_bands,
+        [(boxes, blocks[i][0], found[i], start.copy(), items) for i, start in enumerate(starts)],
+    )
+    drawn = vertices, faces, part.first_face, seen, boxes, items, starts[0], ends[-1]
+    step = min(threads, bands)
+    run_all(
+        kernels.draw_bands,
+        [(*drawn, first, step, _centres(width), _centres(height), rast) for first in range(step)],
+    )
 
 
-def _scratch(vertices: Any, faces: Any) -> tuple[Any, Any]:
-    return np.empty((len(vertices), 2)), np.empty((len(faces), 4), np.int32)
+def _centres(size: int) -> Float[np.ndarray, "n"]:
+    """Return the NDC of pixel centres along an axis."""
+    return (2 * np.arange(size) + 1) / size - 1.0
 
 
-def _checked_faces(faces: Int[np.ndarray, "f 3"], vertex_count: int) -> Int[np.ndarray, "f 3"]:
-    if len(faces) and (faces.min() < 0 or faces.max() >= vertex_count):
-        raise ValueError(f"faces must index {vertex_count} vertices, got {faces.min()}..{faces.max()}")
+def _check_size(height: int, width: int) -> None:
+    if not (0 < height <= _LARGEST and 0 < width <= _LARGEST):
+        raise ValueError(f"height and width must be 1..{_LARGEST}, got {height} and {width}")
+
+
+def _checked_faces(
+    faces: Int[np.ndarray, "f 3"], vertices: Float[np.ndarray, "sets v 4"]
+) -> Int[np.ndarray, "f 3"]:
+    count = vertices.shape[1]
+    if len(faces) and (faces.min() < 0 or faces.max() >= count):
+        raise ValueError(f"faces must index {count} vertices, got {faces.min()}..{faces.max()}")
+    if vertices.dtype == np.float32 and len(faces) >= _MOST_FACES:
+        raise ValueError(f"in float32 faces must number fewer than {_MOST_FACES}, got {len(faces)}")
     return np.ascontiguousarray(faces, np.int32)

@@ -31,12 +31,23 @@ class CpuRasterizer:
 
     def rasterize(
         self,
-        vertices_clip: Float[Tensor, "batch v 4"],
+        vertices_clip: Float[Tensor, "batch v 4"] | Float[Tensor, "v 4"],
         faces: Int[Tensor, "f 3"],
         resolution: tuple[int, int],
+        ranges: Int[Tensor, "batch 2"] | None = None,
     ) -> Float[Tensor, "batch h w 4"]:
         """Return (u, v, z/w, face index + 1) per pixel."""
-        return _cpu_rasterize.rasterize(vertices_clip, faces, resolution)
+        return _cpu_rasterize.rasterize(vertices_clip, faces, resolution, ranges)
+
+    def rasterize_with_derivatives(
+        self,
+        vertices_clip: Float[Tensor, "batch v 4"] | Float[Tensor, "v 4"],
+        faces: Int[Tensor, "f 3"],
+        resolution: tuple[int, int],
+        ranges: Int[Tensor, "batch 2"] | None = None,
+    ) -> tuple[Float[Tensor, "batch h w 4"], Float[Tensor, "batch h w 4"]]:
+        """Return `rasterize`'s and (du/dX, du/dY, dv/dX, dv/dY) by the pixel coordinates."""
+        return _cpu_rasterize.rasterize_with_derivatives(vertices_clip, faces, resolution, ranges)
 
     def interpolate(
         self,

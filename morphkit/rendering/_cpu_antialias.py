@@ -8,7 +8,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from morphkit.geometry.parallel import run_all, split_range, thread_count
-from morphkit.rendering import _cpu_kernels as kernels
+from morphkit.rendering import _cpu_antialias_kernels as kernels
 from morphkit.rendering._arrays import array
 
 

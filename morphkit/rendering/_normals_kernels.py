@@ -6,11 +6,7 @@ from typing import no_type_check
 
 import numba
 
-
-@numba.njit(cache=True, nogil=True)
-@no_type_check
-def _cross(a, b):
-    return a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]
+from morphkit.geometry._vector_kernels import cross
 
 
 @numba.njit(cache=True, nogil=True)
@@ -25,7 +21,7 @@ def sum_area_vectors(points, faces, total):
     """Add every face's (b - a) x (c - a) to its three corners in total (v, 3)."""
     for f in range(faces.shape[0]):
         i, j, k = faces[f, 0], faces[f, 1], faces[f, 2]
-        vector = _cross(_difference(points, j, i), _difference(points, k, i))
+        vector = cross(_difference(points, j, i), _difference(points, k, i))
         for d in range(3):
             total[i, d] += vector[d]
             total[j, d] += vector[d]
@@ -43,9 +39,9 @@ def sum_area_vectors_backward(grad_total, points, faces, grad_points):
             grad_total[i, 1] + grad_total[j, 1] + grad_total[k, 1],
             grad_total[i, 2] + grad_total[j, 2] + grad_total[k, 2],
         )
-        at_i = _cross(_difference(points, j, k), g)
-        at_j = _cross(_difference(points, k, i), g)
-        at_k = _cross(_difference(points, i, j), g)
+        at_i = cross(_difference(points, j, k), g)
+        at_j = cross(_difference(points, k, i), g)
+        at_k = cross(_difference(points, i, j), g)
         for d in range(3):
             grad_points[i, d] += at_i[d]
             grad_points[j, d] += at_j[d]

@@ -1,7 +1,6 @@
-"""The loops of the CPU backend: one image per call, so that images run side by side without races.
+"""The search for silhouettes between pixels, on a CPU.
 
-P is a pixel centre in homogeneous NDC, (X, Y, 1); a corner enters as (x, y, w). The algebra is that of
-`morphkit.geometry._raster_kernels`.
+P is a pixel centre in homogeneous NDC, (X, Y, 1); a corner enters as (x, y, w).
 """
 
 from __future__ import annotations
@@ -11,60 +10,11 @@ from typing import no_type_check
 import numba
 import numpy as np
 
-
-@numba.njit(cache=True, nogil=True)
-@no_type_check
-def _corner(vertices, index):
-    """Return (x, y, w) in double precision."""
-    return float(vertices[index, 0]), float(vertices[index, 1]), float(vertices[index, 3])
+from morphkit.geometry._raster_kernels import corner
+from morphkit.geometry._vector_kernels import cross, dot
 
 
-@numba.njit(cache=True, nogil=True)
-@no_type_check
-def _cross(a, b):
-    return a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]
-
-
-@numba.njit(cache=True, nogil=True)
-@no_type_check
-def _dot(a, b):
-    return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
-
-
-@numba.njit(cache=True, nogil=True)
-@no_type_check
-def _add_scaled(grad_vertices, index, scale_a, a, scale_b, b):
-    grad_vertices[index, 0] += scale_a * a[0] + scale_b * b[0]
-    grad_vertices[index, 1] += scale_a * a[1] + scale_b * b[1]
-    grad_vertices[index, 3] += scale_a * a[2] + scale_b * b[2]
-
-
-@numba.njit(cache=True, nogil=True)
-@no_type_check
-def rasterize_backward(grad_rast, vertices, rast, faces, grad_vertices):
-    """Add to grad_vertices (v, 4) what u = E0 / S and v = E1 / S, S = E0 + E1 + E2, pass back."""
-    height, width = rast.shape[:2]
-    for row in range(height):
-        for column in range(width):
-            f = int(rast[row, column, 3]) - 1
-            gu, gv = float(grad_rast[row, column, 0]), float(grad_rast[row, column, 1])
-            if f < 0 or (gu == 0.0 and gv == 0.0):
-                continue
-            i, j, k = faces[f, 0], faces[f, 1], faces[f, 2]
-            p, q, r = _corner(vertices, i), _corner(vertices, j), _corner(vertices, k)
-            centre = ((2 * column + 1) / width - 1.0, (2 * row + 1) / height - 1.0, 1.0)
-            q_r, r_p, p_q = _cross(q, r), _cross(r, p), _cross(p, q)
-            e0, e1, e2 = _dot(q_r, centre), _dot(r_p, centre), _dot(p_q, centre)
-            total = e0 + e1 + e2
-            through_total = (gu * e0 + gv * e1) / (total * total)
-            g0, g1, g2 = gu / total - through_total, gv / total - through_total, -through_total
-            p_x, q_x, r_x = _cross(p, centre), _cross(q, centre), _cross(r, centre)
-            _add_scaled(grad_vertices, i, -g1, r_x, g2, q_x)
-            _add_scaled(grad_vertices, j, g0, r_x, -g2, p_x)
-            _add_scaled(grad_vertices, k, -g0, q_x, g1, p_x)
-
-
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 @no_type_check
 def find_crossings(vertices, faces, neighbours, rast, first_row, last_row, steps, crossings):
     """List the silhouette edges between neighbouring pixels of some rows; return their number.
@@ -93,7 +43,7 @@ def find_crossings(vertices, faces, neighbours, rast, first_row, last_row, steps
     return count
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 @no_type_check
 def _walk_to_silhouette(vertices, faces, neighbours, face, goal, near, far, height, width, steps):
     """Walk on the surface from one pixel centre towards another; return the silhouette edge met or (-1, -1).
@@ -109,14 +59,14 @@ def _walk_to_silhouette(vertices, faces, neighbours, face, goal, near, far, heig
         if exit_edge < 0:
             break
         i, j = faces[face, (exit_edge + 1) % 3], faces[face, (exit_edge + 2) % 3]
-        p, q = _corner(vertices, i), _corner(vertices, j)
+        p, q = corner(vertices, i), corner(vertices, j)
         across = neighbours[face, exit_edge]
         if across >= 0:
             face, entry = across // 3, across % 3
-            opposite = _corner(vertices, faces[face, entry])
+            opposite = corner(vertices, faces[face, entry])
             if p[2] <= 0.0 or q[2] <= 0.0 or opposite[2] <= 0.0 or face == goal:
                 break
-            if not sign * _dot(_cross(p, q), opposite) > 0.0:
+            if not sign * dot(cross(p, q), opposite) > 0.0:
                 continue
         dx, dy = abs(p[0] / p[2] - q[0] / q[2]) * width, abs(p[1] / p[2] - q[1] / q[2]) * height
         if (dy >= dx) == (near // width == far // width):
@@ -125,20 +75,20 @@ def _walk_to_silhouette(vertices, faces, neighbours, face, goal, near, far, heig
     return -1, -1
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 @no_type_check
 def _exit_edge(vertices, faces, face, entry, a, b):
     """Return by which edge the segment from a to b leaves a triangle (-1: not at all), and its facing."""
     p = (
-        _corner(vertices, faces[face, 0]),
-        _corner(vertices, faces[face, 1]),
-        _corner(vertices, faces[face, 2]),
+        corner(vertices, faces[face, 0]),
+        corner(vertices, faces[face, 1]),
+        corner(vertices, faces[face, 2]),
     )
-    sign = np.sign(_dot(_cross(p[0], p[1]), p[2]))
+    sign = np.sign(dot(cross(p[0], p[1]), p[2]))
     first, exit_edge = 1.0, -1
     for k in range(3):
-        line = _cross(p[(k + 1) % 3], p[(k + 2) % 3])
-        at_a, at_b = sign * _dot(line, a), sign * _dot(line, b)
+        line = cross(p[(k + 1) % 3], p[(k + 2) % 3])
+        at_a, at_b = sign * dot(line, a), sign * dot(line, b)
         if k != entry and at_b < at_a and at_a / (at_a - at_b) <= first:
             first, exit_edge = at_a / (at_a - at_b), k
     return exit_edge, sign
