@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.autograd import gradcheck
 
-from morphkit.rendering import _cpu_texture
 from morphkit.rendering._cpu import CpuRasterizer
+from morphkit.rendering._texture_arguments import check_texture, mip_levels, resolved_filter
 
 CPU = CpuRasterizer()
 BOUNDARIES = ["wrap", "clamp", "zero"]
@@ -172,12 +172,12 @@ def test_a_minified_chequerboard_is_grey():
 
 def test_levels_keep_the_mean_and_stop_at_odd_sides():
     texture = numbers(7, 2, 24, 40, 3)
-    levels = _cpu_texture._levels(texture, None, None)
+    levels = mip_levels(texture, None, None)
     assert [tuple(level.shape[1:3]) for level in levels] == [(12, 20), (6, 10), (3, 5)]
     for level in levels:
         torch.testing.assert_close(level.mean(dim=(1, 2)), texture.mean(dim=(1, 2)), rtol=0, atol=1e-14)
-    assert len(_cpu_texture._levels(texture, None, 2)) == 2
-    assert _cpu_texture._levels(texture[:, :1], None, None) == []
+    assert len(mip_levels(texture, None, 2)) == 2
+    assert mip_levels(texture[:, :1], None, None) == []
 
 
 def test_max_mip_level_limits_the_level():
@@ -322,7 +322,6 @@ def test_auto_is_linear_until_there_is_a_level():
 def test_wrong_arguments_are_named():
     texture, uv, wide = numbers(40, 1, 12, 8, 2), places(41), numbers(42, 1, 12, 8, 3)
     bias = torch.zeros(2, 5, 7, dtype=torch.float64)
-    check = _cpu_texture._check
     for message, arguments in {
         r"texture must be \(instances, th, tw, c\)": (texture[0], uv, None, None),
         "texture must be float32 or float64": (texture.half(), uv, None, None),
@@ -338,7 +337,7 @@ def test_wrong_arguments_are_named():
         r"mip_level_bias must be \(2, 5, 7\) .* got \(2, 5, 6\)": (texture, uv, None, bias[..., 1:]),
     }.items():
         with pytest.raises(ValueError, match=message):
-            check(*arguments)
+            check_texture(*arguments, "wrap")
     with pytest.raises(ValueError, match="needs uv_derivatives or mip_level_bias"):
         CPU.texture(texture, uv, filter_mode="linear-mipmap-nearest")
     with pytest.raises(ValueError, match="max_mip_level must not be negative, got -1"):
@@ -347,3 +346,7 @@ def test_wrong_arguments_are_named():
         CPU.texture(texture, uv, None, bias, mip=[wide])
     with pytest.raises(ValueError, match="at most 2 levels, for sides of 12 and 8, got 3"):
         CPU.texture(texture, uv, None, bias, mip=constant_levels(texture, 3))
+    with pytest.raises(ValueError, match=r"filter_mode must be one of auto, nearest, .* got 'cubic'"):
+        resolved_filter("cubic", has_level=True)
+    with pytest.raises(ValueError, match="boundary must be one of wrap, clamp, zero, got 'mirror'"):
+        check_texture(texture, uv, None, None, "mirror")

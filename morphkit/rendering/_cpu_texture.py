@@ -8,7 +8,7 @@ and each adds to its own rows only: no second buffer, and the same sums for any 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, cast, get_args
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ from morphkit.geometry.parallel import run_all, split_range, thread_count
 from morphkit.rendering import _cpu_texture_kernels as kernels
 from morphkit.rendering._arrays import array
 from morphkit.rendering._cpu_pixels import picture, pixels, runs, shares, sum_dtype
+from morphkit.rendering._texture_arguments import check_texture, mip_levels, resolved_filter
 from morphkit.rendering.rasterizer import Boundary, Filter
 
 _BOUNDARIES = {"wrap": kernels.WRAP, "clamp": kernels.CLAMP, "zero": kernels.ZERO}
@@ -47,81 +48,17 @@ def texture(
         If shapes or types don't fit, a name is unknown, `max_mip_level` is negative, or a mip-mapping filter
         gets neither `uv_derivatives` nor `mip_level_bias`.
     """
-    _check(texture, uv, uv_derivatives, mip_level_bias)
-    filter_mode = _resolved(filter_mode, uv_derivatives is not None or mip_level_bias is not None)
-    if boundary not in _BOUNDARIES:
-        raise ValueError(f"boundary must be one of {', '.join(_BOUNDARIES)}, got {boundary!r}")
-    if max_mip_level is not None and max_mip_level < 0:
-        raise ValueError(f"max_mip_level must not be negative, got {max_mip_level}")
-    if filter_mode in ("nearest", "linear"):
-        levels, level = [texture], uv.new_zeros(uv.shape[:3])
-    else:
-        levels = [texture, *_levels(texture, mip, max_mip_level)]
+    check_texture(texture, uv, uv_derivatives, mip_level_bias, boundary)
+    filter_mode = resolved_filter(filter_mode, uv_derivatives is not None or mip_level_bias is not None)
+    if "mipmap" in filter_mode:
+        levels = [texture, *mip_levels(texture, mip, max_mip_level)]
         level = _level(texture, uv_derivatives, mip_level_bias, len(levels) - 1)
+    else:
+        levels, level = [texture], uv.new_zeros(uv.shape[:3])
     if filter_mode == "linear-mipmap-nearest":
         level = (level.detach() + 0.5).floor()
     nearest = filter_mode == "nearest"
     return cast(Tensor, _Sample.apply(uv, level, nearest, _BOUNDARIES[boundary], *levels))  # type: ignore[no-untyped-call]
-
-
-def _check(texture: Tensor, uv: Tensor, uv_derivatives: Tensor | None, bias: Tensor | None) -> None:
-    if texture.ndim != 4 or min(texture.shape) < 1:
-        raise ValueError(
-            f"texture must be (instances, th, tw, c), none of them 0, got {tuple(texture.shape)}"
-        )
-    if texture.dtype not in (torch.float32, torch.float64):
-        raise ValueError(f"texture must be float32 or float64, got {texture.dtype}")
-    if uv.ndim != 4 or uv.shape[3] != 2:
-        raise ValueError(f"uv must be (batch, h, w, 2), got {tuple(uv.shape)}")
-    if len(texture) not in (1, len(uv)):
-        raise ValueError(f"texture must have 1 or {len(uv)} instances, got {len(texture)}")
-    batch = tuple(uv.shape[:3])
-    for name, tensor, shape in (
-        ("uv", uv, (*batch, 2)),
-        ("uv_derivatives", uv_derivatives, (*batch, 4)),
-        ("mip_level_bias", bias, batch),
-    ):
-        if tensor is not None and (tuple(tensor.shape) != shape or tensor.dtype != texture.dtype):
-            got = f"{tuple(tensor.shape)} in {tensor.dtype}"
-            raise ValueError(f"{name} must be {shape} in {texture.dtype} like texture, got {got}")
-
-
-def _resolved(filter_mode: Filter, has_level: bool) -> Filter:
-    """Return the filter that "auto" stands for, or the one named."""
-    if filter_mode not in get_args(Filter):
-        raise ValueError(f"filter_mode must be one of {', '.join(get_args(Filter))}, got {filter_mode!r}")
-    if filter_mode == "auto":
-        return "linear-mipmap-linear" if has_level else "linear"
-    if "mipmap" in filter_mode and not has_level:
-        raise ValueError(f"filter_mode {filter_mode!r} needs uv_derivatives or mip_level_bias, got neither")
-    return filter_mode
-
-
-def _levels(texture: Tensor, mip: Sequence[Tensor] | None, most: int | None) -> list[Tensor]:
-    """Return the levels from 1 on: those given, or averages of 2 x 2 texels for as long as sides are even."""
-    if mip is not None:
-        _check_mip(texture, mip)
-        return list(mip)[:most]
-    levels: list[Tensor] = []
-    finer = texture
-    while len(levels) != most and finer.shape[1] % 2 == 0 and finer.shape[2] % 2 == 0:
-        finer = torch.nn.functional.avg_pool2d(finer.permute(0, 3, 1, 2), 2).permute(0, 2, 3, 1)
-        levels.append(finer)
-    return levels
-
-
-def _check_mip(texture: Tensor, mip: Sequence[Tensor]) -> None:
-    instances, th, tw, channels = texture.shape
-    for index, level in enumerate(mip):
-        parts = 2 ** (index + 1)
-        if th % parts or tw % parts:
-            raise ValueError(
-                f"mip must have at most {index} levels, for sides of {th} and {tw}, got {len(mip)}"
-            )
-        shape = (instances, th // parts, tw // parts, channels)
-        if tuple(level.shape) != shape or level.dtype != texture.dtype:
-            got = f"{tuple(level.shape)} in {level.dtype}"
-            raise ValueError(f"mip[{index}] must be {shape} in {texture.dtype}, got {got}")
 
 
 def _level(texture: Tensor, uv_derivatives: Tensor | None, bias: Tensor | None, last: int) -> Tensor:
