@@ -99,7 +99,7 @@ class CpuRasterizer:
         self,
         color: Float[Tensor, "batch h w c"],
         rast: Float[Tensor, "batch h w 4"],
-        vertices_clip: Float[Tensor, "batch v 4"],
+        vertices_clip: Float[Tensor, "batch v 4"] | Float[Tensor, "v 4"],
         faces: Int[Tensor, "f 3"],
     ) -> Float[Tensor, "batch h w c"]:
         """Blend pixels across silhouettes."""

@@ -1,15 +1,19 @@
-"""Antialiasing on a CPU: numba finds the silhouettes between pixels, torch blends."""
+"""Antialiasing on a CPU: numba finds the silhouettes between pixels and blends across them."""
 
 from __future__ import annotations
+
+from typing import Any, cast
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from morphkit.geometry.parallel import run_all, split_range, thread_count
 from morphkit.rendering import _cpu_antialias_kernels as kernels
 from morphkit.rendering._arrays import array
+from morphkit.rendering._blend import find_blends
 
 
 class Antialiaser:
@@ -28,41 +32,31 @@ class Antialiaser:
         self,
         color: Float[Tensor, "batch h w c"],
         rast: Float[Tensor, "batch h w 4"],
-        vertices_clip: Float[Tensor, "batch v 4"],
+        vertices_clip: Float[Tensor, "batch v 4"] | Float[Tensor, "v 4"],
         faces: Int[Tensor, "f 3"],
     ) -> Float[Tensor, "batch h w c"]:
         """Return the blended colours (`Rasterizer.antialias`).
 
-        numba finds which pixel pairs and edges take part; the blend is torch, and so are its gradients.
-        Edges with a vertex behind the camera are left out.
+        numba finds which pixel pairs and edges take part and blends; what an edge's place does to a blend is
+        torch. Edges with a vertex behind the camera are left out.
         """
         image, near, far, first, second = self._crossings(rast, vertices_clip, faces)
         height, width = color.shape[1:3]
-        p, q = vertices_clip[image, first].double(), vertices_clip[image, second].double()
-        line = torch.linalg.cross(p[:, [0, 1, 3]], q[:, [0, 1, 3]])
-        at_near, at_far = (_line_at(line, pixel, height, width) for pixel in (near, far))
-        # The nearer surface reaches from its own pixel's centre (0) to `reach` towards the other centre (1).
-        reach = at_near / (at_near - at_far)
-        spills = reach > 0.5
-        target = torch.where(spills, far, near) + image * (height * width)
-        source = torch.where(spills, near, far) + image * (height * width)
-        amount = (reach - 0.5).abs().to(color.dtype)[:, None]
-        flat = color.reshape(-1, color.shape[-1])
-        return flat.index_add(0, target, amount * (flat[source] - flat[target])).reshape(color.shape)
+        ends = (_ends(vertices_clip, image, vertex) for vertex in (first, second))
+        blends = find_blends((height, width), image, near, far, *ends)
+        return cast(Tensor, _Blend.apply(color, blends.amount, blends.target, blends.source))  # type: ignore[no-untyped-call]
 
     def _crossings(self, rast: Tensor, vertices_clip: Tensor, faces: Tensor) -> tuple[Tensor, ...]:
         """Return image, near pixel, far pixel and the edge's two vertices of every silhouette crossing."""
         batch, height = rast.shape[:2]
-        triangles, neighbours, seen = (
-            array(faces, np.int32),
-            self._neighbours(array(faces, np.int32)),
-            array(rast),
-        )
+        triangles = array(faces, np.int32)
+        neighbours, seen, corners = self._neighbours(triangles), array(rast), array(vertices_clip)
+        sets = corners[None] if corners.ndim == 2 else corners
         bands = split_range(height, 1 if batch >= thread_count() else thread_count())
         found = run_all(
             _band_crossings,
             [
-                (array(vertices_clip[i]), triangles, neighbours, seen[i], band, self._steps)
+                (sets[i % len(sets)], triangles, neighbours, seen[i], band, self._steps)
                 for i in range(batch)
                 for band in bands
             ],
@@ -109,8 +103,38 @@ def _band_crossings(
     return crossings[:count].copy()
 
 
-def _line_at(line: Tensor, pixel: Tensor, height: int, width: int) -> Tensor:
-    """Return the homogeneous line's value at a pixel's centre, pixels numbered row by row."""
-    x = (2 * (pixel % width) + 1) / width - 1
-    y = (2 * torch.div(pixel, width, rounding_mode="floor") + 1) / height - 1
-    return line[:, 0] * x + line[:, 1] * y + line[:, 2]
+def _ends(vertices_clip: Tensor, image: Tensor, vertex: Tensor) -> Tensor:
+    """Return (x, y, w) in double of one vertex per crossing."""
+    picked = vertices_clip[vertex] if vertices_clip.ndim == 2 else vertices_clip[image, vertex]
+    return picked[:, [0, 1, 3]].double()
+
+
+class _Blend(torch.autograd.Function):
+    """`blend`, without a copy of the picture for every step of it."""
+
+    @staticmethod
+    def forward(ctx: Any, color: Tensor, amount: Tensor, target: Tensor, source: Tensor) -> Tensor:
+        ctx.save_for_backward(color, amount, target, source)
+        out = color.contiguous().clone()
+        kernels.blend_forward(_flat(color), array(amount), array(target), array(source), _flat(out))
+        return out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad_out: Tensor) -> tuple[Tensor | None, ...]:
+        color, amount, target, source = ctx.saved_tensors
+        grad_color, grad_amount = grad_out.contiguous().clone(), torch.empty_like(amount)
+        kernels.blend_backward(
+            _flat(grad_out),
+            _flat(color),
+            array(amount),
+            array(target),
+            array(source),
+            _flat(grad_color),
+            array(grad_amount),
+        )
+        return grad_color, grad_amount, None, None
+
+
+def _flat(picture: Tensor) -> np.ndarray:
+    return array(picture).reshape(-1, picture.shape[-1])

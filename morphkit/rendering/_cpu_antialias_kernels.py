@@ -92,3 +92,28 @@ def _exit_edge(vertices, faces, face, entry, a, b):
         if k != entry and at_b < at_a and at_a / (at_a - at_b) <= first:
             first, exit_edge = at_a / (at_a - at_b), k
     return exit_edge, sign
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+@no_type_check
+def blend_forward(color, amount, target, source, out):
+    """Add to out (pixels, c), a copy of color, what each target takes on of its source."""
+    for i in range(len(amount)):
+        share, to, of = color.dtype.type(amount[i]), target[i], source[i]
+        for c in range(color.shape[1]):
+            out[to, c] += share * (color[of, c] - color[to, c])
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+@no_type_check
+def blend_backward(grad_out, color, amount, target, source, grad_color, grad_amount):
+    """Add to grad_color, a copy of grad_out, what blending passes between pixels; write grad_amount (n,)."""
+    for i in range(len(amount)):
+        share, to, of = color.dtype.type(amount[i]), target[i], source[i]
+        total = 0.0
+        for c in range(color.shape[1]):
+            g = grad_out[to, c]
+            grad_color[of, c] += share * g
+            grad_color[to, c] -= share * g
+            total += np.float64(g) * (color[of, c] - color[to, c])
+        grad_amount[i] = total

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from morphkit.rendering._blend import blend_crossings
+from morphkit.rendering._blend import blend, find_blends
 from morphkit.rendering._torch_lists import centres, cross, edge_lines, exact_dtype
 
 
@@ -44,7 +44,10 @@ class Antialiaser:
         )
         index, first, second = _walk(surface, pairs, (rast.shape[1], rast.shape[2]), self._steps)
         image, near, far = pairs.image[index], pairs.near[index], pairs.far[index]
-        return blend_crossings(color, image, near, far, flat[first], flat[second])
+        blends = find_blends(
+            (color.shape[1], color.shape[2]), image, near, far, flat[first], flat[second]
+        )
+        return blend(color, blends)
 
     def _neighbours(self, faces: Tensor) -> Tensor:
         # The last topology is remembered: a fit renders the same one again and again, and comparing

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from morphkit.geometry.parallel import run_all
+from morphkit.rendering import _cpu_shading
 from morphkit.rendering import _normals_kernels as kernels
 
 
@@ -41,6 +42,8 @@ def summed_area_vectors(
 
 def unit(vectors: Float[Tensor, "*shape 3"]) -> Float[Tensor, "*shape 3"]:
     """Return vectors of length one; zero stays zero, with zero gradient."""
+    if vectors.device.type == "cpu":
+        return _cpu_shading.unit(vectors)
     square = (vectors**2).sum(dim=-1, keepdim=True)
     known = square > 0
     return torch.where(known, vectors * torch.where(known, square, 1.0).rsqrt(), 0.0)
