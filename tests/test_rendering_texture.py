@@ -319,6 +319,39 @@ def test_auto_is_linear_until_there_is_a_level():
     assert torch.equal(CPU.texture(texture, uv, footprint), trilinear)
 
 
+def plane(size):
+    """Return one large triangle in perspective with its uv, in clip space."""
+    clip = torch.tensor([[-3.0, -2, 0.1, 1], [9, -2, 1.5, 3], [0.5, 9, 0.7, 2]], dtype=torch.float64)
+    uv = torch.tensor([[0.1, 0.2], [1.7, 0.1], [0.4, 2.3]], dtype=torch.float64)
+    return clip[None], uv, torch.tensor([[0, 1, 2]], dtype=torch.int32), (size, size)
+
+
+def test_attributes_change_from_pixel_to_pixel_as_their_derivatives_say():
+    clip, uv, faces, size = plane(6)
+    rast, by_pixel = CPU.rasterize_with_derivatives(clip, faces, size)
+    _, derivatives = CPU.interpolate_with_derivatives(uv, rast, faces, by_pixel)
+    for axis in range(2):
+        step = torch.zeros(4, dtype=torch.float64)
+        step[axis] = 2e-5 / 6  # 1e-5 of a pixel: what moves left shows what lay to the right
+        behind, ahead = (
+            CPU.interpolate(uv, CPU.rasterize(clip + sign * step * clip[..., 3:], faces, size), faces)
+            for sign in (1, -1)
+        )
+        torch.testing.assert_close(derivatives[..., axis::2], (ahead - behind) / 2e-5, rtol=1e-7, atol=1e-9)
+
+
+def test_gradients_from_texels_to_vertices():
+    clip, uv, faces, size = plane(4)
+    texture = numbers(43, 1, 16, 16, 1)
+
+    def run(clip, uv, texture):
+        rast, by_pixel = CPU.rasterize_with_derivatives(clip, faces, size)
+        return CPU.texture(texture, *CPU.interpolate_with_derivatives(uv, rast, faces, by_pixel))
+
+    inputs = [t.requires_grad_() for t in (clip, uv, texture)]
+    assert gradcheck(run, inputs, eps=1e-7, rtol=1e-4, atol=1e-6)
+
+
 def test_wrong_arguments_are_named():
     texture, uv, wide = numbers(40, 1, 12, 8, 2), places(41), numbers(42, 1, 12, 8, 3)
     bias = torch.zeros(2, 5, 7, dtype=torch.float64)
