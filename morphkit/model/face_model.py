@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,84 +11,23 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from morphkit.mesh import LandmarkEmbedding
-from morphkit.model.coefficients import CoefficientLayout
+from morphkit.model.coefficients import CoefficientLayout, Coefficients
+from morphkit.model.maps import LinearMap, ShapeMap
 from morphkit.morphable import LinearModel, MorphableModel
 
 
 @dataclass(frozen=True, eq=False)
-class LinearMap:
-    """Points of three coordinates as mean + coefficients · basis.
+class Instance:
+    """Faces of a model, a batch of them.
 
     Attributes
     ----------
-    mean : (n, 3).
-    basis : (k, 3n), already times the standard deviations. A component is contiguous in memory: evaluating
-        one instance reads the basis once, front to back, which is all the time it takes.
+    vertices : millimetres, in the model's frame.
+    albedo : linear RGB, unclipped; None if the model has none.
     """
 
-    mean: Float[Tensor, "n 3"]
-    basis: Float[Tensor, "k d"]
-
-    def __call__(self, coefficients: Float[Tensor, "batch c"]) -> Float[Tensor, "batch n 3"]:
-        """Return the points for coefficients of the leading c <= k components, in standard deviations.
-
-        Raises
-        ------
-        ValueError
-            If there are more coefficients than components.
-        """
-        points = self.mean.reshape(1, -1) + self.offset(coefficients)
-        return points.reshape(-1, *self.mean.shape)
-
-    def offset(self, coefficients: Float[Tensor, "batch c"]) -> Float[Tensor, "batch d"]:
-        """Return what the coefficients add to the mean, coordinates side by side."""
-        count = coefficients.shape[1]
-        if count > len(self.basis):
-            raise ValueError(f"coefficients must number at most {len(self.basis)}, got {count}")
-        return coefficients @ self.basis[:count]
-
-    def at(self, corners: Int[Tensor, "m 3"], weights: Float[Tensor, "m 3"]) -> LinearMap:
-        """Return the map of m weighted triples of points: small, whatever the size of the mesh."""
-        mean = torch.einsum("mj,mjd->md", weights, self.mean[corners])
-        per_point = self.basis.reshape(len(self.basis), -1, 3)
-        basis = torch.einsum("mj,kmjd->kmd", weights, per_point[:, corners])
-        return LinearMap(mean, basis.reshape(len(self.basis), -1))
-
-
-@dataclass(frozen=True, eq=False)
-class ShapeMap:
-    """Points that follow identity and expression.
-
-    Attributes
-    ----------
-    identity : from identity coefficients; its mean is that of the neutral shape plus that of the expressions.
-    expression : what expression coefficients add, or None.
-    """
-
-    identity: LinearMap
-    expression: LinearMap | None
-
-    def __call__(
-        self, identity: Float[Tensor, "batch i"], expression: Float[Tensor, "batch e"] | None = None
-    ) -> Float[Tensor, "batch n 3"]:
-        """Return the points in millimetres; without `expression`, those of the mean expression.
-
-        Raises
-        ------
-        ValueError
-            If there are more coefficients than components, or expression ones without that group.
-        """
-        points = self.identity(identity)
-        if expression is None:
-            return points
-        if self.expression is None:
-            raise ValueError("expression coefficients were given, but the model has no expression group")
-        return points + self.expression.offset(expression).reshape(-1, *points.shape[1:])
-
-    def at(self, corners: Int[Tensor, "m 3"], weights: Float[Tensor, "m 3"]) -> ShapeMap:
-        """Return the map of m weighted triples of points."""
-        expression = None if self.expression is None else self.expression.at(corners, weights)
-        return ShapeMap(self.identity.at(corners, weights), expression)
+    vertices: Float[Tensor, "batch v 3"]
+    albedo: Float[Tensor, "batch v 3"] | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,27 +55,49 @@ class FaceModel:
         device: torch.device | str = "cpu",
     ) -> FaceModel:
         """Return a model's tensors, copied once into the order in which they are read."""
-        identity = _linear_map(model.identity, dtype, device)
-        expression = None if model.expression is None else _linear_map(model.expression, dtype, device)
-        if expression is not None:
-            identity = LinearMap(identity.mean + expression.mean, identity.basis)
-        albedo = None if model.albedo is None else _linear_map(model.albedo, dtype, device)
-        counts = (0 if group is None else len(group.basis) for group in (identity, expression, albedo))
-        faces = torch.from_numpy(model.faces.astype(np.int32)).to(device)
-        return cls(faces, ShapeMap(identity, expression), albedo, CoefficientLayout(*counts))
+        shape = [model.identity] if model.expression is None else [model.identity, model.expression]
+        vertices = ShapeMap(_linear_map(shape, dtype, device), model.identity.n_components)
+        albedo = None if model.albedo is None else _linear_map([model.albedo], dtype, device)
+        layout = CoefficientLayout(
+            vertices.n_identity, vertices.n_expression, 0 if albedo is None else len(albedo.basis)
+        )
+        return cls(torch.from_numpy(model.faces.astype(np.int32)).to(device), vertices, albedo, layout)
+
+    def instance(self, coefficients: Coefficients) -> Instance:
+        """Return the faces that these coefficients stand for; light and pose are not the model's affair.
+
+        For all coefficients in one vector: ``model.instance(model.layout.split(vector))``.
+
+        Raises
+        ------
+        ValueError
+            If a group has more coefficients than components.
+        """
+        vertices = self.vertices(coefficients.identity, coefficients.expression)
+        if self.albedo is not None:
+            return Instance(vertices, self.albedo(coefficients.albedo))
+        if coefficients.albedo.shape[1]:
+            raise ValueError("albedo coefficients were given, but the model has no albedo group")
+        return Instance(vertices, None)
 
     def landmarks(self, embedding: LandmarkEmbedding) -> ShapeMap:
         """Return where landmarks lie as a function of the coefficients, at their cost alone."""
         corners = self.faces[torch.from_numpy(embedding.face_indices.astype(np.int64)).to(self.faces.device)]
-        return self.vertices.at(
-            corners.long(), torch.from_numpy(embedding.barycentrics).to(self.vertices.identity.mean)
-        )
+        weights = torch.from_numpy(embedding.barycentrics).to(self.vertices.points.mean)
+        return self.vertices.at(corners.long(), weights)
 
 
-def _linear_map(group: LinearModel, dtype: torch.dtype, device: torch.device | str) -> LinearMap:
-    scaled = np.ascontiguousarray(group.basis.T) * group.standard_deviations[:, None].astype(
-        group.basis.dtype
-    )
-    return LinearMap(
-        torch.from_numpy(group.mean).to(device, dtype), torch.from_numpy(scaled).to(device, dtype)
-    )
+def _linear_map(groups: Sequence[LinearModel], dtype: torch.dtype, device: torch.device | str) -> LinearMap:
+    """Return the sum of some groups, their components one after the other.
+
+    numpy asks the system for large pages for its large arrays, which torch doesn't: reading them is a
+    quarter faster, so a CPU's basis stays in the array made here.
+    """
+    number = np.float64 if dtype == torch.float64 else np.float32
+    ends = np.cumsum([0, *(group.n_components for group in groups)])
+    basis = np.empty((ends[-1], groups[0].mean.size), number)
+    for group, start, stop in zip(groups, ends, ends[1:], strict=False):
+        deviations = group.standard_deviations.astype(number)
+        np.multiply(group.basis.T, deviations[:, None], out=basis[start:stop])
+    mean = np.sum([group.mean for group in groups], axis=0, dtype=number)
+    return LinearMap(torch.from_numpy(mean).to(device, dtype), torch.from_numpy(basis).to(device, dtype))
