@@ -58,6 +58,15 @@ def _taps(coordinate, size, nearest, boundary):
 
 @numba.njit(cache=True, nogil=True)
 @no_type_check
+def _any(values):
+    found = False
+    for value in values:
+        found |= value != 0
+    return found
+
+
+@numba.njit(cache=True, nogil=True)
+@no_type_check
 def sample_forward(texture, uv, level, index, nearest, boundary, out):
     """Add to out (pixels, c) what the pixels show of mip level `index`, the texture (th, tw, c)."""
     for p in range(len(uv)):
@@ -84,7 +93,7 @@ def sample_backward_place(grad_out, texture, uv, level, index, last, boundary, g
     """
     for p in range(len(uv)):
         above = level[p] - index
-        if not -1 <= above < 1:
+        if not -1 <= above < 1 or not _any(grad_out[p]):
             continue
         share = 1 - abs(above)
         growth = -1.0 if above >= 0 else 1.0
@@ -95,13 +104,12 @@ def sample_backward_place(grad_out, texture, uv, level, index, last, boundary, g
         by_u = by_v = by_level = 0.0
         for c in range(texture.shape[2]):
             g = grad_out[p, c]
-            if g != 0:
-                t00, t01 = texture[j0, i0, c], texture[j0, i1, c]
-                t10, t11 = texture[j1, i0, c], texture[j1, i1, c]
-                top, bottom = a0 * t00 + a1 * t01, a0 * t10 + a1 * t11
-                by_u += g * (b0 * (da0 * t00 + da1 * t01) + b1 * (da0 * t10 + da1 * t11))
-                by_v += g * (db0 * top + db1 * bottom)
-                by_level += g * (b0 * top + b1 * bottom)
+            t00, t01 = texture[j0, i0, c], texture[j0, i1, c]
+            t10, t11 = texture[j1, i0, c], texture[j1, i1, c]
+            top, bottom = a0 * t00 + a1 * t01, a0 * t10 + a1 * t11
+            by_u += g * (b0 * (da0 * t00 + da1 * t01) + b1 * (da0 * t10 + da1 * t11))
+            by_v += g * (db0 * top + db1 * bottom)
+            by_level += g * (b0 * top + b1 * bottom)
         grad_uv[p, 0] += share * by_u
         grad_uv[p, 1] += share * by_v
         grad_level[p] += growth * by_level
@@ -117,7 +125,7 @@ def sample_backward_texels(grad_out, uv, level, index, nearest, boundary, first_
     th, tw, channels = grad_texture.shape
     for p in range(len(uv)):
         above = level[p] - index
-        if not -1 < above < 1:
+        if not -1 < above < 1 or not _any(grad_out[p]):
             continue
         j0, j1, b0, b1, _, _ = _taps(uv[p, 1], th, nearest, boundary)
         b0 = b0 * (1 - abs(above)) if first_row <= j0 < last_row else 0.0
@@ -127,8 +135,6 @@ def sample_backward_texels(grad_out, uv, level, index, nearest, boundary, first_
         i0, i1, a0, a1, _, _ = _taps(uv[p, 0], tw, nearest, boundary)
         for c in range(channels):
             g = grad_out[p, c]
-            if g == 0:
-                continue
             if b0 != 0:
                 grad_texture[j0, i0, c] += g * b0 * a0
                 grad_texture[j0, i1, c] += g * b0 * a1
