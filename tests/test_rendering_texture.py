@@ -54,7 +54,7 @@ def level_of(derivatives, bias=None, **options):
     return CPU.texture(texture, uv, derivatives, bias, mip=mip, **options)[..., 0]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(
     st.integers(0, 10_000),
     st.tuples(st.integers(1, 2), st.integers(1, 7), st.integers(1, 7), st.integers(1, 4)),
