@@ -99,7 +99,7 @@ def _set_up(
     usable = (sign != 0) & determinant.isfinite()
     box = (box[0], box[1], box[2], torch.where(usable, box[3], box[2] - 1))
     owns = (a > 0) | ((a == 0) & ((b > 0) | ((b == 0) & (c > 0))))
-    threshold = torch.where(owns, 0.0, torch.finfo(a.dtype).tiny)
+    threshold = torch.zeros_like(a).masked_fill(~owns, torch.finfo(a.dtype).tiny)
     weighted = lines * (z * (1 / determinant.abs()))
     depth = weighted[:, 0] + weighted[:, 1] + weighted[:, 2]
     return _Triangles(lines, threshold, depth, image, face, tuple(b.long() for b in box))
