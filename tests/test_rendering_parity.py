@@ -220,7 +220,8 @@ def test_gradients_of_torch_rasterizer():
         return rast[..., :2], by_pixel
 
     vertices = scene.vertices.double().requires_grad_()
-    assert gradcheck(both, vertices, eps=1e-7, rtol=1e-4, atol=1e-5)
+    for part in (both, lambda v: both(v)[0], lambda v: both(v)[1]):
+        assert gradcheck(part, vertices, eps=1e-7, rtol=1e-4, atol=1e-5)
 
 
 def test_no_gradient_through_depth_or_index():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -45,7 +46,8 @@ class TorchRasterizer:
     ) -> Float[Tensor, "batch h w 4"]:
         """Return (u, v, z/w, face index + 1) per pixel."""
         arguments = vertices_clip, faces, resolution, ranges
-        return _torch_rasterize.rasterize(*arguments, derivatives=False, limit=self._list_length)
+        rast, _ = _torch_rasterize.rasterize(*arguments, derivatives=False, limit=self._list_length)
+        return rast
 
     def rasterize_with_derivatives(
         self,
@@ -57,7 +59,7 @@ class TorchRasterizer:
         """Return what `rasterize` does, and (du/dX, du/dY, dv/dX, dv/dY) by the pixel coordinates."""
         arguments = vertices_clip, faces, resolution, ranges
         both = _torch_rasterize.rasterize(*arguments, derivatives=True, limit=self._list_length)
-        return both[..., :4], both[..., 4:]
+        return cast("tuple[Tensor, Tensor]", both)
 
     def interpolate(
         self,

@@ -44,9 +44,7 @@ class Antialiaser:
         )
         index, first, second = _walk(surface, pairs, (rast.shape[1], rast.shape[2]), self._steps)
         image, near, far = pairs.image[index], pairs.near[index], pairs.far[index]
-        blends = find_blends(
-            (color.shape[1], color.shape[2]), image, near, far, flat[first], flat[second]
-        )
+        blends = find_blends((color.shape[1], color.shape[2]), image, near, far, flat[first], flat[second])
         return blend(color, blends)
 
     def _neighbours(self, faces: Tensor) -> Tensor:

@@ -20,8 +20,8 @@ def rasterize(
     ranges: Int[Tensor, "batch 2"] | None,
     derivatives: bool,
     limit: int,
-) -> Float[Tensor, "batch h w channels"]:
-    """Return (u, v, z/w, face index + 1) and, if asked for, (du/dX, du/dY, dv/dX, dv/dY), side by side.
+) -> tuple[Float[Tensor, "batch h w 4"], Float[Tensor, "batch h w 4"] | None]:
+    """Return (u, v, z/w, face index + 1) and, if asked for, (du/dX, du/dY, dv/dX, dv/dY).
 
     Raises
     ------
@@ -29,9 +29,9 @@ def rasterize(
         If shapes, indices or ranges don't fit together.
     """
     _check(vertices_clip, faces, resolution, ranges)
-    triangles = faces.to(torch.long)
-    arguments = vertices_clip, triangles, ranges, resolution, derivatives, limit
-    return cast(Tensor, _Rasterize.apply(*arguments))  # type: ignore[no-untyped-call]
+    arguments = vertices_clip, faces.to(torch.long), ranges, resolution, derivatives, limit
+    outputs = _Rasterize.apply(*arguments)  # type: ignore[no-untyped-call]
+    return cast("tuple[Tensor, Tensor | None]", outputs)
 
 
 def _check(vertices_clip: Tensor, faces: Tensor, resolution: tuple[int, int], ranges: Tensor | None) -> None:
@@ -58,40 +58,41 @@ class _Rasterize(torch.autograd.Function):
         resolution: tuple[int, int],
         derivatives: bool,
         limit: int,
-    ) -> Tensor:
+    ) -> tuple[Tensor, Tensor | None]:
         height, width = resolution
-        batch = len(vertices_clip if ranges is None else ranges)
+        shape = len(vertices_clip if ranges is None else ranges), height, width, 4
         depth, face = draw(
             make_scene(vertices_clip, faces, ranges), height, width, vertices_clip.dtype, limit
         )
-        out = depth.new_zeros(batch * height * width, 8 if derivatives else 4)
+        rast = depth.new_zeros(len(depth), 4)
+        by_pixel = torch.zeros_like(rast) if derivatives else None
         for pixel in torch.split((face != EMPTY).nonzero()[:, 0], limit):
             point = _Points(vertices_clip, faces, face[pixel], pixel, height, width)
-            out[pixel] = torch.stack(
-                [
-                    *point.weights(),
-                    depth[pixel],
-                    face[pixel] + 1,
-                    *(point.derivatives() if derivatives else ()),
-                ],
-                dim=1,
-            ).to(out.dtype)
-        out = out.reshape(batch, height, width, -1)
+            u, v = point.weights().to(rast.dtype)
+            rast[pixel] = torch.stack([u, v, depth[pixel], (face[pixel] + 1).to(rast.dtype)], dim=1)
+            if by_pixel is not None:
+                by_pixel[pixel] = point.derivatives().t().to(rast.dtype)
+        rast = rast.reshape(shape)
         ctx.limit = limit
-        ctx.save_for_backward(vertices_clip, faces, out[..., 3].clone())
-        return out
+        ctx.save_for_backward(vertices_clip, faces, face)
+        ctx.set_materialize_grads(False)
+        return rast, None if by_pixel is None else by_pixel.reshape(shape)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        vertices_clip, faces, ids = ctx.saved_tensors
-        _, height, width = ids.shape
-        grad = grad.reshape(-1, grad.shape[-1])
-        grad_vertices = grad.new_zeros(vertices_clip.numel(), dtype=exact_dtype(grad.device))
-        face = ids.reshape(-1).long() - 1
-        for pixel in torch.split((face >= 0).nonzero()[:, 0], ctx.limit):
+    def backward(ctx: Any, grad: Tensor | None, grad_by_pixel: Tensor | None) -> tuple[Tensor | None, ...]:
+        vertices_clip, faces, face = ctx.saved_tensors
+        if grad is None and grad_by_pixel is None:
+            return (None,) * 6
+        grads = [torch.zeros_like(cast(Tensor, grad_by_pixel)) if grad is None else grad]
+        grads += [] if grad_by_pixel is None else [grad_by_pixel]
+        _, height, width, _ = grads[0].shape
+        dtype = exact_dtype(faces.device)
+        grad_vertices = torch.zeros(vertices_clip.numel(), dtype=dtype, device=faces.device)
+        for pixel in torch.split((face != EMPTY).nonzero()[:, 0], ctx.limit):
             point = _Points(vertices_clip, faces, face[pixel], pixel, height, width)
-            index, values = point.backward(grad[pixel].t().to(grad_vertices.dtype))
+            parts = [part.reshape(-1, 4)[pixel].t().to(dtype) for part in grads]
+            index, values = point.backward(*parts)
             grad_vertices.scatter_add_(0, index.reshape(-1), values.reshape(-1))
         return grad_vertices.reshape(vertices_clip.shape).to(vertices_clip.dtype), *[None] * 5
 
@@ -130,30 +131,30 @@ class _Points:
         along = slopes[:, :2] - slopes.sum(1, keepdim=True) * self._weights
         return (along * (self._scale / self._total)[:, None]).transpose(0, 1).flatten(0, 1)
 
-    def backward(self, grad: Tensor) -> tuple[Tensor, Tensor]:
+    def backward(self, grad: Tensor, grad_by_pixel: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Return where in the flat vertices gradients go, and these, (3, 3, n) each.
 
-        grad is that of (u, v, z/w, id) and, if there are more than four rows, of the derivatives.
+        They come from those of (u, v, z/w, id), of which the last two pass nothing, and of the derivatives.
         """
-        grad_weights, through_total = grad[:2], torch.zeros_like(self._total)
+        grad_weights, grad_total = grad[:2], torch.zeros_like(self._total)
         grad_slopes = torch.zeros_like(self._lines[:2])
-        if len(grad) > 4:
-            # d = (slope_i - u_i sum(slopes)) scale / s
-            by_axis = grad[4:].reshape(2, 2, -1).transpose(0, 1)
-            scaled = by_axis * (self._scale / self._total)[:, None]
-            slopes = self._lines[:2].sum(1)
+        if grad_by_pixel is not None:
+            # du_i/dX = (a_i - u_i sum(a)) scale / s, and so for Y and b
+            scaled = grad_by_pixel.reshape(2, 2, -1).transpose(0, 1) * (self._scale / self._total)[:, None]
             grad_slopes[:, :2] = scaled
             grad_slopes -= (scaled * self._weights).sum(1, keepdim=True)
-            grad_weights = grad_weights - (scaled * slopes[:, None]).sum(0)
-            through_total = through_total - (grad[4:] * self.derivatives()).sum(0) / self._total
-        grad_edges = (
-            (through_total - (grad_weights * self._weights).sum(0) / self._total).expand(3, -1).clone()
-        )
+            grad_weights = grad_weights - (scaled * self._lines[:2].sum(1, keepdim=True)).sum(0)
+            grad_total = grad_total - (grad_by_pixel * self.derivatives()).sum(0) / self._total
+        grad_total = grad_total - (grad_weights * self._weights).sum(0) / self._total
+        grad_edges = grad_total.repeat(3, 1)
         grad_edges[:2] += grad_weights / self._total
+        return self._through_edges(grad_edges, grad_slopes)
+
+    def _through_edges(self, grad_edges: Tensor, grad_slopes: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what gradients of the edges' values, and of their a and b, are for the corners."""
         x, y = self._centre
-        grad_lines = torch.stack(
-            [grad_edges * x + grad_slopes[0], grad_edges * y + grad_slopes[1], grad_edges]
-        )
+        grad_a, grad_b = grad_slopes[0] + grad_edges * x, grad_slopes[1] + grad_edges * y
+        grad_lines = torch.stack([grad_a, grad_b, grad_edges])
         p = self._corners
         grad_corners = cross(p[:, NEXT], grad_lines[:, LAST]) + cross(grad_lines[:, NEXT], p[:, LAST])
         components = torch.tensor([0, 1, 3], device=p.device)[:, None, None]
