@@ -13,7 +13,6 @@ from morphkit.rendering.light_conventions import (
 )
 from morphkit.rendering.lighting import ambient_light, directional_light, shade
 
-
 # 0.886227, 1.772454, 2.427032, 0.700624, 1.213516 in full
 C0, C1, C2, C20, C22 = np.sqrt(np.pi * np.array([1 / 4, 1, 15 / 8, 5 / 32, 15 / 32]))
 
