@@ -32,14 +32,25 @@ def split_range(count: int, parts: int) -> list[tuple[int, int]]:
 def run_all(function: Callable[..., Any], argument_lists: Sequence[tuple[Any, ...]]) -> list[Any]:
     """Call `function` once per argument tuple, side by side, and return the results in order.
 
-    `function` must release the GIL to gain anything and must not itself call `run_all`.
+    The caller's own thread works too, so that short work is done before another thread would have woken. A
+    `function` must release the GIL to gain anything.
     """
-    if len(argument_lists) < 2 or thread_count() < 2:
-        return [function(*arguments) for arguments in argument_lists]
-    futures = [
-        _pool(os.getpid(), thread_count()).submit(function, *arguments) for arguments in argument_lists
-    ]
-    return [future.result() for future in futures]
+    results: list[Any] = [None] * len(argument_lists)
+    waiting = iter(enumerate(argument_lists))  # shared: the GIL gives each item to one thread
+
+    def work() -> None:
+        for i, arguments in waiting:
+            results[i] = function(*arguments)
+
+    helpers = min(thread_count(), len(argument_lists)) - 1
+    futures = [_pool(os.getpid(), thread_count()).submit(work) for _ in range(helpers)]
+    try:
+        work()
+    finally:
+        late = [future for future in futures if not future.cancel()]
+        for future in late:
+            future.result()
+    return results
 
 
 @cache
