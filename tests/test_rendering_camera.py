@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 from torch.autograd import gradcheck
@@ -211,6 +211,7 @@ def test_facing_is_a_rotation():
 angles = st.floats(-1.5, 1.5)
 
 
+@settings(deadline=None)
 @given(angles, angles, angles)
 def test_angles_and_back(x, y, z):
     vector = torch.tensor([[2 * x, y, 2 * z]], dtype=torch.float64)

@@ -34,7 +34,7 @@ WHOLE = ImageTransform.identity(64, 48)
 CORNERS = torch.tensor([[[0.0, 0], [64, 0], [0, 48], [64, 48], [12.5, 30]]], dtype=torch.float64)
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(st.lists(steps, max_size=4), st.lists(steps, max_size=4))
 def test_transforms_compose_and_invert(first, second):
     one = chained(WHOLE, first)
@@ -48,7 +48,7 @@ def test_transforms_compose_and_invert(first, second):
     torch.testing.assert_close(back.apply(both.apply(CORNERS)), CORNERS, rtol=0, atol=1e-5)
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(st.lists(steps, max_size=5))
 def test_projecting_into_a_crop_is_transforming_the_projection(names):
     camera = PerspectiveCamera.from_parameters(
