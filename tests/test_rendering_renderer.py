@@ -6,8 +6,8 @@ import torch
 from torch.autograd import gradcheck
 
 from morphkit.geometry import normals as numpy_normals
-from morphkit.rendering import PerspectiveCamera, get_rasterizer, render
-from morphkit.rendering.lighting import ambient_light
+from morphkit.rendering import PerspectiveCamera, TexturedAlbedo, get_rasterizer, render, weak_perspective
+from morphkit.rendering.lighting import ambient_light, directional_light, reflection_basis, shade
 from morphkit.rendering.normals import summed_area_vectors, unit, vertex_normals
 
 CPU = get_rasterizer("numba")
@@ -124,3 +124,85 @@ def test_vertex_normals_on_every_path(icosphere, rng):
     triangles = torch.tensor([[0, 1, 2], [2, 1, 3], [0, 2, 3]])  # vertex 4 has no face
     assert gradcheck(lambda v: vertex_normals(v, triangles)[:, :4], few)
     assert not vertex_normals(few, triangles)[:, 4].any()
+
+
+def test_one_pass_of_shading_is_the_formula(rng):
+    """The CPU's loops and the harmonics written out agree, forward and back, at every order."""
+    albedo = torch.from_numpy(rng.uniform(size=(2, 5, 7, 3))).requires_grad_()
+    normals = unit(torch.from_numpy(rng.normal(size=(2, 5, 7, 3)))).detach().requires_grad_()
+    weights = torch.from_numpy(rng.normal(size=(2, 5, 7, 3)))
+    for order in range(4):
+        light = torch.from_numpy(rng.normal(size=(2, (order + 1) ** 2, 3))).requires_grad_()
+        written_out = albedo * torch.einsum("bhwk,bkc->bhwc", reflection_basis(normals, order), light)
+        looped = shade(albedo, normals, light)
+        torch.testing.assert_close(looped, written_out)
+        leaves = albedo, normals, light
+        for ours, theirs in zip(
+            torch.autograd.grad(looped, leaves, weights),
+            torch.autograd.grad(written_out, leaves, weights, materialize_grads=True),
+            strict=True,
+        ):
+            torch.testing.assert_close(ours, theirs)
+
+
+def textured_square(texture: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, TexturedAlbedo]:
+    """Return a square of 100 mm that faces the camera, its texture upright."""
+    corners = torch.tensor([[-50.0, -50, 0], [50, -50, 0], [50, 50, 0], [-50, 50, 0]]).double()
+    faces = torch.tensor([[0, 1, 2], [0, 2, 3]], dtype=torch.int32)
+    uv = (corners[:, :2] / 100 + 0.5)[faces.long()]
+    return corners[None], faces, TexturedAlbedo(texture, uv)
+
+
+def test_a_textured_square_shows_its_texture(rng):
+    """A square of 64 by 64 pixels with as many texels shows them, the right way up, in its own place."""
+    texture = torch.from_numpy(rng.uniform(size=(1, 64, 64, 3)))
+    vertices, faces, albedo = textured_square(texture)
+    camera = PerspectiveCamera.from_parameters(
+        torch.tensor([640.0]).double(),
+        torch.zeros(1, 3).double(),
+        torch.tensor([[0.0, 0, 1000]]).double(),
+        80,
+        72,
+    )
+    picture = render(vertices, faces, albedo, ambient_light().double(), camera, CPU)
+    torch.testing.assert_close(picture.image[:, 4:68, 8:72], texture, rtol=0, atol=1e-6)
+    assert not picture.image[:, :3].any()
+
+
+def test_a_far_texture_is_averaged_and_has_gradients(rng):
+    texture = torch.from_numpy(rng.uniform(size=(1, 64, 64, 3))).requires_grad_()
+    vertices, faces, albedo = textured_square(texture)
+    camera = PerspectiveCamera.from_parameters(
+        torch.tensor([80.0]).double(),
+        torch.zeros(1, 3).double(),
+        torch.tensor([[0.0, 0, 1000]]).double(),
+        12,
+        12,
+    )
+    picture = render(vertices, faces, albedo, ambient_light().double(), camera, CPU)
+    inside = picture.image[0, 3:9, 3:9]
+    expected = texture[0].unfold(0, 8, 8).unfold(1, 8, 8).mean(dim=(3, 4))[1:7, 1:7]
+    torch.testing.assert_close(inside, expected, rtol=0, atol=1e-6)
+    (gradient,) = torch.autograd.grad(inside.sum(), texture)
+    assert gradient.sum().item() == pytest.approx(3 * 36)
+
+
+def test_an_orthographic_picture_is_that_from_far_away(icosphere):
+    vertices, faces = icosphere
+    albedo, light = (
+        torch.full_like(vertices, 0.5),
+        directional_light(torch.tensor([[0.3, -0.5, -1]]).double(), torch.ones(1, 3).double()),
+    )
+    depth = torch.tensor([20_000.0]).double()
+    far = PerspectiveCamera.from_parameters(
+        40 * 50 / 100 * depth / 50,
+        torch.tensor([[0.2, 0.1, 0]]).double(),
+        torch.tensor([[3.0, 2, 20_000]]).double(),
+        64,
+        64,
+    )
+    seen = render(vertices, faces, albedo, light, far, CPU)
+    flat = render(vertices, faces, albedo, light, weak_perspective(far, depth), CPU)
+    assert (seen.mask > 0).sum() > 1000
+    torch.testing.assert_close(flat.image, seen.image, rtol=0, atol=0.01)
+    torch.testing.assert_close(flat.depth, seen.depth, rtol=0, atol=1.0)

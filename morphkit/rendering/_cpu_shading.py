@@ -25,11 +25,11 @@ _POINTS = 50_000  # of a run: long enough to outweigh a call
 def shade(
     albedo: Float[Tensor, "batch *shape 3"],
     normals: Float[Tensor, "batch *shape 3"],
-    light: Float[Tensor, "batch 9 3"],
-    factors: Float[Tensor, "9"],
+    light: Float[Tensor, "batch k 3"],
 ) -> Float[Tensor, "batch *shape 3"]:
-    """Return albedo times brightness; `factors` scale the polynomials of the normals, see the kernels."""
-    return cast(Tensor, _Shade.apply(albedo, normals, light, factors))  # type: ignore[no-untyped-call]
+    """Return albedo times brightness, the normals' first k <= 9 polynomials times `light`."""
+    whole = torch.nn.functional.pad(light, (0, 0, 0, 9 - light.shape[1]))
+    return cast(Tensor, _Shade.apply(albedo, normals, whole))  # type: ignore[no-untyped-call]
 
 
 def unit(vectors: Float[Tensor, "*shape 3"]) -> Float[Tensor, "*shape 3"]:
@@ -39,17 +39,13 @@ def unit(vectors: Float[Tensor, "*shape 3"]) -> Float[Tensor, "*shape 3"]:
 
 class _Shade(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, albedo: Tensor, normals: Tensor, light: Tensor, factors: Tensor) -> Tensor:
+    def forward(ctx: Any, albedo: Tensor, normals: Tensor, light: Tensor) -> Tensor:
         ctx.save_for_backward(albedo, normals, light)
-        ctx.factors = array(factors.double())
         colors, directions, lights = _points(albedo), _points(normals), array(light)
         out = np.empty_like(colors)
         run_all(
             kernels.shade_forward,
-            [
-                (colors[i, run], directions[i, run], lights[i], ctx.factors, out[i, run])
-                for i, run in _jobs(colors)
-            ],
+            [(colors[i, run], directions[i, run], lights[i], out[i, run]) for i, run in _jobs(colors)],
         )
         return torch.from_numpy(out).reshape(albedo.shape)
 
@@ -69,7 +65,6 @@ class _Shade(torch.autograd.Function):
                     colors[i, run],
                     directions[i, run],
                     lights[i],
-                    ctx.factors,
                     by_albedo[i, run],
                     by_normals[i, run],
                     own,
@@ -82,7 +77,6 @@ class _Shade(torch.autograd.Function):
             torch.from_numpy(by_albedo).reshape(albedo.shape),
             torch.from_numpy(by_normals).reshape(normals.shape),
             torch.from_numpy(total),
-            None,
         )
 
 

@@ -1,7 +1,6 @@
 """The loops of matte shading on a CPU: a run of points under one light per call.
 
-`factors`, in double, holds what each of the nine polynomials 1, y, z, x, xy, yz, 3z²-1, xz, x²-y² is
-multiplied by.
+`light` (9, 3) multiplies the polynomials 1, y, z, x, xy, yz, 3z²-1, xz, x²-y² of the normals.
 """
 
 from __future__ import annotations
@@ -14,19 +13,9 @@ import numpy as np
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
 @no_type_check
-def _polynomials(normals, i, factors):
+def _polynomials(normals, i):
     x, y, z = np.float64(normals[i, 0]), np.float64(normals[i, 1]), np.float64(normals[i, 2])
-    return (
-        factors[0],
-        factors[1] * y,
-        factors[2] * z,
-        factors[3] * x,
-        factors[4] * x * y,
-        factors[5] * y * z,
-        factors[6] * (3 * z * z - 1),
-        factors[7] * x * z,
-        factors[8] * (x * x - y * y),
-    )
+    return np.float64(1.0), y, z, x, x * y, y * z, 3 * z * z - 1, x * z, x * x - y * y
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
@@ -39,20 +28,20 @@ def _dot(y, light, c):
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
 @no_type_check
-def shade_forward(albedo, normals, light, factors, out):
+def shade_forward(albedo, normals, light, out):
     """Write albedo times brightness of each point (n, 3)."""
     for i in range(len(albedo)):
         if albedo[i, 0] == 0.0 and albedo[i, 1] == 0.0 and albedo[i, 2] == 0.0:
             out[i, 0] = out[i, 1] = out[i, 2] = 0.0
             continue
-        y = _polynomials(normals, i, factors)
+        y = _polynomials(normals, i)
         for c in range(3):
             out[i, c] = albedo[i, c] * _dot(y, light, c)
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
 @no_type_check
-def shade_backward(grad_out, albedo, normals, light, factors, grad_albedo, grad_normals, grad_light):
+def shade_backward(grad_out, albedo, normals, light, grad_albedo, grad_normals, grad_light):
     """Write grad_albedo and grad_normals (n, 3), add to grad_light (9, 3), which is in double."""
     slopes = np.empty(9)
     for i in range(len(albedo)):
@@ -61,13 +50,13 @@ def shade_backward(grad_out, albedo, normals, light, factors, grad_albedo, grad_
             for c in range(3):
                 grad_albedo[i, c] = grad_normals[i, c] = 0.0
             continue
-        polynomials = _polynomials(normals, i, factors)
+        polynomials = _polynomials(normals, i)
         s0, s1, s2 = g0 * albedo[i, 0], g1 * albedo[i, 1], g2 * albedo[i, 2]
         grad_albedo[i, 0] = g0 * _dot(polynomials, light, 0)
         grad_albedo[i, 1] = g1 * _dot(polynomials, light, 1)
         grad_albedo[i, 2] = g2 * _dot(polynomials, light, 2)
         for k in range(9):
-            slopes[k] = factors[k] * (light[k, 0] * s0 + light[k, 1] * s1 + light[k, 2] * s2)
+            slopes[k] = light[k, 0] * s0 + light[k, 1] * s1 + light[k, 2] * s2
         for k in range(9):
             grad_light[k, 0] += polynomials[k] * s0
             grad_light[k, 1] += polynomials[k] * s1

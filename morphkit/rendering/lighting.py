@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from morphkit.rendering import _cpu_shading
 from morphkit.rendering.normals import unit
 from morphkit.rendering.spherical_harmonics import (
     bands,
@@ -52,8 +53,10 @@ def shade(
     """
     order = min(order_of(sh_coefficients.shape[1]), _MATTE_ORDER)
     factors = [norm * _BAND_FACTORS[band] for norm, band in zip(sh_norms(order), bands(order), strict=True)]
-    polynomials = sh_polynomials(normals, order).reshape(len(normals), -1, len(factors))
     reflected = sh_coefficients[:, : len(factors)] * sh_coefficients.new_tensor(factors)[:, None]
+    if albedo.device.type == "cpu":
+        return _cpu_shading.shade(albedo, normals, reflected)
+    polynomials = sh_polynomials(normals, order).reshape(len(normals), -1, len(factors))
     return albedo * (polynomials @ reflected).reshape(normals.shape)
 
 
