@@ -33,9 +33,10 @@ def interpolate(
     Raises
     ------
     ValueError
-        If the attributes have neither one instance nor one per image.
+        If the attributes have neither one instance nor one per image, or an index points beyond them.
     """
     instances = _instances(attributes, rast)
+    _check_indices(instances, rast, faces)
     return cast(Tensor, _Interpolate.apply(instances, rast, faces))  # type: ignore[no-untyped-call]
 
 
@@ -53,9 +54,10 @@ def interpolate_with_derivatives(
     Raises
     ------
     ValueError
-        If the attributes have neither one instance nor one per image, `rast_derivatives` another shape than
-        `rast`, or a channel doesn't exist.
+        If the attributes have neither one instance nor one per image, an index points beyond them,
+        `rast_derivatives` has another shape than `rast`, or a channel doesn't exist.
     """
+    values = interpolate(attributes, rast, faces)
     instances = _instances(attributes, rast)
     if rast_derivatives.shape != rast.shape:
         got = tuple(rast_derivatives.shape)
@@ -65,7 +67,7 @@ def interpolate_with_derivatives(
     if any(not 0 <= c < count for c in chosen):
         raise ValueError(f"channels must lie in 0..{count - 1}, got {chosen}")
     derivatives = _Differentiate.apply(instances, rast, faces, rast_derivatives, chosen)  # type: ignore[no-untyped-call]
-    return interpolate(instances, rast, faces), cast(Tensor, derivatives)
+    return values, cast(Tensor, derivatives)
 
 
 class _Interpolate(torch.autograd.Function):
@@ -157,6 +159,16 @@ def _instances(attributes: Tensor, rast: Tensor) -> Tensor:
     if len(instances) not in (1, len(rast)):
         raise ValueError(f"attributes must have 1 or {len(rast)} instances, got {len(instances)}")
     return instances
+
+
+def _check_indices(instances: Tensor, rast: Tensor, faces: Tensor) -> None:
+    """Raise ValueError rather than let a loop read what isn't there."""
+    vertices, triangles, seen = instances.shape[1], array(faces), pixels(rast)[:, 3]
+    if triangles.size and not 0 <= triangles.min() <= triangles.max() < vertices:
+        got = f"{triangles.min()}..{triangles.max()}"
+        raise ValueError(f"faces must index the {vertices} vertices of attributes, got {got}")
+    if seen.size and seen.max() > len(triangles):
+        raise ValueError(f"rast shows face {int(seen.max()) - 1}, but there are {len(triangles)} faces")
 
 
 def _partial_sums(values: np.ndarray, count: int) -> tuple[list[tuple[int, slice]], np.ndarray]:
