@@ -73,6 +73,38 @@ def test_a_model_without_expressions_and_albedo(morphable):
         bare.vertices(torch.zeros(1, 7))
 
 
+def test_an_instance_from_all_coefficients_in_one_vector(morphable, rng):
+    model = FaceModel.from_morphable(morphable, torch.float64)
+    vector = torch.from_numpy(rng.normal(size=(2, model.layout.length)))
+    instance = model.instance(model.layout.split(vector))
+    assert torch.equal(instance.vertices, model.vertices(vector[:, :6], vector[:, 6:10]))
+    assert torch.equal(instance.albedo, model.albedo(vector[:, 10:15]))
+
+
+def test_an_instance_of_a_model_without_expressions_and_albedo(morphable, rng):
+    bare = FaceModel.from_morphable(MorphableModel(morphable.faces, morphable.identity), torch.float64)
+    vector = torch.from_numpy(rng.normal(size=(2, bare.layout.length)))
+    instance = bare.instance(bare.layout.split(vector))
+    assert instance.albedo is None
+    assert torch.equal(instance.vertices, bare.vertices(vector[:, :6]))
+    with pytest.raises(ValueError, match="no albedo group"):
+        bare.instance(CoefficientLayout(6, 0, 1).split(torch.zeros(1, 40, dtype=torch.float64)))
+
+
+@pytest.mark.parametrize("order", "CF")
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_the_basis_is_kept_once_in_the_dtype_that_was_asked_for(morphable, order, dtype):
+    group = morphable.identity
+    group = LinearModel(group.mean, np.array(group.basis, order=order), group.standard_deviations)
+    model = FaceModel.from_morphable(MorphableModel(morphable.faces, group, morphable.expression), dtype)
+    points = model.vertices.points
+    assert points.basis.shape == (10, 60)
+    assert points.basis.dtype == points.mean.dtype == dtype
+    expected = torch.from_numpy((group.basis * group.standard_deviations).T.copy()).to(dtype)
+    torch.testing.assert_close(points.basis[:6], expected)
+    assert points.basis.untyped_storage().nbytes() == 600 * dtype.itemsize
+
+
 def test_a_component_is_contiguous_and_inputs_are_untouched(morphable):
     before = morphable.identity.basis.copy()
     model = FaceModel.from_morphable(morphable)

@@ -20,7 +20,7 @@ from morphkit.model import _linear_kernels as kernels
 
 Span = tuple[int, int]  # components from the first up to, but without, the second
 
-_LARGE = 1 << 18  # numbers: a smaller basis stays in the cache, and torch's product is as fast
+_LARGE = 1 << 22  # numbers: a smaller basis stays in the caches, where torch's product is as fast
 _WIDTH = 4096  # columns of a block: with a batch of 32 its output fits in the second cache
 _BLOCKS = 8  # their number is a multiple of this, so that threads get equal shares
 
@@ -72,16 +72,20 @@ class _Combine(torch.autograd.Function):
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:  # noqa: ARG004 - torch's signature
         _, mean, basis, ctx.components = inputs
+        ctx.set_materialize_grads(False)  # no zeros as large as the basis
         ctx.save_for_backward(basis)
         ctx.save_for_forward(mean, basis)
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, grad: Tensor | None) -> tuple[Tensor | None, ...]:
+        if grad is None:
+            return None, None, None, None
         (basis,) = ctx.saved_tensors
         return _Moments.apply(grad, basis, ctx.components), None, None, None  # type: ignore[no-untyped-call]
 
     @staticmethod
-    def jvp(ctx: Any, tangent: Tensor, *_: None) -> Tensor:
+    def jvp(ctx: Any, tangent: Tensor | None, *others: Tensor | None) -> Tensor:
+        _check_only(tangent, others)
         mean, basis = ctx.saved_tensors
         return cast(Tensor, _Combine.apply(tangent, torch.zeros_like(mean), basis, ctx.components))  # type: ignore[no-untyped-call]
 
@@ -105,17 +109,21 @@ class _Moments(torch.autograd.Function):
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:  # noqa: ARG004 - torch's signature
         _, basis, ctx.components = inputs
+        ctx.set_materialize_grads(False)
         ctx.save_for_backward(basis)
         ctx.save_for_forward(basis)
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, grad: Tensor | None) -> tuple[Tensor | None, ...]:
+        if grad is None:
+            return None, None, None
         (basis,) = ctx.saved_tensors
         zero = basis.new_zeros(basis.shape[1])
         return _Combine.apply(grad, zero, basis, ctx.components), None, None  # type: ignore[no-untyped-call]
 
     @staticmethod
-    def jvp(ctx: Any, tangent: Tensor, *_: None) -> Tensor:
+    def jvp(ctx: Any, tangent: Tensor | None, *others: Tensor | None) -> Tensor:
+        _check_only(tangent, others)
         (basis,) = ctx.saved_tensors
         return cast(Tensor, _Moments.apply(tangent, basis, ctx.components))  # type: ignore[no-untyped-call]
 
@@ -133,6 +141,11 @@ def _vmap(
     values = values.movedim(in_dims[0], 0)
     rows = function.apply(values.flatten(0, 1), *fixed)  # type: ignore[no-untyped-call]
     return rows.reshape(*values.shape[:2], -1), 0
+
+
+def _check_only(tangent: Tensor | None, others: tuple[Tensor | None, ...]) -> None:
+    if tangent is None or any(other is not None for other in others):
+        raise ValueError("forward derivatives are those of the coefficients, not of the mean or the basis")
 
 
 def _padded(components: np.ndarray) -> np.ndarray:
