@@ -206,7 +206,7 @@ def test_a_shaded_picture_and_all_its_gradients(peer, size):
 
 def test_list_length_changes_nothing():
     scene = scenes.soup(60, (33, 47), batch=2)
-    whole, pieces = (scene.rasterize(TorchRasterizer(list_length=n)) for n in (1 << 19, 101))
+    whole, pieces = (scene.rasterize(TorchRasterizer(list_length=n)) for n in (None, 101))
     assert torch.equal(whole, pieces)
     with pytest.raises(ValueError, match="list_length"):
         TorchRasterizer(list_length=0)

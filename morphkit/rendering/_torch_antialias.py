@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from morphkit.rendering._blend import blend, find_blends
-from morphkit.rendering._torch_lists import centres, cross, edge_lines, exact_dtype
+from morphkit.rendering._torch_lists import cross, edge_lines, exact_dtype
 
 
 class Antialiaser:
@@ -187,7 +187,8 @@ def _is_steeper(p: Tensor, q: Tensor, near: Tensor, far: Tensor, size: tuple[int
 def _centre(pixel: Tensor, size: tuple[int, int], dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
     height, width = size
     row = _row(pixel, width)
-    x, y = centres(pixel - row * width, width, dtype), centres(row, height, dtype)
+    column = pixel - row * width
+    x, y = ((2 * at + 1).to(dtype) / size - 1 for at, size in ((column, width), (row, height)))
     return x, y, torch.ones_like(x)
 
 

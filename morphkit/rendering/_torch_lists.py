@@ -7,8 +7,6 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-NEXT, LAST = [1, 2, 0], [2, 0, 1]
-
 
 def exact_dtype(device: torch.device) -> torch.dtype:
     """Return the precision that geometry is evaluated in: double, but single on MPS, which has no other."""
@@ -28,7 +26,7 @@ def expand(counts: Tensor, limit: int) -> Iterator[tuple[Tensor, Tensor]]:
         last = min(first + limit, total)
         part = counts if last - first == total else ends.clamp(first, last) - starts.clamp(first, last)
         owner = torch.repeat_interleave(owners, part, output_size=last - first)
-        yield owner, torch.arange(first, last, device=counts.device) - starts[owner]
+        yield owner, torch.arange(first, last, device=counts.device) - pick(starts, owner)
 
 
 def pick(table: Tensor, index: Tensor) -> Tensor:
@@ -41,9 +39,13 @@ def cross(p: Tensor, q: Tensor) -> Tensor:
 
     Written out because a compiled kernel may fuse a product and the difference, and then it is not.
     """
-    return torch.stack(
-        [p[1] * q[2] - p[2] * q[1], p[2] * q[0] - p[0] * q[2], p[0] * q[1] - p[1] * q[0]],
-    )
+    return torch.stack([p[1] * q[2] - p[2] * q[1], p[2] * q[0] - p[0] * q[2], p[0] * q[1] - p[1] * q[0]])
+
+
+def around(corners: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the next and the last corner of each corner (along the second axis), as views of one copy."""
+    twice = torch.cat([corners, corners[:, :2]], dim=1)
+    return twice[:, 1:4], twice[:, 2:5]
 
 
 def edge_lines(corners: Tensor) -> Tensor:
@@ -51,12 +53,12 @@ def edge_lines(corners: Tensor) -> Tensor:
 
     Both triangles at an edge get the same numbers but for the sign, bit for bit.
     """
-    return cross(corners[:, NEXT], corners[:, LAST])
+    return cross(*around(corners))
 
 
-def centres(index: Tensor, size: int, dtype: torch.dtype) -> Tensor:
-    """Return the NDC of pixel centres along an axis of `size` pixels."""
-    return (2 * index + 1).to(dtype) / size - 1
+def centres(size: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Return the NDC of the pixel centres along an axis of `size` pixels."""
+    return (2 * torch.arange(size, device=device) + 1).to(dtype) / size - 1
 
 
 def split_pixels(pixel: Tensor, height: int, width: int) -> tuple[Tensor, Tensor, Tensor]:

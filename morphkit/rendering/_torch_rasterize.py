@@ -10,7 +10,15 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from morphkit.rendering._torch_fragments import EMPTY, draw, make_scene
-from morphkit.rendering._torch_lists import LAST, NEXT, centres, cross, edge_lines, exact_dtype, split_pixels
+from morphkit.rendering._torch_lists import (
+    around,
+    centres,
+    cross,
+    edge_lines,
+    exact_dtype,
+    pick,
+    split_pixels,
+)
 
 
 def rasterize(
@@ -67,11 +75,13 @@ class _Rasterize(torch.autograd.Function):
         rast = depth.new_zeros(len(depth), 4)
         by_pixel = torch.zeros_like(rast) if derivatives else None
         for pixel in torch.split((face != EMPTY).nonzero()[:, 0], limit):
-            point = _Points(vertices_clip, faces, face[pixel], pixel, height, width)
+            seen = pick(face, pixel)
+            point = _Points(vertices_clip, faces, seen, pixel, height, width)
             u, v = point.weights().to(rast.dtype)
-            rast[pixel] = torch.stack([u, v, depth[pixel], (face[pixel] + 1).to(rast.dtype)], dim=1)
+            values = torch.stack([u, v, pick(depth, pixel), (seen + 1).to(rast.dtype)], dim=1)
+            rast.index_copy_(0, pixel, values)
             if by_pixel is not None:
-                by_pixel[pixel] = point.derivatives().t().to(rast.dtype)
+                by_pixel.index_copy_(0, pixel, point.derivatives().t().to(rast.dtype))
         rast = rast.reshape(shape)
         ctx.limit = limit
         ctx.save_for_backward(vertices_clip, faces, face)
@@ -90,8 +100,8 @@ class _Rasterize(torch.autograd.Function):
         dtype = exact_dtype(faces.device)
         grad_vertices = torch.zeros(vertices_clip.numel(), dtype=dtype, device=faces.device)
         for pixel in torch.split((face != EMPTY).nonzero()[:, 0], ctx.limit):
-            point = _Points(vertices_clip, faces, face[pixel], pixel, height, width)
-            parts = [part.reshape(-1, 4)[pixel].t().to(dtype) for part in grads]
+            point = _Points(vertices_clip, faces, pick(face, pixel), pixel, height, width)
+            parts = [part.reshape(-1, 4).index_select(0, pixel).t().to(dtype) for part in grads]
             index, values = point.backward(*parts)
             grad_vertices.scatter_add_(0, index.reshape(-1), values.reshape(-1))
         return grad_vertices.reshape(vertices_clip.shape).to(vertices_clip.dtype), *[None] * 5
@@ -108,13 +118,14 @@ class _Points:
     ) -> None:
         dtype = exact_dtype(faces.device)
         image, row, column = split_pixels(pixel, height, width)
-        self._index = faces[face].t()
+        self._index = faces.index_select(0, face).t()
         if vertices_clip.ndim == 3:
             self._index = self._index + image * vertices_clip.shape[1]
-        x, y, _, w = vertices_clip.detach().reshape(-1, 4)[self._index].to(dtype).unbind(-1)
-        self._corners = torch.stack([x, y, w])
+        vertices = vertices_clip.detach().reshape(-1, 4).t()[[0, 1, 3]].to(dtype)
+        self._corners = torch.stack([part.take(self._index) for part in vertices])
         self._lines = edge_lines(self._corners)
-        self._centre = centres(column, width, dtype), centres(row, height, dtype)
+        x, y = centres(width, dtype, faces.device), centres(height, dtype, faces.device)
+        self._centre = x.take(column), y.take(row)
         self._scale = torch.tensor([2 / width, 2 / height], dtype=dtype, device=faces.device)[:, None]
         a, b, c = self._lines
         edge = a * self._centre[0] + (b * self._centre[1] + c)
@@ -155,7 +166,8 @@ class _Points:
         x, y = self._centre
         grad_a, grad_b = grad_slopes[0] + grad_edges * x, grad_slopes[1] + grad_edges * y
         grad_lines = torch.stack([grad_a, grad_b, grad_edges])
-        p = self._corners
-        grad_corners = cross(p[:, NEXT], grad_lines[:, LAST]) + cross(grad_lines[:, NEXT], p[:, LAST])
-        components = torch.tensor([0, 1, 3], device=p.device)[:, None, None]
+        next_corner, last_corner = around(self._corners)
+        next_line, last_line = around(grad_lines)
+        grad_corners = cross(next_corner, last_line) + cross(next_line, last_corner)
+        components = torch.tensor([0, 1, 3], device=grad_lines.device)[:, None, None]
         return self._index * 4 + components, grad_corners
