@@ -145,6 +145,26 @@ def test_one_pass_of_shading_is_the_formula(rng):
             torch.testing.assert_close(ours, theirs)
 
 
+def test_one_light_serves_a_batch(icosphere):
+    vertices, faces = icosphere
+    camera = PerspectiveCamera.from_parameters(
+        torch.full((2,), 256.0).double(),
+        torch.zeros(2, 3).double(),
+        torch.tensor([[0.0, 0, 500]] * 2).double(),
+        64,
+        64,
+    )
+    light = directional_light(
+        torch.tensor([[1.0, 0, -1]]).double(), torch.ones(1, 3).double()
+    ).requires_grad_()
+    picture = render(vertices.expand(2, -1, -1), faces, torch.ones_like(vertices), light, camera, CPU)
+    assert torch.equal(picture.image[0], picture.image[1])
+    (gradient,) = torch.autograd.grad(picture.image.sum(), light)
+    single = render(vertices, faces, torch.ones_like(vertices), light, looking(), CPU)
+    (of_one,) = torch.autograd.grad(single.image.sum(), light)
+    torch.testing.assert_close(gradient, 2 * of_one)
+
+
 def textured_square(texture: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, TexturedAlbedo]:
     """Return a square of 100 mm that faces the camera, its texture upright."""
     corners = torch.tensor([[-50.0, -50, 0], [50, -50, 0], [50, 50, 0], [-50, 50, 0]]).double()

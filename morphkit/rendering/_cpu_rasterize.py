@@ -88,7 +88,7 @@ class _Rasterize(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad_rast: Tensor) -> tuple[Tensor | None, ...]:
-        gradient = _gradient(kernels.rasterize_backward, grad_rast, *ctx.saved_tensors, ctx.ranges)
+        gradient = _gradient(kernels.rasterize_backward, grad_rast, ctx.saved_tensors, ctx.ranges)
         return gradient, None, None, None, None
 
 
@@ -115,21 +115,19 @@ class _Differentiate(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad_out: Tensor) -> tuple[Tensor | None, ...]:
-        gradient = _gradient(kernels.differentiate_backward, grad_out, *ctx.saved_tensors, ctx.ranges)
+        gradient = _gradient(kernels.differentiate_backward, grad_out, ctx.saved_tensors, ctx.ranges)
         return gradient, None, None, None
 
 
 def _gradient(
     kernel: Callable[..., None],
     grad_out: Tensor,
-    vertices_clip: Tensor,
-    faces: Tensor,
-    rast: Tensor,
+    saved: tuple[Tensor, ...],
     ranges: np.ndarray | None,
 ) -> Tensor:
-    """Return the gradient by the vertices, summed over bands of rows in order."""
-    vertices, grads, seen = array(vertices_clip), array(grad_out), array(rast)
-    parts = picture_parts(vertices, array(faces), ranges)
+    """Return the gradient by the vertices, of (vertices, faces, rast), summed over bands of rows in order."""
+    vertices, faces, seen = (array(tensor) for tensor in saved)
+    grads, parts = array(grad_out), picture_parts(vertices, faces, ranges)
     rows = _row_bands(len(seen), seen.shape[1])
     sums = [np.zeros((len(rows), *part.vertices.shape), vertices.dtype) for part in parts]
     run_all(

@@ -42,9 +42,11 @@ def reflection_basis(normals: Float[Tensor, "*shape 3"], order: int = 2) -> Floa
 def shade(
     albedo: Float[Tensor, "batch *shape 3"],
     normals: Float[Tensor, "batch *shape 3"],
-    sh_coefficients: Float[Tensor, "batch k 3"],
+    sh_coefficients: Float[Tensor, "lights k 3"],
 ) -> Float[Tensor, "batch *shape 3"]:
     """Return the linear RGB of matte surfaces under a light; `normals` are unit, in the light's frame.
+
+    One light may serve the whole batch.
 
     Raises
     ------
@@ -54,6 +56,7 @@ def shade(
     order = min(order_of(sh_coefficients.shape[1]), _MATTE_ORDER)
     factors = [norm * _BAND_FACTORS[band] for norm, band in zip(sh_norms(order), bands(order), strict=True)]
     reflected = sh_coefficients[:, : len(factors)] * sh_coefficients.new_tensor(factors)[:, None]
+    reflected = reflected.expand(len(albedo), -1, -1)
     if albedo.device.type == "cpu":
         return _cpu_shading.shade(albedo, normals, reflected)
     polynomials = sh_polynomials(normals, order).reshape(len(normals), -1, len(factors))

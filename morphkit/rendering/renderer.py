@@ -67,7 +67,7 @@ class Renderer:
         self,
         vertices: Float[Tensor, "batch v 3"],
         albedo: Float[Tensor, "instances v 3"] | TexturedAlbedo,
-        sh_coefficients: Float[Tensor, "batch k 3"],
+        sh_coefficients: Float[Tensor, "lights k 3"],
         camera: Camera,
         background: Float[Tensor, "backgrounds h w 3"] | None = None,
     ) -> Rendering:
@@ -78,7 +78,7 @@ class Renderer:
         vertices : world coordinates, millimetres.
         albedo : linear RGB per vertex, one instance may serve the whole batch; or a texture.
         sh_coefficients : the radiance around the head **in camera coordinates**, so that it stays where it is
-            when the head turns (`morphkit.rendering.lighting`).
+            when the head turns (`morphkit.rendering.lighting`); one light may serve the whole batch.
         camera : one camera per mesh.
         background : linear RGB behind the mesh, one or one each, row 0 at the top; black if None.
         """
@@ -94,7 +94,8 @@ class Renderer:
         else:
             rast = self.rasterizer.rasterize(*scene)
             base = self.rasterizer.interpolate(albedo, rast, self.faces)
-        depth, normals = self.rasterizer.interpolate(attributes, rast, self.faces).split([1, 3], dim=-1)
+        surface = self.rasterizer.interpolate(attributes, rast, self.faces)
+        depth, normals = torch.split(surface, [1, 3], dim=-1)
         normals = unit(normals)
         color = shade(base, normals, sh_coefficients)
 
@@ -103,7 +104,7 @@ class Renderer:
             color = color + (1 - covered) * background
         layers = torch.cat([color, covered], dim=-1)
         layers = self.rasterizer.antialias(layers, rast, vertices_clip, self.faces)
-        image, mask = layers.split([3, 1], dim=-1)
+        image, mask = torch.split(layers, [3, 1], dim=-1)
         return Rendering(image, mask[..., 0], depth[..., 0], normals, rast[..., 3].long() - 1)
 
     def _sample(self, albedo: TexturedAlbedo, rast: Tensor, slopes: Tensor) -> Tensor:
@@ -119,7 +120,7 @@ def render(
     vertices: Float[Tensor, "batch v 3"],
     faces: Int[Tensor, "f 3"],
     albedo: Float[Tensor, "instances v 3"] | TexturedAlbedo,
-    sh_coefficients: Float[Tensor, "batch k 3"],
+    sh_coefficients: Float[Tensor, "lights k 3"],
     camera: Camera,
     rasterizer: Rasterizer,
     background: Float[Tensor, "backgrounds h w 3"] | None = None,
