@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from morphkit.rendering._blend import blend, find_blends
-from morphkit.rendering._torch_lists import cross, edge_lines, exact_dtype
+from morphkit.rendering._torch_lists import cross, edge_lines, exact_dtype, pick
 
 
 class Antialiaser:
@@ -32,10 +32,11 @@ class Antialiaser:
         faces: Int[Tensor, "f 3"],
     ) -> Float[Tensor, "batch h w c"]:
         """Return the blended colours (`Rasterizer.antialias`)."""
-        flat = vertices_clip.reshape(-1, 4)[:, [0, 1, 3]].to(exact_dtype(vertices_clip.device))
+        flat = vertices_clip.reshape(-1, 4)
+        corners = flat.detach().t()[[0, 1, 3]].to(exact_dtype(flat.device))
         pairs = _unequal_pairs(rast.detach())
         surface = _Surface(
-            flat.detach(),
+            corners,
             faces.long(),
             self._neighbours(faces),
             pairs.image * vertices_clip.shape[1]
@@ -43,8 +44,9 @@ class Antialiaser:
             else torch.zeros_like(pairs.image),
         )
         index, first, second = _walk(surface, pairs, (rast.shape[1], rast.shape[2]), self._steps)
-        image, near, far = pairs.image[index], pairs.near[index], pairs.far[index]
-        blends = find_blends((color.shape[1], color.shape[2]), image, near, far, flat[first], flat[second])
+        image, near, far = (pick(part, index) for part in pairs[:3])
+        ends = (flat.index_select(0, vertex)[:, [0, 1, 3]].to(corners.dtype) for vertex in (first, second))
+        blends = find_blends((color.shape[1], color.shape[2]), image, near, far, *ends)
         return blend(color, blends)
 
     def _neighbours(self, faces: Tensor) -> Tensor:
@@ -68,7 +70,7 @@ class _Pairs(NamedTuple):
 
 
 class _Surface(NamedTuple):
-    """vertices (n, 3) as (x, y, w), faces (f, 3), what lies across their edges (f, 3).
+    """vertices (3, n): x, y, w, faces (f, 3), what lies across their edges (f, 3).
 
     Base says for each pair of pixels where its image's vertices start.
     """
@@ -133,24 +135,24 @@ def _walk(
     for _ in range(steps):
         if not len(active):
             break
-        near, far, base = pairs.near[active], pairs.far[active], surface.base[active]
+        near, far, base = (pick(part, active) for part in (pairs.near, pairs.far, surface.base))
         exit_edge, sign = _exit_edges(surface, face, base, entry, near, far, size)
         active, face, base, exit_edge, sign = _keep(exit_edge >= 0, active, face, base, exit_edge, sign)
         ends = [_corner(surface.faces, face, (exit_edge + k) % 3) + base for k in (1, 2)]
         across = _corner(surface.neighbours, face, exit_edge)
         is_open = across < 0
         face, entry = across.clamp(min=0) // 3, across.clamp(min=0) % 3
-        p, q = (surface.vertices[end].t() for end in ends)
-        opposite = surface.vertices[_corner(surface.faces, face, entry) + base].t()
+        third = _corner(surface.faces, face, entry) + base
+        p, q, opposite = (pick(surface.vertices, vertex) for vertex in (*ends, third))
         stops = ~is_open & (
-            (torch.stack([p[2], q[2], opposite[2]]).amin(0) <= 0) | (face == pairs.goal[active])
+            (torch.stack([p[2], q[2], opposite[2]]).amin(0) <= 0) | (face == pick(pairs.goal, active))
         )
         goes_on = ~is_open & ~(sign * _dot(cross(p, q), opposite) > 0)
-        counts = _is_steeper(p, q, pairs.near[active], pairs.far[active], size)
+        counts = _is_steeper(p, q, pick(pairs.near, active), pick(pairs.far, active), size)
         met.append(torch.stack(_keep(~stops & ~goes_on & counts, active, *ends)))
         active, face, entry = _keep(~stops & goes_on, active, face, entry)
     found = torch.cat(met, dim=1) if met else active.new_zeros(3, 0)
-    index, first, second = found[:, found[0].argsort()]
+    index, first, second = pick(found, found[0].argsort())
     return index, first, second
 
 
@@ -164,7 +166,8 @@ def _exit_edges(
     size: tuple[int, int],
 ) -> tuple[Tensor, Tensor]:
     """Return by which edge segments between pixels leave triangles (-1: not at all), and the facings."""
-    corners = surface.vertices[(surface.faces[face] + base[:, None]).t()].permute(2, 0, 1)
+    vertex = surface.faces.index_select(0, face).t() + base
+    corners = torch.stack([part.take(vertex) for part in surface.vertices])
     lines = edge_lines(corners)
     sign = _dot(lines[:, 0], corners[:, 0]).sign()
     at_near, at_far = (sign * _dot(lines, _centre(pixel, size, lines.dtype)) for pixel in (near, far))
@@ -198,7 +201,7 @@ def _row(pixel: Tensor, width: int) -> Tensor:
 
 def _corner(table: Tensor, face: Tensor, k: Tensor) -> Tensor:
     """Return table[face, k]."""
-    return table.reshape(-1)[3 * face + k]
+    return table.take(3 * face + k)
 
 
 def _dot(p: Tensor, q: Tensor | tuple[Tensor, ...]) -> Tensor:
@@ -207,4 +210,4 @@ def _dot(p: Tensor, q: Tensor | tuple[Tensor, ...]) -> Tensor:
 
 def _keep(mask: Tensor, *lists: Tensor) -> tuple[Tensor, ...]:
     index = mask.nonzero()[:, 0]
-    return tuple(part[index] for part in lists)
+    return tuple(pick(part, index) for part in lists)
