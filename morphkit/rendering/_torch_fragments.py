@@ -118,7 +118,7 @@ def _set_up(
     lines = lines * determinant.sign()
     weighted = lines * (z * (1 / determinant.abs()))
     depth = weighted[:, 0] + weighted[:, 1] + weighted[:, 2]
-    place = torch.cat([torch.stack([image, face]), box.long()]).index_select(1, kept)
+    place = torch.stack([image.take(kept), face.take(kept), *(part.take(kept).long() for part in box)])
     unusable = (determinant == 0) | ~determinant.isfinite()
     place[5] = torch.where(unusable, place[4] - 1, place[5])  # no row at all
     return _Triangles(torch.cat([lines, _thresholds(lines)[None], depth[None]]), place)
@@ -133,7 +133,7 @@ def _thresholds(lines: Tensor) -> Tensor:
 
 def _boxes(
     projected: tuple[Tensor, Tensor], in_front: Tensor, corners: Tensor, frame: _Frame
-) -> tuple[Tensor, Tensor]:
+) -> tuple[list[Tensor], Tensor]:
     """Return first and last column, first and last row, and whether there is any pixel centre between.
 
     A triangle that crosses w = 0 reaches to infinity: its box is the whole picture, its rows' spans are
@@ -148,7 +148,7 @@ def _boxes(
         last = (high.clamp(max=size - 1) + frame.reach).floor().masked_fill(crosses, size - 1)
         seen = seen & (first <= last)  # false for NaN
         box += [first, last]
-    return torch.stack(box), seen
+    return box, seen
 
 
 def _rows(triangles: _Triangles, frame: _Frame, limit: int) -> Iterator[_Rows]:
