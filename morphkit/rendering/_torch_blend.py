@@ -38,7 +38,7 @@ class _BlendRows(torch.autograd.Function):
         if ctx.needs_input_grad[0]:
             grad_table = torch.zeros_like(table)
             for rows, weight in zip(index, weights, strict=True):
-                grad_table.scatter_add_(0, rows[:, None].expand_as(grad), grad * weight[:, None])
+                grad_table.index_add_(0, rows, grad * weight[:, None])
         if ctx.needs_input_grad[2]:
             grad_weights = torch.stack([(grad * table.index_select(0, rows)).sum(1) for rows in index])
         return grad_table, None, grad_weights
