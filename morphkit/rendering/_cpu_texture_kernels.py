@@ -35,15 +35,18 @@ def _taps(coordinate, size, nearest, boundary):
     """
     if boundary == WRAP:
         coordinate -= np.floor(coordinate)
-    if np.isnan(coordinate):
-        return 0, 0, 0.0, 0.0, 0.0, 0.0
-    coordinate = min(max(coordinate, -1.0), 2.0)  # farther out nothing changes, and no integer overflows
+    if not -1.0 <= coordinate <= 2.0:
+        if np.isnan(coordinate):
+            return 0, 0, 0.0, 0.0, 0.0, 0.0
+        coordinate = -1.0 if coordinate < 0 else 2.0  # no farther: nothing changes, no integer overflows
     if nearest:
         texel, inside = _fold(floor(coordinate * size), size, boundary)
         return texel, texel, inside, 0.0, 0.0, 0.0
     place = coordinate * size - 0.5
     first = floor(place)
     share = place - first
+    if 0 <= first < size - 1:  # nearly always: the short way is the faster one
+        return first, first + 1, 1 - share, share, -float(size), float(size)
     left, left_inside = _fold(first, size, boundary)
     right, right_inside = _fold(first + 1, size, boundary)
     return (
