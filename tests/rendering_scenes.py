@@ -119,7 +119,20 @@ def head(size: int = 96, batch: int = 2) -> Scene:
     return Scene(clip, triangles, (size, size))
 
 
+def camera_inside() -> Scene:
+    """A head around the camera: welded triangles before it, behind it, and through w = 0."""
+    points, triangles = head_points()
+    turns = np.linspace(0, 2 * np.pi, 4, endpoint=False)
+    x, y, z = (points / points.abs().max()).T.double().numpy()
+    clip = []
+    for turn in turns:
+        across, ahead = np.cos(turn) * x - np.sin(turn) * z, np.sin(turn) * x + np.cos(turn) * z
+        clip.append(np.stack([across, y, 0.8 * ahead - 0.1, ahead + 0.1], axis=1))
+    return Scene(tensor(np.stack(clip)), triangles, (72, 60))
+
+
 EVERYWHERE = {
+    "camera inside": camera_inside,
     "soup": lambda: soup(300, (61, 83), batch=2),
     "one pixel": lambda: soup(40, (1, 1), batch=64),
     "one row": lambda: soup(60, (1, 33), batch=3, seed=5),

@@ -9,7 +9,10 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from morphkit.rendering._blend import blend, find_blends
-from morphkit.rendering._torch_lists import cross, edge_lines, exact_dtype, pick
+from morphkit.rendering._torch_edges import FLAT, PASS, STEEP, EdgeTable, Topology, edge_table, topology
+from morphkit.rendering._torch_lists import exact_dtype, pick
+
+_TABLE = 1 << 20  # triangles that are looked at together
 
 
 class Antialiaser:
@@ -22,7 +25,7 @@ class Antialiaser:
 
     def __init__(self, steps: int) -> None:
         self._steps = steps
-        self._last: tuple[Tensor, Tensor] | None = None
+        self._last: tuple[Tensor, Topology] | None = None
 
     def __call__(
         self,
@@ -32,29 +35,39 @@ class Antialiaser:
         faces: Int[Tensor, "f 3"],
     ) -> Float[Tensor, "batch h w c"]:
         """Return the blended colours (`Rasterizer.antialias`)."""
-        flat = vertices_clip.reshape(-1, 4)
-        corners = flat.detach().t()[[0, 1, 3]].to(exact_dtype(flat.device))
+        size = color.shape[1], color.shape[2]
+        sets = vertices_clip if vertices_clip.ndim == 3 else vertices_clip[None]
         pairs = _unequal_pairs(rast.detach())
-        surface = _Surface(
-            corners,
-            faces.long(),
-            self._neighbours(faces),
-            pairs.image * vertices_clip.shape[1]
-            if vertices_clip.ndim == 3
-            else torch.zeros_like(pairs.image),
-        )
-        index, first, second = _walk(surface, pairs, (rast.shape[1], rast.shape[2]), self._steps)
-        image, near, far = (pick(part, index) for part in pairs[:3])
-        ends = (flat.index_select(0, vertex)[:, [0, 1, 3]].to(corners.dtype) for vertex in (first, second))
-        blends = find_blends((color.shape[1], color.shape[2]), image, near, far, *ends)
-        return blend(color, blends)
+        found = self._crossings(pairs, sets.detach(), self._topology(faces), size)
+        image, near, far = (pick(part, found[0]) for part in pairs[:3])
+        base = (image if len(sets) > 1 else torch.zeros_like(image)) * sets.shape[1]
+        ends = (_corners(sets, vertex + base) for vertex in found[1:])
+        return blend(color, find_blends(size, image, near, far, *ends))
 
-    def _neighbours(self, faces: Tensor) -> Tensor:
+    def _crossings(self, pairs: _Pairs, sets: Tensor, mesh: Topology, size: tuple[int, int]) -> Tensor:
+        """Return which pairs a silhouette passes between, and its edge's two vertices: (3, n).
+
+        A few images' triangles are looked at together, so that memory is bounded.
+        """
+        at_once = max(1, _TABLE // max(1, mesh.faces.shape[1]))
+        found = [pairs.image.new_zeros(3, 0)]
+        for first in range(0, len(sets), at_once):
+            some = sets[first : first + at_once]
+            here = (pairs.image >= first) & (pairs.image < first + at_once) | (len(sets) == 1)
+            chosen = here.nonzero()[:, 0]
+            own = _Pairs(*(pick(part, chosen) for part in pairs))
+            own = own._replace(image=(own.image - first) * (len(sets) > 1))
+            pair, edge = _walk(edge_table(some, mesh, size), own, size, self._steps)
+            found.append(torch.cat([pick(chosen, pair)[None], mesh.ends(edge)]))
+        every = torch.cat(found, dim=1)
+        return pick(every, every[0].argsort())
+
+    def _topology(self, faces: Tensor) -> Topology:
         # The last topology is remembered: a fit renders the same one again and again, and comparing
         # faces is far faster than pairing their edges.
         last = self._last
         if last is None or last[0].device != faces.device or not torch.equal(last[0], faces):
-            last = (faces.clone(), edge_neighbours(faces))
+            last = (faces.clone(), topology(faces))
             self._last = last
         return last[1]
 
@@ -69,33 +82,9 @@ class _Pairs(NamedTuple):
     goal: Tensor
 
 
-class _Surface(NamedTuple):
-    """vertices (3, n): x, y, w, faces (f, 3), what lies across their edges (f, 3).
-
-    Base says for each pair of pixels where its image's vertices start.
-    """
-
-    vertices: Tensor
-    faces: Tensor
-    neighbours: Tensor
-    base: Tensor
-
-
-def edge_neighbours(faces: Int[Tensor, "f 3"]) -> Int[Tensor, "f 3"]:
-    """Return what lies across each edge: 3 x face + the edge's number there, or -1.
-
-    Edge k of a face lies opposite its corner k. Open edges, and those with more than two faces, have -1.
-    """
-    ends = faces.long()[:, [1, 2, 2, 0, 0, 1]].reshape(-1, 2)
-    key, order = torch.sort((ends.amin(1) << 32) | ends.amax(1), stable=True)
-    starts = torch.ones_like(key, dtype=torch.bool)
-    starts[1:] = key[1:] != key[:-1]
-    begin = starts.nonzero()[:, 0]
-    end = torch.cat([begin[1:], begin.new_tensor([len(key)])])
-    begin = begin[end - begin == 2]
-    across = torch.full_like(key, -1)
-    across[order[begin]], across[order[begin + 1]] = order[begin + 1], order[begin]
-    return across.reshape(-1, 3)
+def _corners(sets: Tensor, vertex: Tensor) -> Tensor:
+    """Return (x, y, w) of vertices: (n, 3), in the precision that geometry is evaluated in."""
+    return sets.reshape(-1, 4).index_select(0, vertex)[:, [0, 1, 3]].to(exact_dtype(sets.device))
 
 
 def _unequal_pairs(rast: Tensor) -> _Pairs:
@@ -108,7 +97,8 @@ def _unequal_pairs(rast: Tensor) -> _Pairs:
         image, row, column = (here != there).nonzero().unbind(1)
         pixel = row * width + column
         pair = torch.stack([pixel, pixel + step])
-        face, z = (part.reshape(len(rast), -1)[image, pair] for part in (ids, depth))
+        place = pair + image * (rast.shape[1] * width)
+        face, z = (part.reshape(-1).take(place) for part in (ids, depth))
         swap = (face[0] < 0) | ((face[1] >= 0) & (z[1] < z[0]))
         near, far = torch.where(swap, pair.flip(0), pair)
         f, goal = torch.where(swap, face.flip(0), face)
@@ -116,98 +106,49 @@ def _unequal_pairs(rast: Tensor) -> _Pairs:
     return _Pairs(*torch.cat(parts, dim=1))
 
 
-def _walk(
-    surface: _Surface, pairs: _Pairs, size: tuple[int, int], steps: int
-) -> tuple[Tensor, Tensor, Tensor]:
+def _walk(table: EdgeTable, pairs: _Pairs, size: tuple[int, int], steps: int) -> tuple[Tensor, Tensor]:
     """Walk on the surface from each pair's near centre to the far one, to the first silhouette edge.
 
-    An edge is a silhouette if it is open or if both its triangles lie on the same side of it in the picture.
-    Each silhouette counts in one direction of pairs only, the one that it crosses more steeply. Edges with a
-    vertex behind the camera are left out.
-
-    Returns
-    -------
-    The pairs that met a silhouette, and its edge's two vertices.
+    Returns the pairs that met one, and the edges. Each silhouette counts in one direction of pairs only, the
+    one that it crosses more steeply.
     """
-    active = torch.arange(len(pairs.face), device=pairs.face.device)
-    face, entry = pairs.face, torch.full_like(pairs.face, -1)
-    met: list[Tensor] = []
+    per_image = table.lines.shape[2] // table.images
+    near, far = (_centre(pixel, size, table.lines.dtype) for pixel in (pairs.near, pairs.far))
+    wanted = torch.where(near[1] == far[1], STEEP, FLAT)
+    goal = torch.where(pairs.goal < 0, -2, pairs.goal + pairs.image * per_image)
+    face = pairs.face + pairs.image * per_image
+    active, entry = torch.arange(len(face), device=face.device), torch.full_like(face, -1)
+    met = [face.new_zeros(2, 0)]
     for _ in range(steps):
         if not len(active):
             break
-        near, far, base = (pick(part, active) for part in (pairs.near, pairs.far, surface.base))
-        exit_edge, sign = _exit_edges(surface, face, base, entry, near, far, size)
-        active, face, base, exit_edge, sign = _keep(exit_edge >= 0, active, face, base, exit_edge, sign)
-        ends = [_corner(surface.faces, face, (exit_edge + k) % 3) + base for k in (1, 2)]
-        across = _corner(surface.neighbours, face, exit_edge)
-        is_open = across < 0
-        face, entry = across.clamp(min=0) // 3, across.clamp(min=0) % 3
-        third = _corner(surface.faces, face, entry) + base
-        p, q, opposite = (pick(surface.vertices, vertex) for vertex in (*ends, third))
-        stops = ~is_open & (
-            (torch.stack([p[2], q[2], opposite[2]]).amin(0) <= 0) | (face == pick(pairs.goal, active))
-        )
-        goes_on = ~is_open & ~(sign * _dot(cross(p, q), opposite) > 0)
-        counts = _is_steeper(p, q, pick(pairs.near, active), pick(pairs.far, active), size)
-        met.append(torch.stack(_keep(~stops & ~goes_on & counts, active, *ends)))
-        active, face, entry = _keep(~stops & goes_on, active, face, entry)
-    found = torch.cat(met, dim=1) if met else active.new_zeros(3, 0)
-    index, first, second = pick(found, found[0].argsort())
-    return index, first, second
+        exit_edge = _exit_edges(pick(table.lines, face), entry, pick(near, active), pick(far, active))
+        edge = 3 * face + exit_edge.clamp(min=0)
+        across, kind = table.across.take(edge), table.kinds.take(edge)
+        face, entry = torch.div(across, 3, rounding_mode="floor"), across % 3
+        open_way = (exit_edge >= 0) & (face != pick(goal, active))
+        counts = (open_way & (kind == pick(wanted, active))).nonzero()[:, 0]
+        met.append(torch.stack([pick(active, counts), pick(edge, counts)]))
+        onwards = (open_way & (kind == PASS)).nonzero()[:, 0]
+        active, face, entry = (pick(part, onwards) for part in (active, face, entry))
+    pair, edge = torch.cat(met, dim=1)
+    return pair, edge
 
 
-def _exit_edges(
-    surface: _Surface,
-    face: Tensor,
-    base: Tensor,
-    entry: Tensor,
-    near: Tensor,
-    far: Tensor,
-    size: tuple[int, int],
-) -> tuple[Tensor, Tensor]:
-    """Return by which edge segments between pixels leave triangles (-1: not at all), and the facings."""
-    vertex = surface.faces.index_select(0, face).t() + base
-    corners = torch.stack([part.take(vertex) for part in surface.vertices])
-    lines = edge_lines(corners)
-    sign = _dot(lines[:, 0], corners[:, 0]).sign()
-    at_near, at_far = (sign * _dot(lines, _centre(pixel, size, lines.dtype)) for pixel in (near, far))
-    edges = torch.arange(3, device=face.device)[:, None]
-    leaves = (edges != entry) & (at_far < at_near)
-    share = torch.where(leaves, at_near / (at_near - at_far), torch.inf)
-    share = torch.where(share <= 1, share, torch.inf)
-    least = share.amin(0)
-    exit_edge = torch.where(share == least, edges, -1).amax(0)  # the last of equals
-    return torch.where(least.isfinite(), exit_edge, -1), sign
+def _exit_edges(lines: Tensor, entry: Tensor, near: Tensor, far: Tensor) -> Tensor:
+    """Return by which edge the ways between pixels leave triangles, -1 where by none."""
+    at_near, at_far = ((lines * centre[:, None]).sum(0) for centre in (near, far))
+    edges = torch.arange(3, device=entry.device)[:, None]
+    share = at_near / (at_near - at_far)
+    leaves = (edges != entry) & (at_far < at_near) & (share <= 1)
+    share = share.masked_fill(~leaves, torch.inf)
+    last_of_least = edges.masked_fill(share != share.amin(0), -1)
+    return last_of_least.masked_fill(~leaves, -1).amax(0)
 
 
-def _is_steeper(p: Tensor, q: Tensor, near: Tensor, far: Tensor, size: tuple[int, int]) -> Tensor:
-    """Return whether the edge is nearer to upright and pixels lie side by side, or neither."""
+def _centre(pixel: Tensor, size: tuple[int, int], dtype: torch.dtype) -> Tensor:
+    """Return homogeneous NDC (x, y, 1) of pixels' centres: (3, n)."""
     height, width = size
-    dx, dy = ((p[0] / p[2] - q[0] / q[2]).abs() * width, (p[1] / p[2] - q[1] / q[2]).abs() * height)
-    return (dy >= dx) == (_row(near, width) == _row(far, width))
-
-
-def _centre(pixel: Tensor, size: tuple[int, int], dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
-    height, width = size
-    row = _row(pixel, width)
-    column = pixel - row * width
-    x, y = ((2 * at + 1).to(dtype) / size - 1 for at, size in ((column, width), (row, height)))
-    return x, y, torch.ones_like(x)
-
-
-def _row(pixel: Tensor, width: int) -> Tensor:
-    return torch.div(pixel, width, rounding_mode="floor")
-
-
-def _corner(table: Tensor, face: Tensor, k: Tensor) -> Tensor:
-    """Return table[face, k]."""
-    return table.take(3 * face + k)
-
-
-def _dot(p: Tensor, q: Tensor | tuple[Tensor, ...]) -> Tensor:
-    return p[0] * q[0] + p[1] * q[1] + p[2] * q[2]
-
-
-def _keep(mask: Tensor, *lists: Tensor) -> tuple[Tensor, ...]:
-    index = mask.nonzero()[:, 0]
-    return tuple(pick(part, index) for part in lists)
+    row = torch.div(pixel, width, rounding_mode="floor")
+    x, y = ((2 * at + 1).to(dtype) / size - 1 for at, size in ((pixel - row * width, width), (row, height)))
+    return torch.stack([x, y, torch.ones_like(x)])
