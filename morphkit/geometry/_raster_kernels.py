@@ -20,10 +20,9 @@ import numpy as np
 
 from morphkit.geometry._vector_kernels import cross
 
-BAND_SHIFT = 5  # bands of 32 rows: at 1024 pixels a row they fit into a core's second-level cache
-BAND = 1 << BAND_SHIFT
 _LEAST = 2.2250738585072014e-308  # the smallest normal number: as a threshold, "more than zero"
 _WIDE = 3  # pixels; a wider box is narrowed row by row
+_NO_LINES = (0.0,) * 14
 _SLACK = 1e-6  # pixels, above rounding: coverage is decided by the edge values alone
 
 
@@ -62,11 +61,11 @@ def _crossing_bounds(vertices, pixels, faces, face, axis, size):
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
 @no_type_check
-def bound_faces(vertices, pixels, faces, height, width, begin, end, seen, boxes, counts):
+def bound_faces(vertices, pixels, faces, height, width, begin, end, shift, seen, boxes, counts):
     """List the faces of begin..end whose bounding box holds a pixel centre; return their number.
 
     Writes, from index `begin` on, `seen` (the faces) and `boxes` (first and last column, first and last row),
-    and adds to `counts` how many of them each band of rows sees.
+    and adds to `counts` how many of them each band of 2^shift rows sees.
     """
     # Pixels are single: the tolerance widens boxes by more than their rounding, never coverage.
     tolerance = 1e-6 * max(height, width, 1024)
@@ -93,7 +92,7 @@ def bound_faces(vertices, pixels, faces, height, width, begin, end, seen, boxes,
             continue
         seen[count] = f
         boxes[count, 0], boxes[count, 1], boxes[count, 2], boxes[count, 3] = left, right, top, bottom
-        for band in range(top >> BAND_SHIFT, (bottom >> BAND_SHIFT) + 1):
+        for band in range(top >> shift, (bottom >> shift) + 1):
             counts[band] += 1
         count += 1
     return count - begin
@@ -101,51 +100,31 @@ def bound_faces(vertices, pixels, faces, height, width, begin, end, seen, boxes,
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
 @no_type_check
-def fill_bands(boxes, begin, count, cursor, items):
+def fill_bands(shift, boxes, begin, count, cursor, items):
     """Write the numbers begin..begin + count of listed faces into `items`, by band, from `cursor` on."""
     for i in range(begin, begin + count):
-        for band in range(boxes[i, 2] >> BAND_SHIFT, (boxes[i, 3] >> BAND_SHIFT) + 1):
+        for band in range(boxes[i, 2] >> shift, (boxes[i, 3] >> shift) + 1):
             items[cursor[band]] = i
             cursor[band] += 1
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
 @no_type_check
-def draw_bands(vertices, faces, first_face, seen, boxes, items, starts, ends, first_band, step, xs, ys, rast):
+def draw_bands(
+    shift, vertices, faces, first_face, seen, boxes, items, starts, ends, first_band, step, xs, ys, rast
+):
     """Rasterize every `step`-th band of rows into rast (h, w, 4): (u, v, z/w, face index + 1), or zeros.
 
     `starts` and `ends` (bands,) say where in `items` the faces of a band lie, in ascending order; they are
     numbered from `first_face` on.
     """
     for band in range(first_band, len(starts), step):
-        first_row, last_row = band << BAND_SHIFT, min((band + 1) << BAND_SHIFT, rast.shape[0]) - 1
-        _clear(rast, first_row, last_row)
+        first_row, last_row = band << shift, min((band + 1) << shift, rast.shape[0]) - 1
+        rast[first_row : last_row + 1] = 0.0
         for n in range(starts[band], ends[band]):
             i = items[n]
             y0, y1 = max(boxes[i, 2], first_row), min(boxes[i, 3], last_row)
             _draw_face(vertices, faces, seen[i], first_face, boxes[i, 0], boxes[i, 1], y0, y1, xs, ys, rast)
-        _clear_depth(rast, first_row, last_row)
-
-
-@numba.njit(cache=True, nogil=True, error_model="numpy")
-@no_type_check
-def _clear(rast, first_row, last_row):
-    beyond = rast.dtype.type(2.0)
-    for row in range(first_row, last_row + 1):
-        for column in range(rast.shape[1]):
-            rast[row, column, 0] = 0.0
-            rast[row, column, 1] = 0.0
-            rast[row, column, 2] = beyond
-            rast[row, column, 3] = 0.0
-
-
-@numba.njit(cache=True, nogil=True, error_model="numpy")
-@no_type_check
-def _clear_depth(rast, first_row, last_row):
-    for row in range(first_row, last_row + 1):
-        for column in range(rast.shape[1]):
-            if rast[row, column, 3] == 0.0:
-                rast[row, column, 2] = 0.0
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
@@ -219,7 +198,9 @@ def _draw_face(vertices, faces, f, first_face, x0, x1, y0, y1, xs, ys, rast):
     az, bz, cz = a0 * zp + a1 * zq + a2 * zr, b0 * zp + b1 * zq + b2 * zr, c0 * zp + c1 * zq + c2 * zr
     number = rast.dtype.type(first_face + f + 1)
     narrow = x1 - x0 >= _WIDE
-    lines = _column_bounds(a0, b0, c0, a1, b1, c1, a2, b2, c2, x0, x1, rast.shape[1])
+    lines = _NO_LINES
+    if narrow:
+        lines = _column_bounds(a0, b0, c0, a1, b1, c1, a2, b2, c2, x0, x1, rast.shape[1])
     for row in range(y0, y1 + 1):
         y = ys[row]
         first, last = x0, x1
@@ -231,7 +212,7 @@ def _draw_face(vertices, faces, f, first_face, x0, x1, y0, y1, xs, ys, rast):
             e0, e1, e2 = a0 * x + d0, a1 * x + d1, a2 * x + d2
             if e0 >= t0 and e1 >= t1 and e2 >= t2:
                 z = rast.dtype.type(az * x + dz)
-                if -1.0 <= z <= 1.0 and z < rast[row, column, 2]:
+                if -1.0 <= z <= 1.0 and (rast[row, column, 3] == 0.0 or z < rast[row, column, 2]):
                     scale = 1.0 / (e0 + e1 + e2)
                     rast[row, column, 0] = e0 * scale
                     rast[row, column, 1] = e1 * scale

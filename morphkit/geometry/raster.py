@@ -158,28 +158,34 @@ def _draw_picture(part: PicturePart, rast: Any, threads: int) -> None:
     pixels = np.empty((len(vertices), 2), np.float32)
     kernels.project_vertices(vertices, height, width, pixels)
 
-    bands = -(-height // kernels.BAND)
+    shift = _band_shift(height, threads)
+    bands = -(-height // (1 << shift))
     blocks = split_range(len(faces), threads)
     seen, boxes = np.empty(len(faces), np.int32), np.empty((len(faces), 4), np.int16)
     counts = np.zeros((len(blocks), bands), np.int64)
     shared = vertices, pixels, faces, height, width
     found = run_all(
         kernels.bound_faces,
-        [(*shared, *block, seen, boxes, count) for block, count in zip(blocks, counts, strict=True)],
+        [(*shared, *block, shift, seen, boxes, count) for block, count in zip(blocks, counts, strict=True)],
     )
     ends = counts.T.cumsum().reshape(bands, -1).T
     starts = ends - counts
     items = np.empty(counts.sum(), np.int32)
     run_all(
         kernels.fill_bands,
-        [(boxes, blocks[i][0], found[i], start.copy(), items) for i, start in enumerate(starts)],
+        [(shift, boxes, blocks[i][0], found[i], start.copy(), items) for i, start in enumerate(starts)],
     )
-    drawn = vertices, faces, part.first_face, seen, boxes, items, starts[0], ends[-1]
+    drawn = shift, vertices, faces, part.first_face, seen, boxes, items, starts[0], ends[-1]
     step = min(threads, bands)
     run_all(
         kernels.draw_bands,
         [(*drawn, first, step, _centres(width), _centres(height), rast) for first in range(step)],
     )
+
+
+def _band_shift(height: int, threads: int) -> int:
+    """Return the size of bands, as a power of two of rows: large ones share less, but must go around."""
+    return next(shift for shift in (6, 5, 4, 3) if shift == 3 or height >> shift >= 3 * threads)
 
 
 def _centres(size: int) -> Float[np.ndarray, "n"]:

@@ -1,7 +1,8 @@
 """The rasterizer contract on a CPU: numba loops inside torch autograd functions, float32 or float64.
 
 Results and gradients are the same, bit for bit, for any number of threads: forward passes write each pixel
-once, backward passes run one image per thread.
+once; backward passes sum in buffers whose number and order depend on the sizes alone, or into rows that one
+thread owns.
 """
 
 from __future__ import annotations
