@@ -206,8 +206,13 @@ def test_a_shaded_picture_and_all_its_gradients(peer, size):
 
 def test_list_length_changes_nothing():
     scene = scenes.soup(60, (33, 47), batch=2)
-    whole, pieces = (scene.rasterize(TorchRasterizer(list_length=n)) for n in (None, 101))
-    assert torch.equal(whole, pieces)
+    whole, pieces = (TorchRasterizer(list_length=n) for n in (None, 101))
+    rast = scene.rasterize(whole)
+    assert torch.equal(scene.rasterize(pieces), rast)
+    blended = (r.antialias(rast, rast, scene.vertices, scene.faces) for r in (whole, pieces, CpuRasterizer()))
+    one, other, expected = blended
+    assert torch.equal(one, other)
+    torch.testing.assert_close(one, expected, rtol=0, atol=1e-5)
     with pytest.raises(ValueError, match="list_length"):
         TorchRasterizer(list_length=0)
 

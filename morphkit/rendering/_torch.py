@@ -10,6 +10,7 @@ from torch import Tensor
 
 from morphkit.rendering import _torch_interpolate, _torch_rasterize, _torch_texture
 from morphkit.rendering._torch_antialias import Antialiaser
+from morphkit.rendering._torch_lists import usual_length
 from morphkit.rendering.rasterizer import Boundary, Filter
 
 
@@ -27,16 +28,16 @@ class TorchRasterizer:
     silhouette_steps : how many triangles `antialias` walks over between two pixel centres to find the
         silhouette edge. With 1 only the visible triangle's own edges count, as in nvdiffrast; more lets
         meshes whose triangles are smaller than a pixel feel their outline.
-    list_length : how many triangles, rows or pixels `rasterize` works on at a time. Working memory is some
-        500 bytes for each; results don't depend on it. If None, 65,536 on a CPU, so that most of it stays in
-        the caches, and a million elsewhere.
+    list_length : how many triangles, rows or pixels are worked on at a time. Working memory is some 500 bytes
+        for each; results don't depend on it. If None, 65,536 on a CPU, so that most of it stays in the
+        caches, and a million elsewhere.
     """
 
     def __init__(self, silhouette_steps: int = 1000, list_length: int | None = None) -> None:
         if list_length is not None and list_length < 1:
             raise ValueError(f"list_length must be positive, got {list_length}")
         self._list_length = list_length
-        self._antialias = Antialiaser(silhouette_steps)
+        self._antialias = Antialiaser(silhouette_steps, list_length)
 
     def rasterize(
         self,
@@ -118,4 +119,4 @@ class TorchRasterizer:
         return self._antialias(color, rast, vertices_clip, faces)
 
     def _limit(self, faces: Tensor) -> int:
-        return self._list_length or (1 << 16 if faces.device.type == "cpu" else 1 << 20)
+        return self._list_length or usual_length(faces.device)

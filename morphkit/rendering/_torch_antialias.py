@@ -10,9 +10,7 @@ from torch import Tensor
 
 from morphkit.rendering._blend import blend, find_blends
 from morphkit.rendering._torch_edges import FLAT, PASS, STEEP, EdgeTable, Topology, edge_table, topology
-from morphkit.rendering._torch_lists import exact_dtype, pick
-
-_TABLE = 1 << 20  # triangles that are looked at together
+from morphkit.rendering._torch_lists import exact_dtype, pick, usual_length
 
 
 class Antialiaser:
@@ -20,11 +18,11 @@ class Antialiaser:
 
     Parameters
     ----------
-    steps : how many triangles are walked over between two pixel centres, see `TorchRasterizer`.
+    steps, list_length : see `TorchRasterizer`.
     """
 
-    def __init__(self, steps: int) -> None:
-        self._steps = steps
+    def __init__(self, steps: int, list_length: int | None) -> None:
+        self._steps, self._list_length = steps, list_length
         self._last: tuple[Tensor, Topology] | None = None
 
     def __call__(
@@ -49,7 +47,8 @@ class Antialiaser:
 
         A few images' triangles are looked at together, so that memory is bounded.
         """
-        at_once = max(1, _TABLE // max(1, mesh.faces.shape[1]))
+        length = self._list_length or usual_length(sets.device)
+        at_once = max(1, length // max(1, mesh.faces.shape[1]))
         found = [pairs.image.new_zeros(3, 0)]
         for first in range(0, len(sets), at_once):
             some = sets[first : first + at_once]

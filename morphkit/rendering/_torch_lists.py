@@ -13,6 +13,11 @@ def exact_dtype(device: torch.device) -> torch.dtype:
     return torch.float32 if device.type == "mps" else torch.float64
 
 
+def usual_length(device: torch.device) -> int:
+    """Return how many entries of a list are worked on at a time, if nobody says otherwise."""
+    return 1 << 16 if device.type == "cpu" else 1 << 20
+
+
 def expand(counts: Tensor, limit: int) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield (owner, number within the owner) of every entry of ragged lists, at most `limit` at a time.
 
