@@ -21,7 +21,7 @@ from morphkit.model import _linear_kernels as kernels
 Span = tuple[int, int]  # components from the first up to, but without, the second
 
 _LARGE = 1 << 22  # numbers: a smaller basis stays in the caches, where torch's product is as fast
-_WIDTH = 4096  # columns of a block: with a batch of 32 its output fits in the second cache
+_WIDTH = 8192  # columns of a block at most
 _BLOCKS = 8  # their number is a multiple of this, so that threads get equal shares
 
 
@@ -64,10 +64,10 @@ class _Combine(torch.autograd.Function):
         padded = _padded(components)
         weights = np.zeros((len(coefficients), len(padded)), _array(basis).dtype)
         weights[:, : len(components)] = _array(coefficients)
-        out = torch.empty(len(coefficients), basis.shape[1], dtype=basis.dtype)
+        out = np.empty((len(weights), basis.shape[1]), weights.dtype)  # numpy's large arrays have large pages
         fixed = weights, padded, _array(basis), _array(mean)
-        _over_blocks(kernels.combine, fixed, basis.shape[1], _array(out))
-        return out
+        _over_blocks(kernels.combine, fixed, basis.shape[1], out)
+        return torch.from_numpy(out)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:  # noqa: ARG004 - torch's signature
