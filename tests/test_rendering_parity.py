@@ -1,7 +1,7 @@
 """The same scenes through every rasterizer at hand, forward and gradient, against the numba one.
 
-In double precision on a CPU torch and numba decide alike on every pixel; single-precision hardware may not,
-in a band of pixels along edges.
+On a CPU torch and numba draw the same picture, bit for bit; nvdiffrast rounds vertices to fractions of a
+pixel, and so decides otherwise on some pixels along edges.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def test_rasterize(peer, name):
     actual = moved(scene, peer.device).rasterize(peer.rasterizer).cpu()
     if peer.exact:
         assert torch.equal(actual[..., 3], expected[..., 3])
-        torch.testing.assert_close(actual, expected, rtol=0, atol=1e-6)
+        torch.testing.assert_close(actual, expected, rtol=0, atol=0 if peer.device == "cpu" else 1e-6)
         return
     if name in ("slivers", "degenerate", "grid through centres", "grid through centres, w = 3"):
         pytest.skip("nvdiffrast moves vertices to fractions of a pixel")
@@ -80,13 +80,11 @@ def test_rasterize(peer, name):
     assert_close_with_boundary_band(actual[..., :3], expected[..., :3], band, atol=1e-3)
 
 
-@pytest.mark.parametrize("name", ["soup", "degenerate", "grid through centres"])
+@pytest.mark.parametrize("name", [n for n in scenes.EVERYWHERE if n != "large"])
 def test_rasterize_in_double(name):
     scene = scenes.EVERYWHERE[name]()
-    expected = scene.rasterize(CpuRasterizer(), torch.float64)
-    actual = scene.rasterize(TorchRasterizer(), torch.float64)
-    assert torch.equal(actual[..., 3], expected[..., 3])
-    torch.testing.assert_close(actual, expected, rtol=0, atol=1e-12)
+    ours, numbas = (scene.rasterize(r, torch.float64) for r in (TorchRasterizer(), CpuRasterizer()))
+    assert torch.equal(ours, numbas)
 
 
 @pytest.mark.parametrize("name", ["soup", "ranges", "head"])
@@ -262,6 +260,11 @@ def test_a_topology_that_changes_in_place_is_seen():
     [
         ({"faces": torch.tensor([[0, 1, 3]])}, r"faces must index 3 vertices, got 0\.\.3"),
         ({"faces": torch.tensor([[0, -1, 2]])}, r"faces must index 3 vertices, got -1\.\.2"),
+        (
+            {"faces": torch.tensor([[0, 1, 2]], device="meta")},
+            "faces must be on cpu like vertices_clip, got meta",
+        ),
+        ({"vertices_clip": torch.zeros(1, 3, 4).half()}, "must be float32 or float64, got torch.float16"),
         ({"resolution": (0, 4)}, "resolution must be positive"),
         ({"ranges": torch.tensor([[0, 1]])}, r"\(v, 4\) with ranges, got \(1, 3, 4\)"),
         ({"vertices_clip": torch.zeros(3, 4)}, r"\(batch, v, 4\), got \(3, 4\)"),

@@ -34,7 +34,7 @@ def rasterize(
     Raises
     ------
     ValueError
-        If shapes, indices or ranges don't fit together.
+        If shapes, types, devices, indices or ranges don't fit together.
     """
     _check(vertices_clip, faces, resolution, ranges)
     arguments = vertices_clip, faces.to(torch.long), ranges, resolution, derivatives, limit
@@ -47,6 +47,10 @@ def _check(vertices_clip: Tensor, faces: Tensor, resolution: tuple[int, int], ra
     if vertices_clip.ndim != expected:
         shape = "(batch, v, 4)" if ranges is None else "(v, 4) with ranges"
         raise ValueError(f"vertices_clip must have shape {shape}, got {tuple(vertices_clip.shape)}")
+    if vertices_clip.dtype not in (torch.float32, torch.float64):
+        raise ValueError(f"vertices_clip must be float32 or float64, got {vertices_clip.dtype}")
+    if faces.device != vertices_clip.device:
+        raise ValueError(f"faces must be on {vertices_clip.device} like vertices_clip, got {faces.device}")
     if min(resolution) < 1:
         raise ValueError(f"resolution must be positive, got {tuple(resolution)}")
     low, high = (int(i) for i in torch.stack(faces.aminmax()).tolist()) if faces.numel() else (0, -1)
