@@ -215,6 +215,25 @@ def test_list_length_changes_nothing():
         TorchRasterizer(list_length=0)
 
 
+def test_everything_stays_on_the_tensors_device():
+    """With another default device, whatever forgot to say where it belongs would be made there."""
+    scene, rasterizer = scenes.soup_in_front(20, (12, 14), batch=2), TorchRasterizer()
+    vertices, attributes = scene.vertices.requires_grad_(), noise((2, 60, 3), 0).requires_grad_()
+    picture, bias = noise((2, 8, 8, 3), 1), noise((2, 12, 14), 2)
+    with torch.device("meta"):
+        rast, by_pixel = rasterizer.rasterize_with_derivatives(vertices, scene.faces, (12, 14))
+        values = rasterizer.interpolate_with_derivatives(attributes, rast, scene.faces, by_pixel)
+        colors = [
+            rasterizer.texture(picture, values[0][..., :2], values[1][..., :4], bias, boundary=boundary)
+            for boundary in ("wrap", "clamp", "zero")
+        ]
+        nearest = rasterizer.texture(picture[:1], values[0][..., :2], filter_mode="nearest")
+        blended = rasterizer.antialias(values[0], rast, vertices, scene.faces)
+        (sum(colors) + nearest + blended).sum().backward()
+    every = (rast, by_pixel, *values, *colors, blended, vertices.grad, attributes.grad)
+    assert {part.device.type for part in every} == {"cpu"}
+
+
 def test_gradients_of_torch_rasterizer():
     scene = scenes.soup_in_front(6, (7, 9))
 
