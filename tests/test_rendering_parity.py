@@ -17,7 +17,7 @@ from rendering_scenes import Scene, assert_close_with_boundary_band, assert_grad
 from torch import Tensor
 from torch.autograd import gradcheck
 
-from morphkit.rendering import Rasterizer, render
+from morphkit.rendering import Rasterizer, get_rasterizer, render
 from morphkit.rendering._cpu import CpuRasterizer
 from morphkit.rendering._torch import TorchRasterizer
 from morphkit.rendering._torch_edges import edge_neighbours
@@ -200,6 +200,12 @@ def test_a_shaded_picture_and_all_its_gradients(peer, size):
         results.append([part.detach().cpu() for part in (out, *(leaf.grad for leaf in leaves))])
     assert results[0][0].abs().amax() > 0.5
     assert_gradients_agree(results[1], results[0], 1e-5 if peer.exact else 1e-2)
+
+
+def test_the_torch_backend_by_name():
+    rasterizer = get_rasterizer("torch")
+    assert isinstance(rasterizer, TorchRasterizer)
+    assert isinstance(rasterizer, Rasterizer)
 
 
 def test_list_length_changes_nothing():
