@@ -152,7 +152,7 @@ def _part(vertices: Any, faces: Any, first: int, count: int) -> PicturePart:
 
 
 def _draw_picture(part: PicturePart, rast: Any, threads: int) -> None:
-    """Bound the faces in blocks, sort them into bands of rows, draw the bands: each stage side by side."""
+    """Bound the faces in blocks, sort them into bands of rows, draw the bands: on all threads."""
     vertices, faces = part.vertices, part.faces
     height, width = rast.shape[:2]
     pixels = np.empty((len(vertices), 2), np.float32)
@@ -171,10 +171,8 @@ def _draw_picture(part: PicturePart, rast: Any, threads: int) -> None:
     ends = counts.T.cumsum().reshape(bands, -1).T
     starts = ends - counts
     items = np.empty(counts.sum(), np.int32)
-    run_all(
-        kernels.fill_bands,
-        [(shift, boxes, blocks[i][0], found[i], start.copy(), items) for i, start in enumerate(starts)],
-    )
+    for block, count, start in zip(blocks, found, starts, strict=True):
+        kernels.fill_bands(shift, boxes, block[0], count, start.copy(), items)
     drawn = shift, vertices, faces, part.first_face, seen, boxes, items, starts[0], ends[-1]
     step = min(threads, bands)
     run_all(
