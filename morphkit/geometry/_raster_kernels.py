@@ -8,6 +8,9 @@ pixel. Depth is z / w = (E_0 z_0 + E_1 z_1 + E_2 z_2) / D, linear in X and Y.
 
 The terms of a shared edge's cross product only change sign when the edge is walked the other way, so both
 neighbours see the same number, and no pixel is lost or claimed twice.
+
+A pixel keeps the least (depth, face index), in whatever order faces come. So the side of a surface that is
+nearer on the whole is drawn first, and most of the other is found hidden before it is set up.
 """
 
 from __future__ import annotations
@@ -21,6 +24,8 @@ import numpy as np
 from morphkit.geometry._vector_kernels import cross
 
 _LEAST = 2.2250738585072014e-308  # the smallest normal number: as a threshold, "more than zero"
+_BLOCK_SHIFT = 3  # hidden faces are sought in blocks of 8 x 8 pixels
+_DEPTH_MARGIN = 1e-6  # far above what rounding does to a depth
 _WIDE = 3  # pixels; a wider box is narrowed row by row
 _NO_LINES = (0.0,) * 14
 _SLACK = 1e-6  # pixels, above rounding: coverage is decided by the edge values alone
@@ -29,12 +34,13 @@ _SLACK = 1e-6  # pixels, above rounding: coverage is decided by the edge values 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
 @no_type_check
 def project_vertices(vertices, height, width, pixels):
-    """Write (column, row), pixel centres at integers, of (v, 4) clip vertices; NaN where w <= 0."""
+    """Write (column, row, z/w), pixel centres at integers, of (v, 4) clip vertices; NaN where w <= 0."""
     for i in range(vertices.shape[0]):
         w = np.float64(vertices[i, 3])
         if w > 0.0:
             pixels[i, 0] = (vertices[i, 0] / w + 1.0) * (0.5 * width) - 0.5
             pixels[i, 1] = (vertices[i, 1] / w + 1.0) * (0.5 * height) - 0.5
+            pixels[i, 2] = vertices[i, 2] / w
         else:
             pixels[i, :] = np.nan
 
@@ -61,11 +67,12 @@ def _crossing_bounds(vertices, pixels, faces, face, axis, size):
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
 @no_type_check
-def bound_faces(vertices, pixels, faces, height, width, begin, end, shift, seen, boxes, counts):
+def bound_faces(vertices, pixels, faces, height, width, begin, end, shift, seen, boxes, counts, depths):
     """List the faces of begin..end whose bounding box holds a pixel centre; return their number.
 
-    Writes, from index `begin` on, `seen` (the faces) and `boxes` (first and last column, first and last row),
-    and adds to `counts` how many of them each band of 2^shift rows sees.
+    Writes, from index `begin` on, `seen` (the face, or -1 - face where it turns clockwise) and `boxes` (first
+    and last column, first and last row). Adds to `counts` how many each band of 2^shift rows sees, and to
+    `depths` (2, 2) the sum of depths and the number of faces of either side.
     """
     # Pixels are single: the tolerance widens boxes by more than their rounding, never coverage.
     tolerance = 1e-6 * max(height, width, 1024)
@@ -75,7 +82,9 @@ def bound_faces(vertices, pixels, faces, height, width, begin, end, shift, seen,
         a, b, c = faces[f, 0], faces[f, 1], faces[f, 2]
         xa, xb, xc = pixels[a, 0], pixels[b, 0], pixels[c, 0]
         ya, yb, yc = pixels[a, 1], pixels[b, 1], pixels[c, 1]
+        clockwise = False
         if abs(xa + xb + xc + ya + yb + yc) < np.inf:
+            clockwise = (xb - xa) * (yc - ya) < (xc - xa) * (yb - ya)
             x0, x1, y0, y1 = min(xa, xb, xc), max(xa, xb, xc), min(ya, yb, yc), max(ya, yb, yc)
         elif vertices[a, 3] > 0.0 or vertices[b, 3] > 0.0 or vertices[c, 3] > 0.0:
             x0, x1 = _crossing_bounds(vertices, pixels, faces, f, 0, width)
@@ -90,7 +99,10 @@ def bound_faces(vertices, pixels, faces, height, width, begin, end, shift, seen,
         left, right, top, bottom = int(np.ceil(x0)), int(x1), int(np.ceil(y0)), int(y1)
         if left > right or top > bottom:
             continue
-        seen[count] = f
+        if not np.isnan(pixels[a, 2]):
+            depths[int(clockwise), 0] += pixels[a, 2]
+            depths[int(clockwise), 1] += 1.0
+        seen[count] = -1 - f if clockwise else f
         boxes[count, 0], boxes[count, 1], boxes[count, 2], boxes[count, 3] = left, right, top, bottom
         for band in range(top >> shift, (bottom >> shift) + 1):
             counts[band] += 1
@@ -111,20 +123,72 @@ def fill_bands(shift, boxes, begin, count, cursor, items):
 @numba.njit(cache=True, nogil=True, error_model="numpy")
 @no_type_check
 def draw_bands(
-    shift, vertices, faces, first_face, seen, boxes, items, starts, ends, first_band, step, xs, ys, rast
+    shift,
+    vertices,
+    pixels,
+    faces,
+    first_face,
+    seen,
+    boxes,
+    items,
+    starts,
+    ends,
+    clockwise_first,
+    first_band,
+    step,
+    xs,
+    ys,
+    rast,
 ):
     """Rasterize every `step`-th band of rows into rast (h, w, 4): (u, v, z/w, face index + 1), or zeros.
 
-    `starts` and `ends` (bands,) say where in `items` the faces of a band lie, in ascending order; they are
-    numbered from `first_face` on.
+    `starts` and `ends` (bands,) say where in `items` the faces of a band lie; they are numbered from
+    `first_face` on.
     """
+    farthest = np.empty(((1 << shift) >> _BLOCK_SHIFT, (rast.shape[1] >> _BLOCK_SHIFT) + 1), rast.dtype)
     for band in range(first_band, len(starts), step):
         first_row, last_row = band << shift, min((band + 1) << shift, rast.shape[0]) - 1
         rast[first_row : last_row + 1] = 0.0
-        for n in range(starts[band], ends[band]):
-            i = items[n]
-            y0, y1 = max(boxes[i, 2], first_row), min(boxes[i, 3], last_row)
-            _draw_face(vertices, faces, seen[i], first_face, boxes[i, 0], boxes[i, 1], y0, y1, xs, ys, rast)
+        for second_side in (False, True):
+            if second_side:
+                _find_farthest(rast, first_row, last_row, farthest)
+            clockwise = clockwise_first != second_side
+            for n in range(starts[band], ends[band]):
+                i = items[n]
+                if (seen[i] < 0) != clockwise:
+                    continue
+                f = -1 - seen[i] if clockwise else seen[i]
+                x0, x1 = boxes[i, 0], boxes[i, 1]
+                y0, y1 = max(boxes[i, 2], first_row), min(boxes[i, 3], last_row)
+                rows = y0 - first_row, y1 - first_row
+                if second_side and _is_hidden(pixels, faces, f, farthest, x0, x1, *rows):
+                    continue
+                _draw_face(vertices, faces, f, first_face, x0, x1, y0, y1, xs, ys, rast)
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+@no_type_check
+def _find_farthest(rast, first_row, last_row, farthest):
+    """Write the greatest depth of each block of pixels of a band; beyond all where one is empty."""
+    farthest[:] = -2.0
+    for row in range(first_row, last_row + 1):
+        block = (row - first_row) >> _BLOCK_SHIFT
+        for column in range(rast.shape[1]):
+            depth = rast[row, column, 2] if rast[row, column, 3] > 0.0 else 2.0
+            if depth > farthest[block, column >> _BLOCK_SHIFT]:
+                farthest[block, column >> _BLOCK_SHIFT] = depth
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+@no_type_check
+def _is_hidden(pixels, faces, f, farthest, x0, x1, y0, y1):
+    """Return whether a face lies behind all that its blocks of pixels show already."""
+    depth = min(pixels[faces[f, 0], 2], pixels[faces[f, 1], 2], pixels[faces[f, 2], 2]) - _DEPTH_MARGIN
+    for row in range(y0 >> _BLOCK_SHIFT, (y1 >> _BLOCK_SHIFT) + 1):
+        for column in range(x0 >> _BLOCK_SHIFT, (x1 >> _BLOCK_SHIFT) + 1):
+            if not depth > farthest[row, column]:
+                return False
+    return True
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
@@ -171,7 +235,7 @@ def _columns(lines, y):
 @numba.njit(cache=True, nogil=True, error_model="numpy")
 @no_type_check
 def _draw_face(vertices, faces, f, first_face, x0, x1, y0, y1, xs, ys, rast):
-    """Draw one triangle where it is nearer than what is there; on a tie the lower face index was first."""
+    """Draw one triangle where it is nearer than what is there, or as near with a lower face index."""
     i, j, k = faces[f, 0], faces[f, 1], faces[f, 2]
     p, q, r = corner(vertices, i), corner(vertices, j), corner(vertices, k)
     a0, b0, c0 = cross(q, r)
@@ -196,7 +260,7 @@ def _draw_face(vertices, faces, f, first_face, x0, x1, y0, y1, xs, ys, rast):
     inverse = 1.0 / abs(determinant)
     zp, zq, zr = vertices[i, 2] * inverse, vertices[j, 2] * inverse, vertices[k, 2] * inverse
     az, bz, cz = a0 * zp + a1 * zq + a2 * zr, b0 * zp + b1 * zq + b2 * zr, c0 * zp + c1 * zq + c2 * zr
-    number = rast.dtype.type(first_face + f + 1)
+    own_number = rast.dtype.type(first_face + f + 1)
     narrow = x1 - x0 >= _WIDE
     lines = _NO_LINES
     if narrow:
@@ -212,12 +276,14 @@ def _draw_face(vertices, faces, f, first_face, x0, x1, y0, y1, xs, ys, rast):
             e0, e1, e2 = a0 * x + d0, a1 * x + d1, a2 * x + d2
             if e0 >= t0 and e1 >= t1 and e2 >= t2:
                 z = rast.dtype.type(az * x + dz)
-                if -1.0 <= z <= 1.0 and (rast[row, column, 3] == 0.0 or z < rast[row, column, 2]):
+                number, depth = rast[row, column, 3], rast[row, column, 2]
+                nearer = number == 0.0 or z < depth or (z == depth and own_number < number)
+                if nearer and -1.0 <= z <= 1.0:
                     scale = 1.0 / (e0 + e1 + e2)
                     rast[row, column, 0] = e0 * scale
                     rast[row, column, 1] = e1 * scale
                     rast[row, column, 2] = z
-                    rast[row, column, 3] = number
+                    rast[row, column, 3] = own_number
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")

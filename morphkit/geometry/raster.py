@@ -155,7 +155,7 @@ def _draw_picture(part: PicturePart, rast: Any, threads: int) -> None:
     """Bound the faces in blocks, sort them into bands of rows, draw the bands: on all threads."""
     vertices, faces = part.vertices, part.faces
     height, width = rast.shape[:2]
-    pixels = np.empty((len(vertices), 2), np.float32)
+    pixels = np.empty((len(vertices), 3), np.float32)
     kernels.project_vertices(vertices, height, width, pixels)
 
     shift = _band_shift(height, threads)
@@ -163,17 +163,22 @@ def _draw_picture(part: PicturePart, rast: Any, threads: int) -> None:
     blocks = split_range(len(faces), threads)
     seen, boxes = np.empty(len(faces), np.int32), np.empty((len(faces), 4), np.int16)
     counts = np.zeros((len(blocks), bands), np.int64)
+    depths = np.zeros((len(blocks), 2, 2))
     shared = vertices, pixels, faces, height, width
     found = run_all(
         kernels.bound_faces,
-        [(*shared, *block, shift, seen, boxes, count) for block, count in zip(blocks, counts, strict=True)],
+        [(*shared, *block, shift, seen, boxes, counts[i], depths[i]) for i, block in enumerate(blocks)],
     )
     ends = counts.T.cumsum().reshape(bands, -1).T
     starts = ends - counts
     items = np.empty(counts.sum(), np.int32)
     for block, count, start in zip(blocks, found, starts, strict=True):
         kernels.fill_bands(shift, boxes, block[0], count, start.copy(), items)
-    drawn = shift, vertices, faces, part.first_face, seen, boxes, items, starts[0], ends[-1]
+    totals = depths.sum(axis=0)
+    mean_depths = totals[:, 0] / np.maximum(totals[:, 1], 1)
+    clockwise_first = bool(mean_depths[1] < mean_depths[0])
+    mesh = vertices, pixels, faces, part.first_face
+    drawn = shift, *mesh, seen, boxes, items, starts[0], ends[-1], clockwise_first
     step = min(threads, bands)
     run_all(
         kernels.draw_bands,
