@@ -179,7 +179,8 @@ def _draw_picture(part: PicturePart, rast: Any, threads: int) -> None:
     clockwise_first = bool(mean_depths[1] < mean_depths[0])
     mesh = vertices, pixels, faces, part.first_face
     drawn = shift, *mesh, seen, boxes, items, starts[0], ends[-1], clockwise_first
-    step = min(threads, bands)
+    # Two shares for a thread: the second evens out what the first left uneven.
+    step = 1 if threads == 1 else min(2 * threads, bands)
     run_all(
         kernels.draw_bands,
         [(*drawn, first, step, _centres(width), _centres(height), rast) for first in range(step)],
