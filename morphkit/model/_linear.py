@@ -1,7 +1,7 @@
 """mean + coefficients · basis in torch, and for a large basis on a CPU in numba loops that read it once.
 
-torch's matrix products copy the basis into a layout of their own at every call, which costs more than the
-product itself. Both loops are linear and each is the other's derivative, so gradients of any order work, and
+For more than one face, torch's matrix products copy the basis into a layout of their own at every call, which
+costs more than the product itself. Both loops are linear and each is the other's derivative, so gradients of any order work, and
 so do `torch.func`'s transforms.
 """
 
@@ -35,7 +35,7 @@ def combine(
 
     Where mean or basis want a gradient themselves, torch does it all.
     """
-    if _is_large_and_fixed(coefficients, mean, basis):
+    if _want_loops(coefficients, mean, basis):
         components = np.concatenate([np.arange(*span) for span in spans])
         return cast(Tensor, _Combine.apply(coefficients, mean, basis, components))  # type: ignore[no-untyped-call]
     parts = torch.split(coefficients, [stop - start for start, stop in spans], dim=1)
@@ -45,11 +45,12 @@ def combine(
     return points
 
 
-def _is_large_and_fixed(coefficients: Tensor, mean: Tensor, basis: Tensor) -> bool:
+def _want_loops(coefficients: Tensor, mean: Tensor, basis: Tensor) -> bool:
     return (
         basis.device.type == "cpu"
         and basis.numel() >= _LARGE
         and basis.is_contiguous()
+        and len(coefficients) > 1  # for one face torch has a product that reads the basis in place
         and basis.dtype in (torch.float32, torch.float64)
         and coefficients.dtype == mean.dtype == basis.dtype
         and not (mean.requires_grad or basis.requires_grad)
