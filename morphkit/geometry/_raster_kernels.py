@@ -67,21 +67,22 @@ def _crossing_bounds(vertices, pixels, faces, face, axis, size):
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
 @no_type_check
-def bound_faces(vertices, pixels, faces, height, width, begin, end, shift, seen, boxes, counts, depths):
-    """List the faces of begin..end whose bounding box holds a pixel centre; return their number.
+def bound_faces(vertices, pixels, faces, height, width, begin, end, shift, boxes, counts, depths):
+    """Find which pixels the faces begin..end can cover.
 
-    Writes, from index `begin` on, `seen` (the face, or -1 - face where it turns clockwise) and `boxes` (first
-    and last column, first and last row). Adds to `counts` how many each band of 2^shift rows sees, and to
-    `depths` (2, 2) the sum of depths and the number of faces of either side.
+    Writes `boxes` (f, 4): first and last column, first and last row, the last row -1 where no pixel's centre
+    is in the box. The first column is -1 - column of a face that turns clockwise. Adds to `counts` how many
+    faces each band of 2^shift rows sees, and to `depths` (2, 2) the sum of depths and the number of faces of
+    either side.
     """
     # Pixels are single: the tolerance widens boxes by more than their rounding, never coverage.
     tolerance = 1e-6 * max(height, width, 1024)
     last_column, last_row = width - 1.0, height - 1.0
-    count = begin
     for f in range(begin, end):
         a, b, c = faces[f, 0], faces[f, 1], faces[f, 2]
         xa, xb, xc = pixels[a, 0], pixels[b, 0], pixels[c, 0]
         ya, yb, yc = pixels[a, 1], pixels[b, 1], pixels[c, 1]
+        boxes[f, 3] = -1
         clockwise = False
         if abs(xa + xb + xc + ya + yb + yc) < np.inf:
             clockwise = (xb - xa) * (yc - ya) < (xc - xa) * (yb - ya)
@@ -99,24 +100,27 @@ def bound_faces(vertices, pixels, faces, height, width, begin, end, shift, seen,
         left, right, top, bottom = int(np.ceil(x0)), int(x1), int(np.ceil(y0)), int(y1)
         if left > right or top > bottom:
             continue
+        boxes[f, 0] = -1 - left if clockwise else left
+        boxes[f, 1], boxes[f, 2], boxes[f, 3] = right, top, bottom
+        for band in range(top >> shift, (bottom >> shift) + 1):
+            counts[band] += 1
         if not np.isnan(pixels[a, 2]):
             depths[int(clockwise), 0] += pixels[a, 2]
             depths[int(clockwise), 1] += 1.0
-        seen[count] = -1 - f if clockwise else f
-        boxes[count, 0], boxes[count, 1], boxes[count, 2], boxes[count, 3] = left, right, top, bottom
-        for band in range(top >> shift, (bottom >> shift) + 1):
-            counts[band] += 1
-        count += 1
-    return count - begin
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
 @no_type_check
-def fill_bands(shift, boxes, begin, count, cursor, items):
-    """Write the numbers begin..begin + count of listed faces into `items`, by band, from `cursor` on."""
-    for i in range(begin, begin + count):
-        for band in range(boxes[i, 2] >> shift, (boxes[i, 3] >> shift) + 1):
-            items[cursor[band]] = i
+def fill_bands(shift, boxes, begin, end, cursor, items):
+    """Write the faces of begin..end that have a box into `items`, by band, from `cursor` on.
+
+    As with the boxes, clockwise ones are written as -1 - face.
+    """
+    for f in range(begin, end):
+        if boxes[f, 3] < 0:
+            continue
+        for band in range(boxes[f, 2] >> shift, (boxes[f, 3] >> shift) + 1):
+            items[cursor[band]] = -1 - f if boxes[f, 0] < 0 else f
             cursor[band] += 1
 
 
@@ -128,7 +132,6 @@ def draw_bands(
     pixels,
     faces,
     first_face,
-    seen,
     boxes,
     items,
     starts,
@@ -154,12 +157,11 @@ def draw_bands(
                 _find_farthest(rast, first_row, last_row, farthest)
             clockwise = clockwise_first != second_side
             for n in range(starts[band], ends[band]):
-                i = items[n]
-                if (seen[i] < 0) != clockwise:
+                if (items[n] < 0) != clockwise:
                     continue
-                f = -1 - seen[i] if clockwise else seen[i]
-                x0, x1 = boxes[i, 0], boxes[i, 1]
-                y0, y1 = max(boxes[i, 2], first_row), min(boxes[i, 3], last_row)
+                f = -1 - items[n] if clockwise else items[n]
+                x0, x1 = -1 - boxes[f, 0] if clockwise else boxes[f, 0], boxes[f, 1]
+                y0, y1 = max(boxes[f, 2], first_row), min(boxes[f, 3], last_row)
                 rows = y0 - first_row, y1 - first_row
                 if second_side and _is_hidden(pixels, faces, f, farthest, x0, x1, *rows):
                     continue

@@ -161,24 +161,24 @@ def _draw_picture(part: PicturePart, rast: Any, threads: int) -> None:
     shift = _band_shift(height, threads)
     bands = -(-height // (1 << shift))
     blocks = split_range(len(faces), threads)
-    seen, boxes = np.empty(len(faces), np.int32), np.empty((len(faces), 4), np.int16)
+    boxes = np.empty((len(faces), 4), np.int16)
     counts = np.zeros((len(blocks), bands), np.int64)
     depths = np.zeros((len(blocks), 2, 2))
     shared = vertices, pixels, faces, height, width
-    found = run_all(
+    run_all(
         kernels.bound_faces,
-        [(*shared, *block, shift, seen, boxes, counts[i], depths[i]) for i, block in enumerate(blocks)],
+        [(*shared, *block, shift, boxes, counts[i], depths[i]) for i, block in enumerate(blocks)],
     )
     ends = counts.T.cumsum().reshape(bands, -1).T
     starts = ends - counts
     items = np.empty(counts.sum(), np.int32)
-    for block, count, start in zip(blocks, found, starts, strict=True):
-        kernels.fill_bands(shift, boxes, block[0], count, start.copy(), items)
+    for block, start in zip(blocks, starts, strict=True):
+        kernels.fill_bands(shift, boxes, *block, start.copy(), items)
     totals = depths.sum(axis=0)
     mean_depths = totals[:, 0] / np.maximum(totals[:, 1], 1)
     clockwise_first = bool(mean_depths[1] < mean_depths[0])
     mesh = vertices, pixels, faces, part.first_face
-    drawn = shift, *mesh, seen, boxes, items, starts[0], ends[-1], clockwise_first
+    drawn = shift, *mesh, boxes, items, starts[0], ends[-1], clockwise_first
     # Two shares for a thread: the second evens out what the first left uneven.
     step = 1 if threads == 1 else min(2 * threads, bands)
     run_all(
