@@ -148,7 +148,7 @@ def test_wrong_arguments_are_named():
         CPU.interpolate_with_derivatives(attributes, rast, FACES, derivatives, [0, 3])
     with pytest.raises(ValueError, match="channels"):
         CPU.interpolate_with_derivatives(attributes, rast, FACES, derivatives, [-1])
-    with pytest.raises(ValueError, match="rast shows face 2, but there are 2 faces"):
+    with pytest.raises(ValueError, match="rast shows face 2 of 2 faces"):
         CPU.interpolate(attributes, rast, FACES[:2])
     with pytest.raises(ValueError, match=r"faces must index the 4 vertices of attributes, got 0..4"):
         CPU.interpolate_with_derivatives(attributes[:4], rast, FACES, derivatives)

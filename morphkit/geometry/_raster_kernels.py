@@ -185,7 +185,10 @@ def _find_farthest(rast, first_row, last_row, farthest):
 @no_type_check
 def _is_hidden(pixels, faces, f, farthest, x0, x1, y0, y1):
     """Return whether a face lies behind all that its blocks of pixels show already."""
-    depth = min(pixels[faces[f, 0], 2], pixels[faces[f, 1], 2], pixels[faces[f, 2], 2]) - _DEPTH_MARGIN
+    a, b, c = pixels[faces[f, 0], 2], pixels[faces[f, 1], 2], pixels[faces[f, 2], 2]
+    if np.isnan(a + b + c):
+        return False  # it reaches behind the camera: its corners in front say nothing of how near it comes
+    depth = min(a, b, c) - _DEPTH_MARGIN
     for row in range(y0 >> _BLOCK_SHIFT, (y1 >> _BLOCK_SHIFT) + 1):
         for column in range(x0 >> _BLOCK_SHIFT, (x1 >> _BLOCK_SHIFT) + 1):
             if not depth > farthest[row, column]:
@@ -231,7 +234,7 @@ def _columns(lines, y):
     right = min(
         min(lines[6] * y + lines[7], lines[8] * y + lines[9]), min(lines[10] * y + lines[11], lines[13])
     )
-    return int(np.ceil(left)), int(np.floor(right))
+    return int(np.ceil(min(left, lines[13] + 1.0))), int(np.floor(max(right, lines[12] - 1.0)))
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")

@@ -1,8 +1,8 @@
 """mean + coefficients · basis in torch, and for a large basis on a CPU in numba loops that read it once.
 
 For more than one face, torch's matrix products copy the basis into a layout of their own at every call, which
-costs more than the product itself. Both loops are linear and each is the other's derivative, so gradients of any order work, and
-so do `torch.func`'s transforms.
+costs more than the product itself. Both loops are linear and each is the other's derivative, so gradients of
+any order work, and so do `torch.func`'s transforms.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import Any, cast
 
 import numpy as np
@@ -14,6 +15,9 @@ from morphkit.geometry.parallel import run_all, split_range, thread_count
 from morphkit.rendering import _cpu_antialias_kernels as kernels
 from morphkit.rendering._arrays import array
 from morphkit.rendering._blend import find_blends
+from morphkit.rendering._scene_arguments import check_antialias
+
+_BAND_PIXELS = 1 << 20  # the most that one list of crossings is made for
 
 
 class Antialiaser:
@@ -26,7 +30,7 @@ class Antialiaser:
 
     def __init__(self, steps: int) -> None:
         self._steps = steps
-        self._last: tuple[np.ndarray, np.ndarray] | None = None
+        self._known: deque[tuple[np.ndarray, np.ndarray]] = deque(maxlen=4)  # faces, what lies across edges
 
     def __call__(
         self,
@@ -39,7 +43,13 @@ class Antialiaser:
 
         numba finds which pixel pairs and edges take part and blends; what an edge's place does to a blend is
         torch. Edges with a vertex behind the camera are left out.
+
+        Raises
+        ------
+        ValueError
+            If shapes, types or indices don't fit together.
         """
+        check_antialias(color, rast, vertices_clip, faces)
         image, near, far, first, second = self._crossings(rast, vertices_clip, faces)
         height, width = color.shape[1:3]
         ends = (_ends(vertices_clip, image, vertex) for vertex in (first, second))
@@ -52,11 +62,12 @@ class Antialiaser:
         triangles = array(faces, np.int32)
         neighbours, seen, corners = self._neighbours(triangles), array(rast), array(vertices_clip)
         sets = corners[None] if corners.ndim == 2 else corners
-        bands = split_range(height, 1 if batch >= thread_count() else thread_count())
+        fewest = 1 if batch >= thread_count() else thread_count()
+        bands = split_range(height, max(fewest, height * rast.shape[2] // _BAND_PIXELS))
         found = run_all(
             _band_crossings,
             [
-                (sets[i % len(sets)], triangles, neighbours, seen[i], band, self._steps)
+                (sets[i if corners.ndim == 3 else 0], triangles, neighbours, seen[i], band, self._steps)
                 for i in range(batch)
                 for band in bands
             ],
@@ -66,13 +77,14 @@ class Antialiaser:
         return torch.from_numpy(image), *(torch.from_numpy(np.ascontiguousarray(c)) for c in columns)
 
     def _neighbours(self, faces: np.ndarray) -> np.ndarray:
-        # The last topology is remembered: a fit renders the same one again and again, and comparing
+        # The last topologies are remembered: a fit renders the same ones again and again, and comparing
         # faces is a hundred times faster than pairing their edges.
-        last = self._last
-        if last is None or not np.array_equal(last[0], faces):
-            last = (faces.copy(), edge_neighbours(faces))
-            self._last = last
-        return last[1]
+        for known, neighbours in list(self._known):
+            if np.array_equal(known, faces):
+                return neighbours
+        neighbours = edge_neighbours(faces)
+        self._known.append((faces.copy(), neighbours))
+        return neighbours
 
 
 def edge_neighbours(faces: Int[np.ndarray, "f 3"]) -> Int[np.ndarray, "f 3"]:

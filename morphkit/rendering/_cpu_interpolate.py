@@ -19,6 +19,7 @@ from morphkit.geometry.parallel import run_all, thread_count
 from morphkit.rendering import _cpu_interpolate_kernels as kernels
 from morphkit.rendering._arrays import array
 from morphkit.rendering._cpu_pixels import picture, pixels, shares, sum_dtype
+from morphkit.rendering._scene_arguments import check_attributes
 
 _MOST_PARTIAL_SUMS = 8
 
@@ -35,9 +36,8 @@ def interpolate(
     ValueError
         If the attributes have neither one instance nor one per image, or an index points beyond them.
     """
-    instances = _instances(attributes, rast)
-    _check_indices(instances, rast, faces)
-    return cast(Tensor, _Interpolate.apply(instances, rast, faces))  # type: ignore[no-untyped-call]
+    check_attributes(attributes, rast, faces)
+    return cast(Tensor, _Interpolate.apply(_instances(attributes), rast, faces))  # type: ignore[no-untyped-call]
 
 
 def interpolate_with_derivatives(
@@ -58,7 +58,8 @@ def interpolate_with_derivatives(
         `rast_derivatives` has another shape than `rast`, or a channel doesn't exist.
     """
     values = interpolate(attributes, rast, faces)
-    instances = _instances(attributes, rast)
+    check_attributes(attributes, rast, faces)
+    instances = _instances(attributes)
     if rast_derivatives.shape != rast.shape:
         got = tuple(rast_derivatives.shape)
         raise ValueError(f"rast_derivatives must have rast's shape {tuple(rast.shape)}, got {got}")
@@ -153,22 +154,9 @@ class _Differentiate(torch.autograd.Function):
         return _total(sums, values), None, None, picture(grad_slopes, rast), None
 
 
-def _instances(attributes: Tensor, rast: Tensor) -> Tensor:
+def _instances(attributes: Tensor) -> Tensor:
     """Return (instances, v, c): one instance, or one per image."""
-    instances = attributes[None] if attributes.ndim == 2 else attributes
-    if len(instances) not in (1, len(rast)):
-        raise ValueError(f"attributes must have 1 or {len(rast)} instances, got {len(instances)}")
-    return instances
-
-
-def _check_indices(instances: Tensor, rast: Tensor, faces: Tensor) -> None:
-    """Raise ValueError rather than let a loop read what isn't there."""
-    vertices, triangles, seen = instances.shape[1], array(faces), pixels(rast)[:, 3]
-    if triangles.size and not 0 <= triangles.min() <= triangles.max() < vertices:
-        got = f"{triangles.min()}..{triangles.max()}"
-        raise ValueError(f"faces must index the {vertices} vertices of attributes, got {got}")
-    if seen.size and seen.max() > len(triangles):
-        raise ValueError(f"rast shows face {int(seen.max()) - 1}, but there are {len(triangles)} faces")
+    return attributes[None] if attributes.ndim == 2 else attributes
 
 
 def _partial_sums(values: np.ndarray, count: int) -> tuple[list[tuple[int, slice]], np.ndarray]:

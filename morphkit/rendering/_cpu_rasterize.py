@@ -19,6 +19,7 @@ from morphkit.geometry.parallel import run_all, split_range
 from morphkit.geometry.raster import PicturePart, picture_parts, rasterize_batch
 from morphkit.rendering import _cpu_rasterize_kernels as kernels
 from morphkit.rendering._arrays import array
+from morphkit.rendering._scene_arguments import check_scene
 
 _BACKWARD_JOBS = 4  # at least, for a batch of any size
 
@@ -34,11 +35,10 @@ def rasterize(
     Raises
     ------
     ValueError
-        If `vertices_clip` has two dimensions and `ranges` is None, or the other way round, or if an index, a
-        range or the resolution is wrong.
+        If shapes, types, indices, ranges or the resolution don't fit together.
     """
-    sets = vertex_sets(vertices_clip, ranges)
-    return cast(Tensor, _Rasterize.apply(sets, faces, *resolution, ranges))  # type: ignore[no-untyped-call]
+    check_scene(vertices_clip, faces, resolution, ranges)
+    return cast(Tensor, _Rasterize.apply(_sets(vertices_clip), faces, *resolution, ranges))  # type: ignore[no-untyped-call]
 
 
 def rasterize_with_derivatives(
@@ -55,23 +55,13 @@ def rasterize_with_derivatives(
         As `rasterize` does.
     """
     rast = rasterize(vertices_clip, faces, resolution, ranges)
-    sets = vertex_sets(vertices_clip, ranges)
-    derivatives = _Differentiate.apply(sets, faces, rast.detach(), ranges)  # type: ignore[no-untyped-call]
+    derivatives = _Differentiate.apply(_sets(vertices_clip), faces, rast.detach(), ranges)  # type: ignore[no-untyped-call]
     return rast, cast(Tensor, derivatives)
 
 
-def vertex_sets(vertices_clip: Tensor, ranges: Tensor | None) -> Tensor:
-    """Return (sets, v, 4): one set a picture, or a single one with `ranges`.
-
-    Raises
-    ------
-    ValueError
-        If the dimensions and `ranges` don't go together.
-    """
-    if (vertices_clip.ndim == 2) != (ranges is not None):
-        shape = tuple(vertices_clip.shape)
-        raise ValueError(f"vertices_clip must be (batch, v, 4), or (v, 4) with ranges, got {shape}")
-    return vertices_clip[None] if ranges is not None else vertices_clip
+def _sets(vertices_clip: Tensor) -> Tensor:
+    """Return (sets, v, 4): one set a picture, or a single one for all."""
+    return vertices_clip[None] if vertices_clip.ndim == 2 else vertices_clip
 
 
 class _Rasterize(torch.autograd.Function):

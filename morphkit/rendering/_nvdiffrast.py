@@ -179,7 +179,7 @@ class NvdiffrastRasterizer:
 
     def _topology(self, faces: Tensor) -> _Topology:
         # A fit shows the same faces again and again. They count as the same while the tensor is, and nobody
-        # has written into it; only torch can write on the GPU, whereas numpy can behind a CPU tensor's back.
+        # has written into it as far as torch counts that: not through `faces.data`, nor through numpy.
         version = None if faces.is_inference() else faces._version
         last = self._last
         if last is None or last.faces is not faces or last.version != version:

@@ -9,6 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from morphkit.rendering._blend import blend, find_blends
+from morphkit.rendering._scene_arguments import check_antialias
 from morphkit.rendering._torch_edges import FLAT, PASS, STEEP, EdgeTable, Topology, edge_table, topology
 from morphkit.rendering._torch_lists import exact_dtype, pick, usual_length
 
@@ -32,7 +33,14 @@ class Antialiaser:
         vertices_clip: Float[Tensor, "batch v 4"] | Float[Tensor, "v 4"],
         faces: Int[Tensor, "f 3"],
     ) -> Float[Tensor, "batch h w c"]:
-        """Return the blended colours (`Rasterizer.antialias`)."""
+        """Return the blended colours (`Rasterizer.antialias`).
+
+        Raises
+        ------
+        ValueError
+            If shapes, types or indices don't fit together.
+        """
+        check_antialias(color, rast, vertices_clip, faces)
         size = color.shape[1], color.shape[2]
         sets = vertices_clip if vertices_clip.ndim == 3 else vertices_clip[None]
         pairs = _unequal_pairs(rast.detach())

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from morphkit.rendering._scene_arguments import check_attributes
 from morphkit.rendering._torch_blend import blend_rows
 
 
@@ -61,9 +62,8 @@ def interpolate_with_derivatives(
 
 def _corners(attributes: Tensor, rast: Tensor, faces: Tensor) -> tuple[Tensor, Tensor]:
     """Return the n pixels that see something, and their corners' rows in the flat attributes: (3, n)."""
+    check_attributes(attributes, rast, faces)
     instances = attributes.shape[0] if attributes.ndim == 3 else 1
-    if instances not in (1, len(rast)):
-        raise ValueError(f"attributes must have 1 or {len(rast)} instances, got {instances}")
     ids = rast[..., 3].detach().reshape(-1)
     pixel = (ids > 0).nonzero()[:, 0]
     corners = faces.long().index_select(0, ids[pixel].long() - 1).t()

@@ -9,6 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from morphkit.rendering._scene_arguments import check_scene
 from morphkit.rendering._torch_fragments import EMPTY, draw, make_scene
 from morphkit.rendering._torch_lists import (
     around,
@@ -36,28 +37,10 @@ def rasterize(
     ValueError
         If shapes, types, devices, indices or ranges don't fit together.
     """
-    _check(vertices_clip, faces, resolution, ranges)
+    check_scene(vertices_clip, faces, resolution, ranges)
     arguments = vertices_clip, faces.to(torch.long), ranges, resolution, derivatives, limit
     outputs = _Rasterize.apply(*arguments)  # type: ignore[no-untyped-call]
     return cast("tuple[Tensor, Tensor | None]", outputs)
-
-
-def _check(vertices_clip: Tensor, faces: Tensor, resolution: tuple[int, int], ranges: Tensor | None) -> None:
-    expected = 3 if ranges is None else 2
-    if vertices_clip.ndim != expected:
-        shape = "(batch, v, 4)" if ranges is None else "(v, 4) with ranges"
-        raise ValueError(f"vertices_clip must have shape {shape}, got {tuple(vertices_clip.shape)}")
-    if vertices_clip.dtype not in (torch.float32, torch.float64):
-        raise ValueError(f"vertices_clip must be float32 or float64, got {vertices_clip.dtype}")
-    if faces.device != vertices_clip.device:
-        raise ValueError(f"faces must be on {vertices_clip.device} like vertices_clip, got {faces.device}")
-    if min(resolution) < 1:
-        raise ValueError(f"resolution must be positive, got {tuple(resolution)}")
-    low, high = (int(i) for i in torch.stack(faces.aminmax()).tolist()) if faces.numel() else (0, -1)
-    if low < 0 or high >= vertices_clip.shape[-2]:
-        raise ValueError(f"faces must index {vertices_clip.shape[-2]} vertices, got {low}..{high}")
-    if ranges is not None and bool(((ranges < 0).any(1) | (ranges.sum(1) > len(faces))).any()):
-        raise ValueError(f"ranges must lie within {len(faces)} faces, got {ranges.tolist()}")
 
 
 class _Rasterize(torch.autograd.Function):

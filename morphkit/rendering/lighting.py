@@ -51,8 +51,17 @@ def shade(
     Raises
     ------
     ValueError
-        If there aren't 1, 4, 9 or 16 coefficients.
+        If there aren't 1, 4, 9 or 16 coefficients, or the shapes or types don't fit together.
     """
+    if albedo.shape != normals.shape or albedo.shape[-1] != 3:
+        shapes = f"{tuple(albedo.shape)} and {tuple(normals.shape)}"
+        raise ValueError(f"albedo and normals must have one shape (batch, ..., 3), got {shapes}")
+    if len(sh_coefficients) not in (1, len(albedo)) or sh_coefficients.shape[-1] != 3:
+        shape = tuple(sh_coefficients.shape)
+        raise ValueError(f"sh_coefficients must be (1 or {len(albedo)}, k, 3), got {shape}")
+    if not albedo.dtype == normals.dtype == sh_coefficients.dtype:
+        types = f"{albedo.dtype}, {normals.dtype} and {sh_coefficients.dtype}"
+        raise ValueError(f"albedo, normals and sh_coefficients must have one type, got {types}")
     order = min(order_of(sh_coefficients.shape[1]), _MATTE_ORDER)
     factors = [norm * _BAND_FACTORS[band] for norm, band in zip(sh_norms(order), bands(order), strict=True)]
     reflected = sh_coefficients[:, : len(factors)] * sh_coefficients.new_tensor(factors)[:, None]

@@ -13,6 +13,7 @@ from torch.autograd.function import once_differentiable
 from morphkit.geometry.parallel import run_all
 from morphkit.rendering import _cpu_shading
 from morphkit.rendering import _normals_kernels as kernels
+from morphkit.rendering._scene_arguments import check_faces, check_real
 
 
 def vertex_normals(
@@ -20,8 +21,16 @@ def vertex_normals(
 ) -> Float[Tensor, "batch v 3"]:
     """Return unit vertex normals: the area-weighted mean of the adjacent faces' normals; zero where none.
 
-    On a CPU the sum runs in numba, which is ten times faster there than torch's `index_add`.
+    On a CPU the sum runs in numba, which is ten times faster there than torch's `index_add`. A corner that is
+    not finite makes its neighbours' normals NaN.
+
+    Raises
+    ------
+    ValueError
+        If faces are no triangles of these vertices, or on another device.
     """
+    check_real(vertices, "vertices")
+    check_faces(faces, vertices, "vertices")
     if vertices.device.type == "cpu":
         return unit(cast(Tensor, _SummedAreaVectors.apply(vertices, faces)))  # type: ignore[no-untyped-call]
     return unit(summed_area_vectors(vertices, faces))
