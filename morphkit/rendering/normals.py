@@ -29,6 +29,8 @@ def vertex_normals(
     ValueError
         If faces are no triangles of these vertices, or on another device.
     """
+    if vertices.ndim != 3 or vertices.shape[2] != 3:
+        raise ValueError(f"vertices must have shape (batch, v, 3), got {tuple(vertices.shape)}")
     check_real(vertices, "vertices")
     check_faces(faces, vertices, "vertices")
     if vertices.device.type == "cpu":
