@@ -17,7 +17,7 @@ from jaxtyping import Float, Int
 from morphkit.geometry import _raster_kernels as kernels
 from morphkit.geometry.parallel import run_all, split_range, thread_count
 
-_LARGEST = 32767  # pixels, the range of a 16-bit integer
+LARGEST_SIDE = 32767  # pixels: bounding boxes are kept in 16 bits
 _MOST_FACES = 2**24  # what float32 counts without gaps
 
 
@@ -93,6 +93,8 @@ def rasterize_batch(
         If a shape, an index, a range or the size is wrong.
     """
     _check_size(height, width)
+    _check_faces(faces, vertices_clip)
+    _check_ranges(ranges, vertices_clip, faces)
     parts = picture_parts(vertices_clip, faces, ranges)
     rast = np.empty((len(parts), height, width, 4), vertices_clip.dtype)
     threads = thread_count()
@@ -128,18 +130,11 @@ def picture_parts(
 ) -> list[PicturePart]:
     """Return what each picture shows; with `ranges`, no more vertices than lie between those of its faces.
 
-    Raises
-    ------
-    ValueError
-        If an index or a range is wrong.
+    The arguments are those that `rasterize_batch` has accepted.
     """
-    faces, sets = _checked_faces(faces, vertices_clip), np.ascontiguousarray(vertices_clip)
+    faces, sets = np.ascontiguousarray(faces, np.int32), np.ascontiguousarray(vertices_clip)
     if ranges is None:
         return [PicturePart(vertices, faces, 0, 0) for vertices in sets]
-    if len(sets) != 1:
-        raise ValueError(f"with ranges, vertices_clip must be one set, got {len(sets)}")
-    if (ranges < 0).any() or (ranges.sum(axis=1) > len(faces)).any():
-        raise ValueError(f"ranges must be (first, count) within {len(faces)} faces, got {ranges.tolist()}")
     return [_part(sets[0], faces, int(first), int(count)) for first, count in ranges]
 
 
@@ -198,16 +193,26 @@ def _centres(size: int) -> Float[np.ndarray, "n"]:
 
 
 def _check_size(height: int, width: int) -> None:
-    if not (0 < height <= _LARGEST and 0 < width <= _LARGEST):
-        raise ValueError(f"height and width must be 1..{_LARGEST}, got {height} and {width}")
+    if not (0 < height <= LARGEST_SIDE and 0 < width <= LARGEST_SIDE):
+        raise ValueError(f"height and width must be 1..{LARGEST_SIDE}, got {height} and {width}")
 
 
-def _checked_faces(
-    faces: Int[np.ndarray, "f 3"], vertices: Float[np.ndarray, "sets v 4"]
-) -> Int[np.ndarray, "f 3"]:
+def _check_faces(faces: Int[np.ndarray, "f 3"], vertices: Float[np.ndarray, "sets v 4"]) -> None:
     count = vertices.shape[1]
     if len(faces) and (faces.min() < 0 or faces.max() >= count):
         raise ValueError(f"faces must index {count} vertices, got {faces.min()}..{faces.max()}")
     if vertices.dtype == np.float32 and len(faces) >= _MOST_FACES:
         raise ValueError(f"in float32 faces must number fewer than {_MOST_FACES}, got {len(faces)}")
-    return np.ascontiguousarray(faces, np.int32)
+
+
+def _check_ranges(
+    ranges: Int[np.ndarray, "b 2"] | None,
+    vertices: Float[np.ndarray, "sets v 4"],
+    faces: Int[np.ndarray, "f 3"],
+) -> None:
+    if ranges is None:
+        return
+    if len(vertices) != 1:
+        raise ValueError(f"with ranges, vertices_clip must be one set, got {len(vertices)}")
+    if (ranges < 0).any() or (ranges.sum(axis=1) > len(faces)).any():
+        raise ValueError(f"ranges must be (first, count) within {len(faces)} faces, got {ranges.tolist()}")

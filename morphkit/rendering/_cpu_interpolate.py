@@ -19,7 +19,7 @@ from morphkit.geometry.parallel import run_all, thread_count
 from morphkit.rendering import _cpu_interpolate_kernels as kernels
 from morphkit.rendering._arrays import array
 from morphkit.rendering._cpu_pixels import picture, pixels, shares, sum_dtype
-from morphkit.rendering._scene_arguments import check_attributes
+from morphkit.rendering._scene_arguments import check_attributes, chosen_channels
 
 _MOST_PARTIAL_SUMS = 8
 
@@ -58,16 +58,8 @@ def interpolate_with_derivatives(
         `rast_derivatives` has another shape than `rast`, or a channel doesn't exist.
     """
     values = interpolate(attributes, rast, faces)
-    check_attributes(attributes, rast, faces)
-    instances = _instances(attributes)
-    if rast_derivatives.shape != rast.shape:
-        got = tuple(rast_derivatives.shape)
-        raise ValueError(f"rast_derivatives must have rast's shape {tuple(rast.shape)}, got {got}")
-    count = instances.shape[2]
-    chosen = tuple(range(count)) if channels is None else tuple(channels)
-    if any(not 0 <= c < count for c in chosen):
-        raise ValueError(f"channels must lie in 0..{count - 1}, got {chosen}")
-    derivatives = _Differentiate.apply(instances, rast, faces, rast_derivatives, chosen)  # type: ignore[no-untyped-call]
+    chosen = chosen_channels(attributes, rast, rast_derivatives, channels)
+    derivatives = _Differentiate.apply(_instances(attributes), rast, faces, rast_derivatives, chosen)  # type: ignore[no-untyped-call]
     return values, cast(Tensor, derivatives)
 
 

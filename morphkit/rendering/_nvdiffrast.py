@@ -15,6 +15,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from morphkit.errors import MissingDependencyError
+from morphkit.rendering._texture_arguments import level_count, resolved_filter
 from morphkit.rendering.rasterizer import Boundary, Filter
 
 _REMEDY = (
@@ -120,12 +121,10 @@ class NvdiffrastRasterizer:
         max_mip_level: int | None = None,
     ) -> Float[Tensor, "batch h w c"]:
         """Return a texture's colours at given coordinates."""
-        if filter_mode == "auto":
-            has_level = uv_derivatives is not None or mip_level_bias is not None
-            filter_mode = "linear-mipmap-linear" if has_level else "linear"
+        filter_mode = resolved_filter(filter_mode, uv_derivatives is not None or mip_level_bias is not None)
         options: dict[str, Any] = {"filter_mode": filter_mode, "boundary_mode": boundary}
         if "mipmap" in filter_mode:
-            levels = _level_count(texture, mip, max_mip_level)
+            levels = level_count(texture, mip, max_mip_level)
             options["max_mip_level"] = levels
             options["mip"] = [self._values(level) for level in mip[:levels]] if mip and levels else None
             options["uv_da"] = None if uv_derivatives is None else self._values(uv_derivatives)
@@ -196,14 +195,3 @@ class _Topology(NamedTuple):
     version: int | None
     tri: Tensor
     edges: Any
-
-
-def _level_count(texture: Tensor, mip: Sequence[Tensor] | None, most: int | None) -> int:
-    """Return how many levels lie above the texture: until a side is odd, where they are not given."""
-    count, (th, tw) = 0, texture.shape[1:3]
-    if mip is not None:
-        count = len(mip)
-    else:
-        while th % 2 == 0 and tw % 2 == 0:
-            count, th, tw = count + 1, th // 2, tw // 2
-    return count if most is None else min(count, most)

@@ -5,10 +5,12 @@ Indices of tensors on a GPU are trusted outside `rasterize`: to look at them wou
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
-_MOST_PIXELS = 32767  # along a side: bounding boxes are kept in 16 bits
+from morphkit.geometry.raster import LARGEST_SIDE
 
 
 def check_scene(
@@ -17,8 +19,8 @@ def check_scene(
     """Raise ValueError unless these can be rasterized."""
     check_vertices(vertices_clip, None if ranges is None else len(ranges))
     check_faces(faces, vertices_clip, "vertices_clip")
-    if not all(1 <= side <= _MOST_PIXELS for side in resolution):
-        raise ValueError(f"resolution must be 1..{_MOST_PIXELS} a side, got {tuple(resolution)}")
+    if not all(1 <= side <= LARGEST_SIDE for side in resolution):
+        raise ValueError(f"resolution must be 1..{LARGEST_SIDE} a side, got {tuple(resolution)}")
     if ranges is None:
         return
     if ranges.ndim != 2 or ranges.shape[1] != 2 or ranges.is_floating_point():
@@ -69,6 +71,20 @@ def check_attributes(attributes: Tensor, rast: Tensor, faces: Tensor) -> None:
         raise ValueError(f"attributes must have 1 or {len(rast)} instances, got {len(attributes)}")
     if attributes.device.type == "cpu":
         check_faces(faces, attributes, "attributes")
+
+
+def chosen_channels(
+    attributes: Tensor, rast: Tensor, rast_derivatives: Tensor, channels: Sequence[int] | None
+) -> tuple[int, ...]:
+    """Return the channels to differentiate, all if None; raise ValueError unless they can be."""
+    if rast_derivatives.shape != rast.shape:
+        got = tuple(rast_derivatives.shape)
+        raise ValueError(f"rast_derivatives must have rast's shape {tuple(rast.shape)}, got {got}")
+    count = attributes.shape[-1]
+    chosen = tuple(range(count)) if channels is None else tuple(channels)
+    if any(not 0 <= c < count for c in chosen):
+        raise ValueError(f"channels must lie in 0..{count - 1}, got {chosen}")
+    return chosen
 
 
 def check_antialias(color: Tensor, rast: Tensor, vertices_clip: Tensor, faces: Tensor) -> None:

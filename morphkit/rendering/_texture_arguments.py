@@ -58,10 +58,21 @@ def mip_levels(texture: Tensor, mip: Sequence[Tensor] | None, most: int | None) 
         return list(mip)[:most]
     levels: list[Tensor] = []
     finer = texture
-    while len(levels) != most and finer.shape[1] % 2 == 0 and finer.shape[2] % 2 == 0:
+    for _ in range(level_count(texture, mip, most)):
         finer = torch.nn.functional.avg_pool2d(finer.permute(0, 3, 1, 2), 2).permute(0, 2, 3, 1)
         levels.append(finer)
     return levels
+
+
+def level_count(texture: Tensor, mip: Sequence[Tensor] | None, most: int | None) -> int:
+    """Return how many levels lie above the texture: until a side is odd, where they are not given."""
+    count, (th, tw) = 0, texture.shape[1:3]
+    if mip is not None:
+        count = len(mip)
+    else:
+        while th % 2 == 0 and tw % 2 == 0:
+            count, th, tw = count + 1, th // 2, tw // 2
+    return count if most is None else min(count, most)
 
 
 def _check_mip(texture: Tensor, mip: Sequence[Tensor]) -> None:

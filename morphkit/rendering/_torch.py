@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import cast
 
 from jaxtyping import Float, Int
@@ -11,7 +10,6 @@ from torch import Tensor
 from morphkit.rendering import _torch_interpolate, _torch_rasterize, _torch_texture
 from morphkit.rendering._torch_antialias import Antialiaser
 from morphkit.rendering._torch_lists import usual_length
-from morphkit.rendering.rasterizer import Boundary, Filter
 
 
 class TorchRasterizer:
@@ -63,50 +61,9 @@ class TorchRasterizer:
         both = _torch_rasterize.rasterize(*arguments, derivatives=True, limit=self._limit(faces))
         return cast("tuple[Tensor, Tensor]", both)
 
-    def interpolate(
-        self,
-        attributes: Float[Tensor, "instances v c"] | Float[Tensor, "v c"],
-        rast: Float[Tensor, "batch h w 4"],
-        faces: Int[Tensor, "f 3"],
-    ) -> Float[Tensor, "batch h w c"]:
-        """Return vertex attributes at each pixel."""
-        return _torch_interpolate.interpolate(attributes, rast, faces)
-
-    def interpolate_with_derivatives(
-        self,
-        attributes: Float[Tensor, "instances v c"] | Float[Tensor, "v c"],
-        rast: Float[Tensor, "batch h w 4"],
-        faces: Int[Tensor, "f 3"],
-        rast_derivatives: Float[Tensor, "batch h w 4"],
-        channels: Sequence[int] | None = None,
-    ) -> tuple[Float[Tensor, "batch h w c"], Float[Tensor, "batch h w d"]]:
-        """Return what `interpolate` does, and (da/dX, da/dY) of the named channels, side by side."""
-        arguments = attributes, rast, faces, rast_derivatives, channels
-        return _torch_interpolate.interpolate_with_derivatives(*arguments)
-
-    def texture(
-        self,
-        texture: Float[Tensor, "instances th tw c"],
-        uv: Float[Tensor, "batch h w 2"],
-        uv_derivatives: Float[Tensor, "batch h w 4"] | None = None,
-        mip_level_bias: Float[Tensor, "batch h w"] | None = None,
-        *,
-        mip: Sequence[Tensor] | None = None,
-        filter_mode: Filter = "auto",
-        boundary: Boundary = "wrap",
-        max_mip_level: int | None = None,
-    ) -> Float[Tensor, "batch h w c"]:
-        """Return a texture's colours at given coordinates."""
-        return _torch_texture.texture(
-            texture,
-            uv,
-            uv_derivatives,
-            mip_level_bias,
-            mip=mip,
-            filter_mode=filter_mode,
-            boundary=boundary,
-            max_mip_level=max_mip_level,
-        )
+    interpolate = staticmethod(_torch_interpolate.interpolate)
+    interpolate_with_derivatives = staticmethod(_torch_interpolate.interpolate_with_derivatives)
+    texture = staticmethod(_torch_texture.texture)
 
     def antialias(
         self,

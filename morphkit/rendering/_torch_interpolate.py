@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from morphkit.rendering._scene_arguments import check_attributes
+from morphkit.rendering._scene_arguments import check_attributes, chosen_channels
 from morphkit.rendering._torch_blend import blend_rows
 
 
@@ -24,9 +24,7 @@ def interpolate(
     ValueError
         If the attributes have neither one instance nor one per image.
     """
-    pixel, corners = _corners(attributes, rast, faces)
-    u, v = _at(rast[..., :2], pixel)
-    return _spread(attributes, corners, torch.stack([u, v, 1 - u - v]), pixel, rast)
+    return _values(attributes, rast, *_corners(attributes, rast, faces))
 
 
 def interpolate_with_derivatives(
@@ -44,20 +42,20 @@ def interpolate_with_derivatives(
         If the attributes have neither one instance nor one per image, `rast_derivatives` another shape than
         `rast`, or a channel doesn't exist.
     """
-    if rast_derivatives.shape != rast.shape:
-        got = tuple(rast_derivatives.shape)
-        raise ValueError(f"rast_derivatives must have rast's shape {tuple(rast.shape)}, got {got}")
-    count = attributes.shape[-1]
-    chosen = list(range(count) if channels is None else channels)
-    if any(not 0 <= c < count for c in chosen):
-        raise ValueError(f"channels must lie in 0..{count - 1}, got {tuple(chosen)}")
+    chosen = chosen_channels(attributes, rast, rast_derivatives, channels)
     pixel, corners = _corners(attributes, rast, faces)
-    some = attributes if channels is None else attributes[..., chosen]
+    some = attributes if channels is None else attributes[..., list(chosen)]
     ux, uy, vx, vy = _at(rast_derivatives, pixel)
     by_x, by_y = (
         _spread(some, corners, torch.stack([u, v, -u - v]), pixel, rast) for u, v in ((ux, vx), (uy, vy))
     )
-    return interpolate(attributes, rast, faces), torch.stack([by_x, by_y], dim=-1).flatten(-2)
+    values = _values(attributes, rast, pixel, corners)
+    return values, torch.stack([by_x, by_y], dim=-1).flatten(-2)
+
+
+def _values(attributes: Tensor, rast: Tensor, pixel: Tensor, corners: Tensor) -> Tensor:
+    u, v = _at(rast[..., :2], pixel)
+    return _spread(attributes, corners, torch.stack([u, v, 1 - u - v]), pixel, rast)
 
 
 def _corners(attributes: Tensor, rast: Tensor, faces: Tensor) -> tuple[Tensor, Tensor]:

@@ -13,6 +13,7 @@ from torch.autograd.function import once_differentiable
 from morphkit.geometry.parallel import run_all
 from morphkit.rendering import _cpu_shading
 from morphkit.rendering import _normals_kernels as kernels
+from morphkit.rendering._arrays import array
 from morphkit.rendering._scene_arguments import check_faces, check_real
 
 
@@ -64,17 +65,17 @@ class _SummedAreaVectors(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, vertices: Tensor, faces: Tensor) -> Tensor:
         ctx.save_for_backward(vertices, faces)
-        points, triangles = vertices.detach().numpy(), np.ascontiguousarray(faces.numpy(), np.int32)
-        total = np.zeros_like(points, order="C")
+        points, triangles = array(vertices), array(faces, np.int32)
+        total = np.zeros_like(points)
         run_all(kernels.sum_area_vectors, [(p, triangles, out) for p, out in zip(points, total, strict=True)])
         return torch.from_numpy(total)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad_total: Tensor) -> tuple[Tensor | None, ...]:
-        points, faces = (tensor.detach().numpy() for tensor in ctx.saved_tensors)
-        triangles = np.ascontiguousarray(faces, np.int32)
-        grad = np.zeros_like(points, order="C")
-        images = zip(np.ascontiguousarray(grad_total.numpy()), points, grad, strict=True)
+        vertices, faces = ctx.saved_tensors
+        points, triangles = array(vertices), array(faces, np.int32)
+        grad = np.zeros_like(points)
+        images = zip(array(grad_total), points, grad, strict=True)
         run_all(kernels.sum_area_vectors_backward, [(g, p, triangles, out) for g, p, out in images])
         return torch.from_numpy(grad), None
