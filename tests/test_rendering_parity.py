@@ -260,7 +260,7 @@ def test_no_gradient_through_depth_or_index():
 
 
 def test_topology_matches():
-    from morphkit.rendering._cpu_antialias import edge_neighbours as expected
+    from morphkit.geometry.topology import edge_neighbours as expected
 
     head = scenes.head().faces
     fan = torch.tensor([[0, 1, 2], [0, 1, 3], [0, 1, 4]], dtype=torch.int32)

@@ -6,9 +6,9 @@ import torch
 from torch.autograd import gradcheck
 
 from morphkit.errors import MissingDependencyError
+from morphkit.geometry.topology import edge_neighbours
 from morphkit.rendering import get_rasterizer
 from morphkit.rendering._cpu import CpuRasterizer
-from morphkit.rendering._cpu_antialias import edge_neighbours
 
 CPU = CpuRasterizer()
 

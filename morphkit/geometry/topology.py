@@ -30,6 +30,19 @@ def boundary_edges(faces: Int[np.ndarray, "f 3"]) -> Int[np.ndarray, "e 2"]:
     return edges[counts == 1]
 
 
+def edge_neighbours(faces: Int[np.ndarray, "f 3"]) -> Int[np.ndarray, "f 3"]:
+    """Return what lies across each triangle's edges: 3 × face + the edge's number there, or -1.
+
+    Edge k of a face lies opposite its corner k. Open edges, and those with more than two faces, have -1.
+    """
+    _, inverse, counts = _edge_table(faces)
+    order = np.argsort(inverse, kind="stable")
+    first = (np.cumsum(counts) - counts)[counts == 2]
+    across = np.full(len(inverse), -1, np.int32)
+    across[order[first]], across[order[first + 1]] = order[first + 1], order[first]
+    return across.reshape(-1, 3)
+
+
 def boundary_vertices(faces: Int[np.ndarray, "f 3"], vertex_count: int) -> Bool[np.ndarray, "v"]:
     """Return which of `vertex_count` vertices lie on a boundary edge."""
     mask = np.zeros(vertex_count, dtype=bool)

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from morphkit.geometry.parallel import run_all, split_range, thread_count
+from morphkit.geometry.topology import edge_neighbours
 from morphkit.rendering import _cpu_antialias_kernels as kernels
 from morphkit.rendering._arrays import array
 from morphkit.rendering._blend import find_blends
@@ -85,21 +86,6 @@ class Antialiaser:
         neighbours = edge_neighbours(faces)
         self._known.append((faces.copy(), neighbours))
         return neighbours
-
-
-def edge_neighbours(faces: Int[np.ndarray, "f 3"]) -> Int[np.ndarray, "f 3"]:
-    """Return what lies across each edge: 3 × face + the edge's number there, or -1.
-
-    Edge k of a face lies opposite its corner k. Open edges, and those with more than two faces, have -1.
-    """
-    corners = faces[:, [1, 2, 2, 0, 0, 1]].reshape(-1, 2).astype(np.int64)
-    key = corners.min(axis=1) * (int(faces.max(initial=0)) + 1) + corners.max(axis=1)
-    order = np.argsort(key, kind="stable")
-    _, start, count = np.unique(key[order], return_index=True, return_counts=True)
-    start = start[count == 2]
-    across = np.full(len(key), -1, np.int32)
-    across[order[start]], across[order[start + 1]] = order[start + 1], order[start]
-    return across.reshape(-1, 3)
 
 
 def _band_crossings(
