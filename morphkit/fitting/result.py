@@ -11,19 +11,9 @@ from jaxtyping import Float, UInt8
 
 from morphkit.export.camera import PhotoCamera
 from morphkit.fitting.seen import SeenLandmarks
+from morphkit.landmarks.ibug import NOW_POINTS as NOW_POINTS
 from morphkit.mesh import Mesh
 from morphkit.morphable import MorphableModel
-
-NOW_POINTS = {
-    "right_eye_outer": "36",
-    "right_eye_inner": "39",
-    "left_eye_inner": "42",
-    "left_eye_outer": "45",
-    "nose_bottom": "33",
-    "mouth_right": "48",
-    "mouth_left": "54",
-}
-"""The seven points that align a face for the NoW benchmark, by their iBUG-68 names."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -41,6 +41,17 @@ IBUG68_GROUPS = {  # in order, covering all 68
     "mouth": range(48, 68),
 }
 
+NOW_POINTS = {
+    "right_eye_outer": "36",
+    "right_eye_inner": "39",
+    "left_eye_inner": "42",
+    "left_eye_outer": "45",
+    "nose_bottom": "33",
+    "mouth_right": "48",
+    "mouth_left": "54",
+}
+"""The seven points that align a face for the NoW benchmark, by their iBUG-68 names (right: the subject's)."""
+
 _FIRST, _SECOND = np.array([(a, b) for a, b, _ in MEDIAPIPE_TO_IBUG68]).T
 _WEIGHT = np.array([weight for _, _, weight in MEDIAPIPE_TO_IBUG68])[:, None]
 
