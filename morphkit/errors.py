@@ -31,3 +31,7 @@ class RegistrationError(MorphkitError):
 
 class MissingDependencyError(MorphkitError, ImportError):
     """An optional package is needed and absent; the message says what to install."""
+
+
+class OutputError(MorphkitError):
+    """A place that results cannot be written to: a full disk, a missing permission."""

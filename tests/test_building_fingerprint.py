@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from morphkit import jobs
 from morphkit.archive import load_default_model
 from morphkit.building import RegisterSettings
 from morphkit.building.fingerprint import code_digest, scan_fingerprint
@@ -73,12 +74,12 @@ def _differing(one: dict[str, str], other: dict[str, str]) -> set[str]:
 
 def test_the_code_is_hashed_with_the_versions_of_what_computes(monkeypatch):
     before = code_digest()
-    code_digest.cache_clear()
+    jobs.code_digest.cache_clear()
     assert code_digest() == before
-    code_digest.cache_clear()
-    monkeypatch.setattr("morphkit.building.fingerprint.version", lambda _: "0")
+    jobs.code_digest.cache_clear()
+    monkeypatch.setattr("morphkit.jobs.code.version", lambda _: "0")
     assert code_digest() != before
-    code_digest.cache_clear()
+    jobs.code_digest.cache_clear()
 
 
 def test_side_files_of_other_formats(tmp_path):

@@ -15,7 +15,7 @@ from morphkit.building.bootstrap import learnt
 from morphkit.building.collection import collect
 from morphkit.building.gathering import gathered
 from morphkit.building.outcome import RegisteredScan, ScanOutcome
-from morphkit.building.parallel import Workers
+from morphkit.jobs.workers import Workers
 from morphkit.building.provenance import provenance
 from morphkit.building.reporting import scan_rows
 from morphkit.building.spread import SpreadMap, mapper

@@ -11,11 +11,12 @@ from morphkit.building import task
 from morphkit.building.fingerprint import code_digest
 from morphkit.building.handout import Common, handed_out
 from morphkit.building.outcome import ScanOutcome
-from morphkit.building.outputs import ensure_results_apart, ensure_writable
-from morphkit.building.parallel import Workers, map_unordered
+from morphkit.building.outputs import ensure_results_apart
 from morphkit.building.registering import RegisterSettings, landmarked, scan_file
 from morphkit.building.templates import load_template
 from morphkit.errors import BadInputError
+from morphkit.io.atomic import ensure_writable
+from morphkit.jobs.workers import Workers, map_unordered
 from morphkit.scans.discover import ScanFile
 
 Progress = Callable[[str, int, int], None]

@@ -12,10 +12,10 @@ from morphkit.basis import BasisSettings
 from morphkit.building.batch import Progress, register_all
 from morphkit.building.handout import Common
 from morphkit.building.outcome import ScanOutcome
-from morphkit.building.parallel import Workers
 from morphkit.building.registering import RegisterSettings
 from morphkit.building.statistics import Material, fit_registered
 from morphkit.building.templates import LandmarkedTemplate
+from morphkit.jobs.workers import Workers
 from morphkit.scans.discover import ScanFile
 from morphkit.scans.manifest import NEUTRAL, ManifestEntry
 

@@ -12,8 +12,7 @@ from morphkit.building.batch import Progress, quiet
 from morphkit.building.bootstrap import BootstrapSettings, Registering, register_in_rounds
 from morphkit.building.collection import collect, ensure_neutral
 from morphkit.building.outcome import ScanOutcome
-from morphkit.building.outputs import ensure_model_path, ensure_results_apart, ensure_writable
-from morphkit.building.parallel import Workers
+from morphkit.building.outputs import ensure_model_path, ensure_results_apart
 from morphkit.building.provenance import provenance
 from morphkit.building.registering import RegisterSettings, landmarked
 from morphkit.building.reporting import figures, scan_rows
@@ -23,6 +22,8 @@ from morphkit.building.templates import load_template, load_template_model
 from morphkit.building.workspace import work_folder, workspace
 from morphkit.errors import BadInputError, MorphkitError
 from morphkit.export.build_report import write_build_report
+from morphkit.io.atomic import ensure_writable
+from morphkit.jobs.workers import Workers
 from morphkit.morphable import MorphableModel
 
 _FEWEST = 2

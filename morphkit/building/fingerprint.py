@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from functools import cache
-from importlib.metadata import version
 from pathlib import Path
 
-import morphkit
+from morphkit import jobs
 from morphkit.building.templates import LandmarkedTemplate
+from morphkit.io.files import file_hash
 from morphkit.io.side_files import side_files
-from morphkit.scans.discover import ScanFile, file_hash
+from morphkit.scans.discover import ScanFile
 
 PACKAGES = ("numpy", "scipy", "numba", "ai-edge-litert", "fast-simplification", "trimesh", "pillow")
 """Whose numbers a model's depend on."""
 
 _ROOMS = ("mesh.py", "io", "geometry", "scans", "landmarks", "registration", "building", "data")
-_KINDS = (".py", ".tflite", ".binarypb", ".npz")
 
 
 Fingerprint = Mapping[str, str]
@@ -61,18 +59,9 @@ def scan_fingerprint(
     }
 
 
-@cache
 def code_digest() -> str:
     """Return a hash of what computes: morphkit's own code and networks, and the versions of `PACKAGES`."""
-    root = Path(morphkit.__file__).parent
-    places = [root / room for room in _ROOMS]
-    files = [path for place in places for path in ([place] if place.is_file() else place.rglob("*"))]
-    digest = hashlib.sha256(morphkit.__version__.encode())
-    for path in sorted(path for path in files if path.suffix in _KINDS):
-        digest.update(f"\0{path.relative_to(root).as_posix()}\0".encode() + path.read_bytes())
-    for name in PACKAGES:
-        digest.update(f"\0{name} {version(name)}".encode())
-    return digest.hexdigest()
+    return jobs.code_digest(_ROOMS, PACKAGES)
 
 
 def _content(path: Path) -> str:

@@ -8,14 +8,9 @@ from pathlib import Path
 
 from morphkit.building.store import result_paths
 from morphkit.errors import BadInputError
-from morphkit.io.atomic import atomic_path
 from morphkit.scans.discover import ScanFile
 
 MODEL_SUFFIXES = (".h5", ".hdf5")
-
-
-class _TriedError(Exception):
-    """The file could have been written."""
 
 
 def ensure_results_apart(
@@ -63,19 +58,6 @@ def ensure_model_path(
     given = _inputs(scans, others).get(_identity(path))
     if given is not None:
         raise BadInputError(f"The model {path} would overwrite {given}, which is read; choose another name.")
-
-
-def ensure_writable(path: Path) -> None:
-    """Raise what writing `path` would raise; leaves nothing but its folder.
-
-    Raises
-    ------
-    MorphkitError
-        When the folder cannot be made or written to, or the disk is full.
-    """
-    with suppress(_TriedError), atomic_path(path) as temporary:
-        temporary.write_bytes(b"morphkit")
-        raise _TriedError
 
 
 def _inputs(scans: Sequence[ScanFile], others: Iterable[str | Path | None]) -> dict[Hashable, Path]:

@@ -21,7 +21,7 @@ from morphkit.registration import RegistrationSettings
 from morphkit.registration import register as register_mesh
 from morphkit.registration.progress import timed
 from morphkit.scans.clean import CleanedScan, CleanSettings, clean_scan
-from morphkit.scans.discover import ScanFile, file_hash, find_landmarks
+from morphkit.scans.discover import ScanFile, find_landmarks
 
 _UNSETTLED = "The registration had not quite settled in its last round."
 

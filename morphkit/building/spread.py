@@ -10,9 +10,9 @@ from typing import Any
 import h5py
 import numpy as np
 
-from morphkit.building.parallel import Workers, map_unordered
 from morphkit.errors import MorphkitError
 from morphkit.io.atomic import atomic_path
+from morphkit.jobs.workers import Workers, map_unordered
 
 _MANY = 500  # samples; the inner products of fewer are done before processes would have started
 

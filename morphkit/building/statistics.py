@@ -14,9 +14,9 @@ from morphkit.basis import BasisSettings, BuiltModel, fit_basis
 from morphkit.basis.metrics import Metric, leave_out_generalization, specificity
 from morphkit.basis.outliers import FEWEST_JUDGED, find_outliers
 from morphkit.building.gathering import Gathered, gathered
-from morphkit.building.parallel import Workers
 from morphkit.building.spread import mapper
 from morphkit.errors import BadInputError
+from morphkit.jobs.workers import Workers
 from morphkit.mesh import Template
 from morphkit.morphable import MorphableModel
 from morphkit.scans.manifest import NEUTRAL, ManifestEntry

@@ -9,13 +9,13 @@ import math
 import os
 import secrets
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from morphkit.errors import MorphkitError
+from morphkit.errors import OutputError
 
 _REMEDIES = {
     errno.ENOENT: "no folder can be made there; choose another one",
@@ -30,6 +30,10 @@ _REMEDIES = {
 }
 
 
+class _TriedError(Exception):
+    """The file could have been written."""
+
+
 @contextmanager
 def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yield a temporary path beside `path`; it becomes `path` on success and is removed on any failure.
@@ -39,7 +43,7 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
 
     Raises
     ------
-    MorphkitError
+    OutputError
         When the folder cannot be written to, or the disk is full.
     """
     target = Path(os.path.realpath(path))
@@ -56,6 +60,19 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def ensure_writable(path: str | os.PathLike[str]) -> None:
+    """Raise what writing `path` would raise; leaves nothing but its folder.
+
+    Raises
+    ------
+    OutputError
+        When the folder cannot be made or written to, or the disk is full.
+    """
+    with suppress(_TriedError), atomic_path(path) as temporary:
+        temporary.write_bytes(b"morphkit")
+        raise _TriedError
 
 
 def write_json(path: str | os.PathLike[str], value: object) -> None:
@@ -86,7 +103,7 @@ def _explained(error: OSError, target: Path, temporary: Path) -> Exception:
     ours = error.filename is None or Path(error.filename) in {target, temporary, *target.parents}
     if number not in _REMEDIES or not ours:
         return error
-    return MorphkitError(f"Could not write {target}: {_REMEDIES[number]}.")
+    return OutputError(f"Could not write {target}: {_REMEDIES[number]}.")
 
 
 def _plain(value: Any) -> Any:

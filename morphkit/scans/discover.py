@@ -1,14 +1,13 @@
-"""Which files of a folder are scans, and what identifies them."""
+"""Which files of a folder are scans."""
 
 from __future__ import annotations
 
-import hashlib
 import os
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from morphkit.errors import BadInputError
+from morphkit.io.files import natural_order
 from morphkit.io.landmarks import LANDMARK_SUFFIXES
 from morphkit.io.meshes import MESH_SUFFIXES
 
@@ -52,7 +51,7 @@ def discover(folder: str | os.PathLike[str]) -> tuple[ScanFile, ...]:
     paths = [p for p in entries if _is_scan(p)]
     if not paths:
         raise BadInputError(f"{root} holds no scans; they are {', '.join(MESH_SUFFIXES)} files.")
-    paths.sort(key=_natural_order)
+    paths.sort(key=lambda path: natural_order(path.name))
     by_stem: dict[str, Path] = {}
     for path in paths:
         other = by_stem.setdefault(path.stem, path)
@@ -73,28 +72,6 @@ def find_landmarks(scan: str | os.PathLike[str]) -> Path | None:
     return next((path.with_name(name) for name in names if path.with_name(name).is_file()), None)
 
 
-def file_hash(path: str | os.PathLike[str]) -> str:
-    """Return the SHA-256 of a file's content, in hexadecimal.
-
-    Raises
-    ------
-    BadInputError
-        If the file cannot be read.
-    """
-    try:
-        with Path(path).open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise BadInputError(f"{path} cannot be read: {error.strerror}.") from error
-
-
 def _is_scan(path: Path) -> bool:
     hidden = path.name.startswith((".", "~"))
     return not hidden and path.suffix.lower() in MESH_SUFFIXES and path.is_file()
-
-
-def _natural_order(path: Path) -> list[tuple[int, int, str]]:
-    """Order digits by value; the name itself breaks ties such as a1 and a01."""
-    pieces = re.split(r"(\d+)", path.name.lower())
-    keys = [(0, int(piece), "") if piece.isdecimal() else (1, 0, piece) for piece in pieces if piece]
-    return [*keys, (2, 0, path.name)]

@@ -11,7 +11,7 @@ import joblib
 from joblib.externals.loky.process_executor import BrokenProcessPool
 from threadpoolctl import threadpool_limits
 
-from morphkit.building.cluster import connected
+from morphkit.jobs.cluster import connected
 
 _MOST_JOBS = 8  # each takes most of a gigabyte
 

@@ -5,8 +5,8 @@ import signal
 
 import pytest
 
-from morphkit.building.parallel import Workers, map_unordered
 from morphkit.errors import BadInputError, MissingDependencyError
+from morphkit.jobs.workers import Workers, map_unordered
 
 
 def _square(number: int) -> int:
@@ -32,7 +32,7 @@ def test_one_job_stays_in_this_process():
 
 def test_a_scheduler_that_does_not_answer_is_named(monkeypatch):
     pytest.importorskip("distributed")
-    monkeypatch.setattr("morphkit.building.cluster._PATIENCE", 1)
+    monkeypatch.setattr("morphkit.jobs.cluster._PATIENCE", 1)
     with pytest.raises(BadInputError, match=r"No Dask scheduler answers at tcp://127\.0\.0\.1:9"):
         list(map_unordered(_lost, [1], workers=Workers(scheduler="tcp://127.0.0.1:9"), lost=_lost))
 
