@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -15,9 +14,12 @@ def photometric_loss(
 ) -> Float[Tensor, ""]:
     """Return the weighted mean distance of pixel colours (Deng et al. 2019, eq. 2), averaged over the batch.
 
+    Σ A_i ‖I_i − I'_i‖₂ / max(Σ A_i, 1), the norm written √(‖·‖² + ε²) − ε: like the public implementations'
+    √(‖·‖² + 1e-6), but zero for a perfect picture.
+
     Parameters
     ----------
-    rendered, observed : colours in the same space.
+    rendered, observed : colours in the same space; the paper's weights are meant for sRGB 0..1.
     weights : attention times the mask of the rendered face; not differentiated, or a face would shrink to
         look better. An image whose weights sum to less than one pixel counts by that sum.
     epsilon : the colour distance below which the norm turns smooth.
@@ -27,8 +29,3 @@ def photometric_loss(
     weights = weights.detach()
     per_image = (weights * distance).sum(dim=(1, 2)) / weights.sum(dim=(1, 2)).clamp_min(1.0)
     return per_image.mean()
-
-
-def attention(skin_probability: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-    """Return how much a pixel counts: 1 where skin is likelier than not, else its probability."""
-    return torch.where(skin_probability > 0.5, 1.0, skin_probability)
