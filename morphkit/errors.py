@@ -34,4 +34,17 @@ class MissingDependencyError(MorphkitError, ImportError):
 
 
 class OutputError(MorphkitError):
-    """A place that results cannot be written to: a full disk, a missing permission."""
+    """A place that results cannot be written to.
+
+    Attributes
+    ----------
+    lasting : whether the next result will not fit either: a full disk, say, but not a missing permission.
+    """
+
+    def __init__(self, message: str, lasting: bool = False) -> None:
+        super().__init__(message, lasting)  # both, or a copy from another process would lack one
+        self.lasting = lasting
+
+    def __str__(self) -> str:
+        """Return the sentence."""
+        return str(self.args[0])

@@ -11,8 +11,9 @@ import morphkit
 from morphkit.cli.build import build_basis, register
 from morphkit.cli.evaluation import evaluate
 from morphkit.cli.first_steps import demo, doctor
+from morphkit.cli.fit import fit
 from morphkit.cli.model import info, sample
-from morphkit.cli.photo import fit, landmarks
+from morphkit.cli.photo import landmarks
 from morphkit.errors import MorphkitError
 
 _INTERRUPTED = 130

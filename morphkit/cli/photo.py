@@ -1,10 +1,9 @@
-"""`morphkit fit` and `morphkit landmarks`."""
+"""`morphkit landmarks`."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Literal
 
 import click
 
@@ -13,57 +12,6 @@ from morphkit.errors import MorphkitError
 
 # The keys of `morphkit.io.landmarks.LANDMARK_FORMATS`, which is not imported before it is needed.
 _FORMATS = ("json", "slicer", "menpo", "meshlab", "fcsv", "pts", "csv", "tlms", "npy", "scalismo")
-
-
-@click.command(short_help="Fit a face to each photo.")
-@click.argument("photos", type=options.FILE, nargs=-1, required=True, metavar="PHOTO...")
-@click.option(
-    "-o", "--output", type=options.FILE, required=True, metavar="OUT_DIR", help="Gets a folder a photo."
-)
-@click.option("--model", type=options.FILE, metavar="MODEL.H5", help="[default: the embedded head]")
-@click.option(
-    "--landmarks",
-    type=options.FILE,
-    metavar="FILE",
-    help="68 points in the photo's pixels, instead of detection.",
-)
-@click.option(
-    "--rasterizer",
-    type=click.Choice(["numba", "torch", "nvdiffrast"]),
-    default="numba",
-    show_default=True,
-    help="What draws; nvdiffrast needs an NVIDIA GPU and is for non-commercial use.",
-)
-@click.option(
-    "--photometric/--no-photometric", default=True, help="Refine on the pixels after the landmarks."
-)
-@click.pass_context
-def fit(
-    ctx: click.Context,
-    photos: tuple[Path, ...],
-    output: Path,
-    model: Path | None,
-    landmarks: Path | None,
-    rasterizer: Literal["numba", "torch", "nvdiffrast"],
-    photometric: bool,
-) -> None:
-    """Fit a face to each photo: OUT_DIR/<stem>/ gets mesh, camera, coefficients, overlay and report."""
-    from morphkit.commands.photos import fit as run
-
-    if landmarks is not None and len(photos) > 1:
-        raise click.UsageError("--landmarks belongs to one photo; give one photo at a time.")
-    _check_names(photos)
-
-    def one(photo: Path) -> None:
-        folder = output / photo.stem
-        result = run(
-            photo, folder, model=model, landmarks=landmarks, rasterizer=rasterizer, photometric=photometric
-        )
-        click.echo(f"{photo}: {folder / 'report.html'}")
-        for note in result.notes:
-            click.echo(f"  Note: {note}", err=True)
-
-    _each(ctx, photos, one)
 
 
 @click.command()

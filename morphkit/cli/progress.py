@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.progress import TaskID
 
+_MEMORY = 600.0  # seconds of past steps from which the remaining time is guessed
+
 
 class StageProgress:
     """Shows stages as they are reported: ``with StageProgress() as progress: work(progress=progress)``.
@@ -15,9 +17,17 @@ class StageProgress:
     Calling it says that of a stage's `total` steps `done` are finished.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, announce: bool = True) -> None:
+        """Take whether a log gets a line a stage."""
         from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            TextColumn,
+            TimeElapsedColumn,
+            TimeRemainingColumn,
+        )
 
         self._console = Console(stderr=True)
         columns = (
@@ -25,8 +35,15 @@ class StageProgress:
             BarColumn(),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
+            TimeRemainingColumn(),
         )
-        self._bars = Progress(*columns, console=self._console, disable=not self._console.is_terminal)
+        self._bars = Progress(
+            *columns,
+            console=self._console,
+            disable=not self._console.is_terminal,
+            speed_estimate_period=_MEMORY,
+        )
+        self._announce = announce
         self._tasks: dict[str, TaskID] = {}
 
     def __enter__(self) -> StageProgress:
@@ -42,6 +59,6 @@ class StageProgress:
         """Show that `done` of `total` steps of `stage` are finished."""
         if stage not in self._tasks:
             self._tasks[stage] = self._bars.add_task(stage, total=total)
-            if self._bars.disable:
+            if self._bars.disable and self._announce:
                 self._console.print(f"{stage} ...", highlight=False)
         self._bars.update(self._tasks[stage], completed=done, total=total)

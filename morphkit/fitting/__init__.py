@@ -1,8 +1,20 @@
 """From a photo to a face: landmarks, then colours, then files."""
 
+from morphkit.fitting.batch import PhotoOutcome, find_photos, fit_batch, fit_folder
 from morphkit.fitting.fit import fit_image
 from morphkit.fitting.output import write_fit
 from morphkit.fitting.result import FitResult
 from morphkit.fitting.settings import FitSettings, LandmarkSettings, PhotometricSettings
 
-__all__ = ["FitResult", "FitSettings", "LandmarkSettings", "PhotometricSettings", "fit_image", "write_fit"]
+__all__ = [
+    "FitResult",
+    "FitSettings",
+    "LandmarkSettings",
+    "PhotoOutcome",
+    "PhotometricSettings",
+    "find_photos",
+    "fit_batch",
+    "fit_folder",
+    "fit_image",
+    "write_fit",
+]

@@ -29,6 +29,8 @@ _REMEDIES = {
     errno.EEXIST: "a file stands where a folder is needed; choose another folder",
 }
 
+_LASTING = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+
 
 class _TriedError(Exception):
     """The file could have been written."""
@@ -56,7 +58,7 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     except OSError as error:
         if target.parent.is_dir():
             temporary.unlink(missing_ok=True)
-        raise _explained(error, target, temporary) from error
+        raise explained_error(error, target, temporary) from error
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
@@ -95,15 +97,23 @@ def _flush_to_disk(path: Path) -> None:
         os.close(descriptor)
 
 
-def _explained(error: OSError, target: Path, temporary: Path) -> Exception:
-    """Return the error to raise: one sentence if `error` is about writing here, else `error` itself."""
+def explained_error(error: OSError, target: Path, temporary: Path) -> Exception:
+    """Return the error to raise: an `OutputError` if `error` is about writing here, else `error` itself.
+
+    Parameters
+    ----------
+    error : what the system said.
+    target : what was to be written.
+    temporary : the file or folder that was being written in its place.
+    """
     number = error.errno
     if number is None and f"errno = {errno.ENOSPC}" in str(error):  # how HDF5 reports a full disk
         number = errno.ENOSPC
-    ours = error.filename is None or Path(error.filename) in {target, temporary, *target.parents}
+    named = None if error.filename is None else Path(error.filename)
+    ours = named is None or named in {target, *target.parents} or named.is_relative_to(temporary)
     if number not in _REMEDIES or not ours:
         return error
-    return OutputError(f"Could not write {target}: {_REMEDIES[number]}.")
+    return OutputError(f"Could not write {target}: {_REMEDIES[number]}.", lasting=number in _LASTING)
 
 
 def _plain(value: Any) -> Any:

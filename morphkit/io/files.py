@@ -16,11 +16,13 @@ def file_hash(path: str | os.PathLike[str]) -> str:
     Raises
     ------
     BadInputError
-        If the file cannot be read.
+        If the file is missing or cannot be read.
     """
     try:
         with Path(path).open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
+    except FileNotFoundError as error:
+        raise BadInputError(f"There is no file {path}; check the path.") from error
     except OSError as error:
         raise BadInputError(f"{path} cannot be read: {error.strerror}.") from error
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -31,6 +32,10 @@ class Workers:
 
     jobs: int | None = None
     scheduler: str | None = None
+
+    def at_once(self, items: int) -> int:
+        """Return how many processes of this machine work on so many items; with one, it is this process."""
+        return min(self.jobs or min(joblib.cpu_count(), _MOST_JOBS), items)
 
 
 def map_unordered(
@@ -68,7 +73,7 @@ def map_unordered(
         with connected(workers.scheduler) as cluster:
             yield from cluster.map_unordered(_pinned, function, waiting, lost)
         return
-    count = min(workers.jobs or min(joblib.cpu_count(), _MOST_JOBS), len(items))
+    count = workers.at_once(len(items))
     if count <= 1:
         with threadpool_limits(1):
             yield from map(function, items)
@@ -106,17 +111,23 @@ def _pooled(
     function: Callable[[Item], Result], items: Mapping[int, Item], count: int, started: list[int]
 ) -> Iterator[tuple[int, Result]]:
     """Yield (key, result); `started` grows by the keys handed out, at most `count` of them unfinished."""
+    home = os.getcwd()
 
     def tasks() -> Iterator[Any]:
         for key, item in list(items.items()):
             started.append(key)
-            yield joblib.delayed(_pinned)(function, key, item)
+            yield joblib.delayed(_pinned_at)(home, function, key, item)
 
     with joblib.parallel_config(backend="loky", inner_max_num_threads=1):
         pool = joblib.Parallel(
             n_jobs=count, return_as="generator_unordered", batch_size=1, pre_dispatch="n_jobs"
         )
         yield from pool(tasks())
+
+
+def _pinned_at(home: str, function: Callable[[Item], Result], key: int, item: Item) -> tuple[int, Result]:
+    os.chdir(home)  # a process of an earlier call may stand elsewhere, and paths may be relative
+    return _pinned(function, key, item)
 
 
 def _pinned(function: Callable[[Item], Result], key: int, item: Item) -> tuple[int, Result]:

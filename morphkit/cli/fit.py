@@ -1,0 +1,205 @@
+"""`morphkit fit`: photos to faces, one or ten thousand."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import click
+
+from morphkit.cli import options
+
+if TYPE_CHECKING:
+    from morphkit.fitting import FitSettings
+    from morphkit.fitting.batch import PhotoFile, PhotoOutcome
+
+_NAMED = 5  # failures that the last line names
+
+
+@click.command(short_help="Fit a face to each photo.")
+@click.argument("photos", type=options.FILE, nargs=-1, required=True, metavar="PHOTO|FOLDER|GLOB...")
+@click.option(
+    "-o", "--output", type=options.FILE, required=True, metavar="OUT_DIR", help="Gets a folder a photo."
+)
+@click.option("-r", "--recursive", is_flag=True, help="Look into the folders of folders, too.")
+@click.option("--model", type=options.FILE, metavar="MODEL.H5", help="[default: the embedded head]")
+@click.option(
+    "--landmarks",
+    type=options.FILE,
+    metavar="FILE|DIR",
+    help="68 points in the photo's pixels, instead of detection; for several photos, a folder with "
+    "<stem>.json or <stem>.pts for each.",
+)
+@click.option(
+    "--rasterizer",
+    type=click.Choice(["numba", "torch", "nvdiffrast"]),
+    default="numba",
+    show_default=True,
+    help="What draws; nvdiffrast needs an NVIDIA GPU and is for non-commercial use.",
+)
+@click.option(
+    "--photometric/--no-photometric", default=True, help="Refine on the pixels after the landmarks."
+)
+@click.option(
+    "--jobs",
+    type=click.IntRange(min=1),
+    help="Photos at once, in processes of about 1 GB.  [default: one a core, at most 8]",
+)
+@click.option(
+    "--resume/--no-resume",
+    default=True,
+    help="Take what an earlier run has fitted if photo, landmarks, model, settings and code are the same, or "
+    "fit every photo anew.  [default: resume]",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a photo, as each is done.")
+@click.pass_context
+def fit(
+    ctx: click.Context,
+    photos: tuple[Path, ...],
+    output: Path,
+    recursive: bool,
+    model: Path | None,
+    landmarks: Path | None,
+    rasterizer: Literal["numba", "torch", "nvdiffrast"],
+    photometric: bool,
+    jobs: int | None,
+    resume: bool,
+    as_json: bool,
+) -> None:
+    """Fit a face to each photo: OUT_DIR/<stem>/ gets mesh, camera, coefficients, overlay and report.
+
+    A FOLDER's photos are named after their places in it: FOLDER/ada/1.jpg becomes OUT_DIR/ada/1/. For several
+    photos, OUT_DIR/summary.csv and summary.json get a row for each, and index.html shows them. A photo that
+    fails is a row; the others go on. A run that is cut short loses the photos in flight only: start it
+    again to go on.
+
+    Exits with 0 if all is well, else with the highest of the photos' codes: 2 for a photo that cannot be
+    used (no face, no image), 1 for other trouble; 130 when interrupted.
+    """
+    from morphkit.fitting.batch import find_photos, fit_batch, is_single
+
+    files = find_photos(photos, output, recursive=recursive, landmarks=landmarks)
+    single = is_single(photos)
+    outcomes = fit_batch(
+        files,
+        output,
+        model=model,
+        settings=_settings(photometric),
+        rasterizer=rasterizer,
+        jobs=jobs,
+        resume=resume,
+        summary=not single,
+    )
+    report = _Report(output, len(files), as_json, bool(ctx.find_root().params["debug"]))
+    with closing(outcomes):
+        if single:
+            report.single(next(outcomes))
+        else:
+            _announce(files, output, jobs)
+            _follow(outcomes, report)
+    ctx.exit(report.exit_code)
+
+
+def _settings(photometric: bool) -> FitSettings:
+    from morphkit.fitting import FitSettings
+
+    return FitSettings() if photometric else FitSettings(photometric=None)
+
+
+def _announce(files: tuple[PhotoFile, ...], output: Path, jobs: int | None) -> None:
+    from morphkit.jobs import Workers
+
+    at_once = Workers(jobs).at_once(len(files))
+    several = f", {at_once} at a time," if at_once > 1 else ""
+    click.echo(
+        f"Fitting {_photos(len(files))}{several} into {output}: a folder a photo, such as "
+        f"{output / files[0].name}, with summary.csv, summary.json and index.html of them all.",
+        err=True,
+    )
+
+
+def _follow(outcomes: Iterator[PhotoOutcome], report: _Report) -> None:
+    """Tell of each photo as it is done, and of all in the end."""
+    from morphkit.cli.progress import StageProgress
+
+    with _explaining(report), StageProgress(announce=False) as progress:
+        progress("Fitting photos", 0, report.total)
+        for outcome in outcomes:
+            report.add(outcome)
+            progress("Fitting photos", report.done, report.total)
+    report.conclude()
+
+
+@contextmanager
+def _explaining(report: _Report) -> Iterator[None]:
+    """Say what remains of a run that is cut short."""
+    try:
+        yield
+    except BaseException:
+        kept = report.done - report.failed
+        if kept:
+            click.echo(f"{_photos(kept)} fitted and kept; the same command goes on from there.", err=True)
+        raise
+
+
+@dataclass
+class _Report:
+    """What a person, or with `as_json` a program, is told of a run."""
+
+    output: Path
+    total: int
+    as_json: bool
+    debug: bool
+    done: int = 0
+    reused: int = 0
+    failed: int = 0
+    exit_code: int = 0
+    named: list[Path] = field(default_factory=list)
+
+    def single(self, outcome: PhotoOutcome) -> None:
+        """Tell of the only photo."""
+        self.add(outcome)
+        if not outcome.usable or outcome.folder is None or self.as_json:
+            return
+        again = " (by an earlier run; nothing has changed)" if outcome.status == "reused" else ""
+        click.echo(f"{outcome.photo}: {outcome.folder / 'report.html'}{again}")
+        for note in outcome.figures.notes if outcome.figures else ():
+            click.echo(f"  Note: {note}", err=True)
+
+    def add(self, outcome: PhotoOutcome) -> None:
+        """Count a photo, and tell of it if it failed or a program asks."""
+        self.done += 1
+        self.reused += outcome.status == "reused"
+        if not outcome.usable:
+            self.failed += 1
+            self.exit_code = max(self.exit_code, outcome.exit_code)
+            self.named = [*self.named, outcome.photo][: _NAMED + 1]
+            click.echo(f"Error: {outcome.error}", err=True)
+            if self.debug and outcome.trace:
+                click.echo(outcome.trace, err=True)
+        if self.as_json:
+            click.echo(json.dumps(_finite(outcome.row()), ensure_ascii=False))
+
+    def conclude(self) -> None:
+        """Tell of all photos."""
+        fitted = self.total - self.failed
+        earlier = f", {self.reused} of them by an earlier run" if self.reused else ""
+        if not self.as_json:
+            click.echo(f"{fitted} of {_photos(self.total)} fitted{earlier}: {self.output / 'index.html'}")
+        if self.failed:
+            more = ", ..." if self.failed > _NAMED else ""
+            names = ", ".join(map(str, self.named[:_NAMED]))
+            click.echo(f"{self.failed} of {self.total} failed: {names}{more}.", err=True)
+
+
+def _photos(count: int) -> str:
+    return "1 photo" if count == 1 else f"{count} photos"
+
+
+def _finite(row: dict[str, object]) -> dict[str, object]:
+    """Return the row with null for NaN, which JSON lacks."""
+    return {name: None if value != value else value for name, value in row.items()}
