@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, TypeVar
@@ -44,12 +46,12 @@ def map_unordered(
     *,
     workers: Workers | None = None,
     lost: Callable[[Item], Result],
-) -> Iterator[Result]:
+) -> Generator[Result, None, None]:
     """Yield ``function(item)`` for every item, in the order in which they finish.
 
-    With one job all runs in this process; else `function` and the items must be picklable. Either way the
-    inner threads of BLAS and OpenMP are cut to one: tasks fill the cores, small matrices gain nothing from
-    threads, and results do not depend on who computes them.
+    Closed early, it ends the processes. With one job all runs in this process; else `function` and the items
+    must be picklable. Either way the inner threads of BLAS and OpenMP are cut to one: tasks fill the cores,
+    small matrices gain nothing from threads, and results do not depend on who computes them.
 
     Parameters
     ----------
@@ -92,9 +94,10 @@ def _in_processes(
     while waiting:
         started: list[int] = []
         try:
-            for key, result in _pooled(function, waiting, count, started):
-                del waiting[key]
-                yield result
+            with closing(_pooled(function, waiting, count, started)) as results:
+                for key, result in results:
+                    del waiting[key]
+                    yield result
         except BrokenProcessPool:
             for key in [key for key in started if key in waiting]:
                 yield _alone(function, waiting.pop(key), lost)
@@ -102,14 +105,17 @@ def _in_processes(
 
 def _alone(function: Callable[[Item], Result], item: Item, lost: Callable[[Item], Result]) -> Result:
     try:
-        return next(_pooled(function, {0: item}, 2, []))[1]  # of one, joblib would make this process
+        with closing(
+            _pooled(function, {0: item}, 2, [])
+        ) as results:  # of one, joblib would make this process
+            return next(results)[1]
     except BrokenProcessPool:
         return lost(item)
 
 
 def _pooled(
     function: Callable[[Item], Result], items: Mapping[int, Item], count: int, started: list[int]
-) -> Iterator[tuple[int, Result]]:
+) -> Generator[tuple[int, Result], None, None]:
     """Yield (key, result); `started` grows by the keys handed out, at most `count` of them unfinished."""
     home = os.getcwd()
 
@@ -122,7 +128,15 @@ def _pooled(
         pool = joblib.Parallel(
             n_jobs=count, return_as="generator_unordered", batch_size=1, pre_dispatch="n_jobs"
         )
-        yield from pool(tasks())
+        results = pool(tasks())
+        try:
+            # `yield from` would pass an early end on to joblib, which warns of it.
+            for result in results:  # noqa: UP028
+                yield result
+        finally:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", UserWarning)
+                results.close()
 
 
 def _pinned_at(home: str, function: Callable[[Item], Result], key: int, item: Item) -> tuple[int, Result]:

@@ -7,7 +7,7 @@ import secrets
 import shutil
 import time
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -138,12 +138,13 @@ def _outcomes(batch: _Batch) -> Generator[PhotoOutcome, None, None]:
         tasks = _tasks(batch, scratch)
         if batch.workers.at_once(len(tasks)) > 1:
             load_once.cache_clear()  # not needed in this process
-        for result in map_unordered(run, tasks, workers=batch.workers, lost=give_up):
-            if isinstance(result, OutputError):
-                raise result
-            if summary is not None:
-                summary.add(result)
-            yield result
+        with closing(map_unordered(run, tasks, workers=batch.workers, lost=give_up)) as results:
+            for result in results:
+                if isinstance(result, OutputError):
+                    raise result
+                if summary is not None:
+                    summary.add(result)
+                yield result
 
 
 def _tasks(batch: _Batch, scratch: Path) -> list[Task]:
