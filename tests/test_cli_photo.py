@@ -47,12 +47,47 @@ def test_fit_writes_everything(astronaut, tmp_path):
     assert len(json.loads((folder / "landmarks3d.json").read_text())) == 7
 
 
-def test_fit_goes_on_past_a_photo_without_a_face(astronaut, blank, tmp_path):
-    result = _run("fit", blank, astronaut, "-o", tmp_path / "out", "--no-photometric")
+def test_fit_goes_on_past_a_photo_without_a_face_and_resumes(astronaut, blank, tmp_path):
+    command = ["fit", blank, astronaut, "-o", tmp_path / "out", "--no-photometric", "--jobs", 1]
+    result = _run(*command)
     assert result.exit_code == 2
-    assert f"1 of 2 failed: {blank}." in result.stderr
+    assert result.stdout == f"1 of 2 photos fitted: {tmp_path / 'out' / 'index.html'}\n"
+    told = result.stderr.splitlines()
+    assert told[0].startswith(f"Fitting 2 photos into {tmp_path / 'out'}: a folder a photo")
+    assert told[1].startswith(f"Error: {blank}: no face was found")
+    assert told[2:] == [f"1 of 2 failed: {blank}."]
     assert (tmp_path / "out" / "astronaut" / "mesh.obj").exists()
     assert not (tmp_path / "out" / "blank").exists()
+    again = _run(*command, "--json")
+    blank_row, row = (json.loads(line) for line in again.stdout.splitlines())
+    assert (blank_row["name"], blank_row["status"]) == ("blank", "failed")
+    assert (row["name"], row["status"], row["folder"]) == (
+        "astronaut",
+        "reused",
+        str(tmp_path / "out" / "astronaut"),
+    )
+    assert row["landmark_error"] < 0.05
+    assert again.exit_code == 2
+
+
+def test_an_empty_folder_is_one_sentence(tmp_path):
+    (tmp_path / "in" / "deeper").mkdir(parents=True)
+    result = _run("fit", tmp_path / "in", "-o", tmp_path / "out", "-r")
+    assert result.exit_code == 2
+    assert result.stderr.startswith(f"Error: {tmp_path / 'in'} holds no photos")
+    assert len(result.stderr.splitlines()) == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_each_photo_of_a_folder_has_its_own_landmarks(astronaut, blank, tmp_path):
+    assert _run("landmarks", astronaut, "-o", tmp_path / "marks").exit_code == 0
+    result = _run(
+        *("fit", astronaut.parent, blank, "-o", tmp_path / "out", "--landmarks", tmp_path / "marks"),
+        *("--no-photometric", "--json", "--jobs", 1),
+    )
+    rows = {row["name"]: row for row in map(json.loads, result.stdout.splitlines())}
+    assert rows["astronaut"]["landmark_error"] < 0.05
+    assert rows["blank"]["error"] == f"There is no file {tmp_path / 'marks' / 'blank.json'}; check the path."
 
 
 def test_landmarks_of_a_photo_as_pts_are_read_back(astronaut, tmp_path):
