@@ -89,13 +89,14 @@ def test_own_colours_ignore_brightness_of_the_whole_picture():
     assert (bright - dim).abs().mean() < 0.03
 
 
-def test_own_colours_are_zero_outside_the_face_and_for_no_face():
-    picture, _ = _face(MONK[3], MONK[0])
+def test_own_colours_are_learnt_inside_the_face_alone_and_without_one_all_count():
+    picture, covered = _face(MONK[3], torch.tensor([0.2, 0.3, 0.9]).double())
     face = torch.zeros(2, 60, 60, dtype=torch.bool)
-    face[0, 10:30, 10:30] = True
+    face[0, 45:] = True
     weights = own_color_attention(picture.expand(2, -1, -1, -1), face)
-    assert not weights[~face].any()
-    assert (weights[face] > 0).all()
+    assert weights[0][covered].mean() > 0.6
+    assert weights[0][~covered].mean() < 0.01
+    assert (weights[1] == 1).all()
 
 
 def test_a_face_of_one_flat_colour_counts_in_full():
