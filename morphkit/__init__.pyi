@@ -7,7 +7,7 @@ from .commands.models import info, sample
 from .commands.photos import fit
 from .commands.points import detect_landmarks
 from .errors import BadInputError, MorphkitError, NoFaceError
-from .fitting import FitResult, FitSettings, fit_image
+from .fitting import FitResult, FitSettings, fit_folder, fit_image
 from .io.images import read_image, write_image
 from .io.landmarks import read_landmarks, write_landmarks
 from .io.meshes import read_mesh, write_mesh
@@ -33,6 +33,7 @@ __all__ = [
     "doctor",
     "evaluate",
     "fit",
+    "fit_folder",
     "fit_image",
     "info",
     "load_default_model",

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 import click
 
 import morphkit
+from morphkit.cli import options
 from morphkit.cli.build import build_basis, register
 from morphkit.cli.evaluation import evaluate
 from morphkit.cli.first_steps import demo, doctor
 from morphkit.cli.fit import fit
+from morphkit.cli.fit_evaluation import evaluate_fits
 from morphkit.cli.model import info, sample
 from morphkit.cli.photo import landmarks
 from morphkit.errors import MorphkitError
@@ -23,7 +24,7 @@ class _Commands(click.Group):
     """A group that turns errors into one sentence and an exit code."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        debug = ctx.params["debug"] or bool(os.environ.get("MORPHKIT_DEBUG"))
+        debug = options.debugging(ctx)
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
@@ -61,5 +62,5 @@ def main(debug: bool) -> None:
     """From raw 3D face scans to a morphable model, and from a model to a face in any photo."""
 
 
-for _command in (demo, build_basis, register, fit, landmarks, evaluate, sample, info, doctor):
+for _command in (demo, build_basis, register, fit, landmarks, evaluate, evaluate_fits, sample, info, doctor):
     main.add_command(_command)

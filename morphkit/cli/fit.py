@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from functools import reduce
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -17,45 +18,63 @@ if TYPE_CHECKING:
     from morphkit.fitting import FitSettings
     from morphkit.fitting.batch import PhotoFile, PhotoOutcome
 
+Command = Callable[..., Any]
+
 _NAMED = 5  # failures that the last line names
 
 
+def _together(*decorators: Callable[[Command], Command]) -> Callable[[Command], Command]:
+    """Return one decorator for several parameters, in this order."""
+    return lambda command: reduce(lambda made, one: one(made), reversed(decorators), command)
+
+
+_which_photos = _together(
+    click.argument("photos", type=options.FILE, nargs=-1, required=True, metavar="PHOTO|FOLDER|GLOB..."),
+    click.option("-r", "--recursive", is_flag=True, help="Look into the folders of folders, too."),
+    click.option(
+        "--landmarks",
+        type=options.FILE,
+        metavar="FILE|DIR",
+        help="68 points in the photo's pixels, instead of detection; for several photos, a folder with "
+        "<stem>.json or <stem>.pts for each.",
+    ),
+)
+_how_to_fit = _together(
+    click.option("--model", type=options.FILE, metavar="MODEL.H5", help="[default: the embedded head]"),
+    click.option(
+        "--rasterizer",
+        type=click.Choice(["numba", "torch", "nvdiffrast"]),
+        default="numba",
+        show_default=True,
+        help="What draws; nvdiffrast needs an NVIDIA GPU and is for non-commercial use.",
+    ),
+    click.option(
+        "--photometric/--no-photometric", default=True, help="Refine on the pixels after the landmarks."
+    ),
+)
+_how_to_run = _together(
+    click.option(
+        "--jobs",
+        type=click.IntRange(min=1),
+        help="Photos at once, in processes of about 1 GB.  [default: one a core, at most 8]",
+    ),
+    click.option(
+        "--resume/--no-resume",
+        default=True,
+        help="Take what an earlier run has fitted if photo, landmarks, model, settings and code are the "
+        "same, or fit every photo anew.  [default: resume]",
+    ),
+    click.option("--json", "as_json", is_flag=True, help="Print one JSON object a photo, as each is done."),
+)
+
+
 @click.command(short_help="Fit a face to each photo.")
-@click.argument("photos", type=options.FILE, nargs=-1, required=True, metavar="PHOTO|FOLDER|GLOB...")
 @click.option(
     "-o", "--output", type=options.FILE, required=True, metavar="OUT_DIR", help="Gets a folder a photo."
 )
-@click.option("-r", "--recursive", is_flag=True, help="Look into the folders of folders, too.")
-@click.option("--model", type=options.FILE, metavar="MODEL.H5", help="[default: the embedded head]")
-@click.option(
-    "--landmarks",
-    type=options.FILE,
-    metavar="FILE|DIR",
-    help="68 points in the photo's pixels, instead of detection; for several photos, a folder with "
-    "<stem>.json or <stem>.pts for each.",
-)
-@click.option(
-    "--rasterizer",
-    type=click.Choice(["numba", "torch", "nvdiffrast"]),
-    default="numba",
-    show_default=True,
-    help="What draws; nvdiffrast needs an NVIDIA GPU and is for non-commercial use.",
-)
-@click.option(
-    "--photometric/--no-photometric", default=True, help="Refine on the pixels after the landmarks."
-)
-@click.option(
-    "--jobs",
-    type=click.IntRange(min=1),
-    help="Photos at once, in processes of about 1 GB.  [default: one a core, at most 8]",
-)
-@click.option(
-    "--resume/--no-resume",
-    default=True,
-    help="Take what an earlier run has fitted if photo, landmarks, model, settings and code are the same, or "
-    "fit every photo anew.  [default: resume]",
-)
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a photo, as each is done.")
+@_which_photos
+@_how_to_fit
+@_how_to_run
 @click.pass_context
 def fit(
     ctx: click.Context,
@@ -94,7 +113,7 @@ def fit(
         resume=resume,
         summary=not single,
     )
-    report = _Report(output, len(files), as_json, bool(ctx.find_root().params["debug"]))
+    report = _Report(output, len(files), as_json, options.debugging(ctx))
     with closing(outcomes):
         if single:
             report.single(next(outcomes))

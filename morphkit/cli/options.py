@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import click
@@ -25,6 +26,11 @@ class _Components(click.ParamType[int | float]):
         if number < 1 or number != int(number):
             self.fail(f"{value} is neither a number of components nor a share between 0 and 1.", param, ctx)
         return int(number)
+
+
+def debugging(ctx: click.Context) -> bool:
+    """Return whether a person asked for tracebacks."""
+    return bool(ctx.find_root().params["debug"] or os.environ.get("MORPHKIT_DEBUG"))
 
 
 COMPONENTS = _Components()
