@@ -9,7 +9,18 @@ import morphkit
 from morphkit.cli import main
 from morphkit.errors import BadInputError, MorphkitError
 
-COMMANDS = ["demo", "build-basis", "register", "fit", "landmarks", "evaluate", "sample", "info", "doctor"]
+COMMANDS = [
+    "demo",
+    "build-basis",
+    "register",
+    "fit",
+    "landmarks",
+    "evaluate",
+    "evaluate-fits",
+    "sample",
+    "info",
+    "doctor",
+]
 HEAVY = ["torch", "numba", "scipy", "trimesh", "sklearn", "matplotlib", "numpy"]
 
 

@@ -1,4 +1,4 @@
-"""Plots of how good a model is: compactness, generalization, specificity."""
+"""Plots of how good a model is (compactness, generalization, specificity), and how good fits are."""
 
 from __future__ import annotations
 
@@ -46,6 +46,16 @@ def metric_figure(metric: Metric) -> Figure:
         axes.plot(curve.modes, curve.mean, color=color, marker="o", markersize=3.5, linewidth=1.6, label=name)
     axes.set(xlim=(0, None), ylim=(0, None))
     axes.legend(frameon=False, labelcolor=_INK, ncols=2, loc="lower right")
+    return figure
+
+
+def cumulative_figure(curves: Mapping[str, Float[np.ndarray, "t"]], limit: float) -> Figure:
+    """Draw shares of points (0..1) within distances evenly spaced from 0 to `limit` millimetres, by name."""
+    figure, axes = _figure("distance, mm", "points within it, %")
+    for (name, shares), color in zip(curves.items(), _COLORS, strict=False):
+        axes.plot(np.linspace(0, limit, len(shares)), 100 * shares, color=color, linewidth=1.8, label=name)
+    axes.set(xlim=(0, limit), ylim=(0, 100))
+    axes.legend(frameon=False, labelcolor=_INK, loc="lower right")
     return figure
 
 
