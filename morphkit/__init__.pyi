@@ -3,6 +3,7 @@ from .building import build_basis, register
 from .commands.demonstration import demo
 from .commands.diagnosis import doctor
 from .commands.evaluation import evaluate
+from .commands.fit_evaluation import evaluate_fits
 from .commands.models import info, sample
 from .commands.photos import fit
 from .commands.points import detect_landmarks
@@ -32,6 +33,7 @@ __all__ = [
     "detect_landmarks",
     "doctor",
     "evaluate",
+    "evaluate_fits",
     "fit",
     "fit_folder",
     "fit_image",

@@ -13,6 +13,8 @@ from morphkit.evaluation import (
     PooledErrors,
     align_by_points,
     depth_errors,
+    depth_shifts,
+    gaussian_calibration,
     nose_crop,
     now_crop,
     refine,
@@ -310,3 +312,36 @@ def test_depth_errors_leave_out_what_cannot_be_told(head, truth):
         depth_errors(truth, truth, Similarity.identity(), np.zeros(3))
     nowhere = depth_errors(truth, truth, Similarity.identity(), forward, crop=FaceCrop(np.full(3, 1e4), 1.0))
     assert len(nowhere.vertices) == len(nowhere.errors) == 0
+
+
+def test_a_surface_shifts_along_z_as_its_displaced_vertices_say(head, truth, rng):
+    forward = np.array([0.2, -0.1, -1.0])
+    step = 0.02 * rng.standard_normal(3)
+    moved_on = Mesh(truth.vertices + step, truth.faces)
+    crop = now_crop(points_of(head, truth))
+    found = depth_errors(truth, moved_on, Similarity.identity(), forward, crop=crop)
+    shifts = depth_shifts(np.tile(step, (2, len(truth.vertices), 1)), truth, forward)
+    np.testing.assert_array_equal(shifts[0], shifts[1])
+    apart = shifts[0, found.vertices] - found.errors
+    assert np.median(np.abs(apart)) < 0.2 * np.median(np.abs(found.errors))
+    assert np.isnan(shifts[0, truth.vertices[:, 2] < -50]).all()  # the back of the head
+    with pytest.raises(ValueError, match="displacements"):
+        depth_shifts(np.zeros((4, 3)), truth, forward)
+
+
+def test_depth_deviations_of_a_model_cover_its_own_people(head):
+    """The chain by which coverage is told: errors of the mean's depths, and the model's own deviations."""
+    mean = head.mesh()
+    factors = head.identity.standard_deviations * head.identity.basis
+    shifts = depth_shifts(factors.T.reshape(12, -1, 3), mean, FORWARD)
+    deviations = np.sqrt((shifts**2).sum(axis=0))
+    errors, spread = [], []
+    for seed in range(60):
+        person = Mesh(head.instance(identity=np.random.default_rng(seed).standard_normal(12)), head.faces)
+        crop = now_crop(points_of(head, mean))
+        found = depth_errors(mean, person, Similarity.identity(), FORWARD, crop=crop)
+        errors.append(found.errors)
+        spread.append(deviations[found.vertices])
+    calibration = gaussian_calibration(np.concatenate(errors), np.concatenate(spread))
+    assert calibration.coverage(0.5) == pytest.approx(0.5, abs=0.05)
+    assert calibration.coverage(0.9) == pytest.approx(0.9, abs=0.04)

@@ -3,7 +3,7 @@
 from morphkit.evaluation.alignment import Alignment, MisalignedError, align_by_points, refine
 from morphkit.evaluation.calibration import Calibration, gaussian_calibration, sample_calibration
 from morphkit.evaluation.crop import FaceCrop, nose_crop, now_crop, seven_points
-from morphkit.evaluation.depth import DepthErrors, depth_errors
+from morphkit.evaluation.depth import DepthErrors, depth_errors, depth_shifts
 from morphkit.evaluation.landmark_error import LandmarkErrors, landmark_errors
 from morphkit.evaluation.scan_to_mesh import scan_to_mesh
 from morphkit.evaluation.summary import PooledErrors
@@ -25,6 +25,7 @@ __all__ = [
     "Verification",
     "align_by_points",
     "depth_errors",
+    "depth_shifts",
     "gaussian_calibration",
     "identity_distances",
     "landmark_errors",

@@ -82,6 +82,43 @@ def depth_errors(
     return DepthErrors(met, (points - found) @ towards)
 
 
+def depth_shifts(
+    displacements: Float[np.ndarray, "*n v 3"],
+    mesh: Mesh,
+    forward: Float[np.ndarray, "3"],
+) -> Float[np.ndarray, "*n v"]:
+    """Return how far a surface moves along the camera's z where its vertices are displaced.
+
+    A displaced vertex leaves its ray: what the ray meets then is d·n / z·n farther away, to first order, for
+    a displacement d, the camera's z and the surface's normal n. The deviation that `depth_errors` are to be
+    held against is that of these shifts, over a posterior's samples (less their mean) or, squared and summed,
+    over its factors; the deviation of the vertices' own z counts sliding along the surface too.
+
+    Parameters
+    ----------
+    displacements : (..., v, 3) of the mesh's vertices.
+    mesh : the fit.
+    forward : (3,) the camera's z in its frame.
+
+    Returns
+    -------
+    (..., v) shifts along z, in the displacements' units; NaN where the surface is nearly edge-on to the
+    camera, which `depth_errors` leaves out as well.
+
+    Raises
+    ------
+    ValueError
+        When there are displacements of another number of vertices.
+    """
+    if displacements.shape[-2:] != mesh.vertices.shape:
+        raise ValueError(f"displacements: expected (..., {len(mesh.vertices)}, 3), got {displacements.shape}")
+    normals = vertex_normals(mesh.vertices, mesh.faces)
+    slopes = normals @ (forward / np.linalg.norm(forward))
+    slopes = np.where(slopes < -_FACING, slopes, np.nan)
+    shifts: np.ndarray = np.einsum("...vd,vd->...v", displacements, normals) / slopes
+    return shifts
+
+
 def _measured(
     vertices: np.ndarray, similarity: Similarity, crop: FaceCrop | np.ndarray | None
 ) -> Bool[np.ndarray, "v"]:
