@@ -135,12 +135,12 @@ def test_metrical_distances_stand_rigid_motion_only(head, truth):
 
 def ball(radius):
     """Return a sphere with seven points about where a face has them."""
-    across, around = np.linspace(0, np.pi, 92)[1:-1], np.linspace(0, 2 * np.pi, 121)[:-1]
+    across, around = np.linspace(0, np.pi, 62)[1:-1], np.linspace(0, 2 * np.pi, 81)[:-1]
     a, b = np.meshgrid(across, around, indexing="ij")
     ring = np.stack([np.sin(a) * np.cos(b), np.sin(a) * np.sin(b), np.cos(a)], axis=2).reshape(-1, 3)
-    i = np.arange(len(ring)).reshape(90, 120)
+    i = np.arange(len(ring)).reshape(60, 80)
     j = np.roll(i, -1, axis=1)
-    top, bottom = np.full(120, len(ring)), np.full(120, len(ring) + 1)
+    top, bottom = np.full(80, len(ring)), np.full(80, len(ring) + 1)
     faces = [np.stack([i[:-1], i[1:], j[:-1]], -1), np.stack([j[:-1], i[1:], j[1:]], -1)]
     faces += [np.stack([i[0], j[0], top], -1), np.stack([j[-1], i[-1], bottom], -1)]
     faces = np.concatenate([part.reshape(-1, 3) for part in faces]).astype(np.int32)
@@ -158,7 +158,7 @@ def test_a_size_one_hundredth_too_large_costs_a_hundredth_when_metrical():
     held = scan_to_mesh(truth.vertices, points, large, large_points, metrical=True)
     assert held.similarity.scale == 1.0
     np.testing.assert_allclose(held.similarity.translation, 0, atol=0.02)
-    np.testing.assert_allclose(held.distances, 1, atol=0.06)  # facets cut 0.06 mm off the larger ball
+    np.testing.assert_allclose(held.distances, 1, atol=0.12)  # facets cut 0.11 mm off the larger ball
 
 
 def test_a_bump_of_a_millimetre_measures_a_millimetre():
