@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from morphkit.export.appearance import blended_colors, photo_colors, visibility
 from morphkit.export.camera import PhotoCamera
 from morphkit.export.fit_pictures import crop, face_window, side_by_side
 from morphkit.export.html import image_uri, render_report
@@ -60,31 +59,6 @@ def test_a_face_half_out_of_the_photo_is_drawn_as_far_as_it_goes():
     assert not overlay[:, 21:].any()
 
 
-def test_photo_colours_are_linear_and_in_place():
-    photo = np.zeros((100, 120, 3), np.uint8)
-    photo[:50, :, 0] = 188
-    points = np.array([[0.0, 12, 0], [0, -12, 0]])  # y is up in the head frame
-    colors = photo_colors(photo, CAMERA, points)
-    assert np.allclose(colors, [[0.503, 0, 0], [0, 0, 0]], atol=2e-3)
-
-
-def test_visibility_knows_hidden_turned_and_outside():
-    behind = CORNERS * 0.5 - [0, 0, 30]
-    vertices, faces = np.vstack([CORNERS, behind]), np.vstack([SQUARE, SQUARE + 4])
-    assert np.allclose(visibility(CAMERA, vertices, faces), [1, 1, 1, 1, 0, 0, 0, 0])
-    assert (visibility(CAMERA, CORNERS, SQUARE[:, ::-1].copy()) == 0).all()
-    moved = PhotoCamera(CAMERA.K, CAMERA.R, CAMERA.t + np.array([60, 0, 0]), 120, 100)
-    assert visibility(moved, CORNERS, SQUARE).tolist() == [1, 0, 0, 1]
-
-
-def test_unseen_vertices_take_the_other_side_in_this_sides_light():
-    seen = np.array([[0.4, 0.2, 0.1], [0.9, 0.9, 0.9], [0.7, 0.7, 0.7]])
-    model = np.array([[0.2, 0.2, 0.2], [0.1, 0.1, 0.1], [0.3, 0.3, 0.3]])
-    colors = blended_colors(seen, np.array([1.0, 0.0, 0.0]), model, np.array([1, 0, 2]))
-    assert np.allclose(colors, [[0.4, 0.2, 0.1], [0.2, 0.1, 0.05], [0.3, 0.3, 0.3]])
-    assert np.allclose(blended_colors(seen, np.zeros(3), model, None), model)
-
-
 def test_crops_reach_beyond_the_photo():
     image = np.zeros((60, 60, 3), np.uint8)
     assert crop(image, (-30, -30, 30, 30), 64)[2, 2].min() > 200
@@ -108,8 +82,11 @@ def test_pictures_in_a_page_decode_to_what_they_were(rng):
 
 
 def test_a_report_escapes_and_insists(tmp_path):
-    values = {"tiles": [], "facts": [], "notes": ["a < b"], "overlay": "data:,", "pictures": []}
-    render_report("fit.html.jinja", tmp_path / "r.html", name="<script>", **values)
+    lists = {key: [] for key in ("tiles", "facts", "files", "textures", "bars", "units")}
+    lists["turned"] = ["data:,", "data:,"]
+    texts = dict.fromkeys(("overlay", "photo", "close", "shape", "scale"), "data:,")
+    rest = {"notes": ["a < b"], "landmarks": None, "uncertainty": None, "attention": None}
+    render_report("fit.html.jinja", tmp_path / "r.html", name="<script>", **lists, **texts, **rest)
     page = (tmp_path / "r.html").read_text()
     assert "&lt;script&gt;" in page
     assert "a &lt; b" in page

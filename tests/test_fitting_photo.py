@@ -152,7 +152,7 @@ def test_fit_files_round_trip(head, truth, photo, tmp_path):
     result = fit_image(path, head, landmarks=file)
     write_fit(result, tmp_path / "out")
     out = tmp_path / "out"
-    for name in ("mesh.obj", "mesh.glb"):
+    for name in ("mesh.obj", "mesh.ply"):
         mesh = read_mesh(out / name)
         assert len(mesh.faces) == len(head.faces)
         assert np.allclose(mesh.vertices, result.vertices, atol=1e-3)
@@ -174,10 +174,11 @@ def test_fit_files_round_trip(head, truth, photo, tmp_path):
     assert len(values["identity"]) == 12
     assert values["landmark_error"] == pytest.approx(result.landmark_error)
     page = (out / "report.html").read_text()
-    assert page.count("data:image/jpeg;base64,") == 6
+    assert page.count("data:image/jpeg;base64,") == 10
     assert "http" not in page
     files = (
-        "camera.json landmarks3d.json mesh.glb mesh.obj overlay.png params.json report.html side_by_side.png"
+        "albedo.png blender_camera.py camera.json face.glb landmarks3d.json mesh.mtl mesh.obj mesh.ply "
+        "neutral.ply overlay.png params.json report.html side_by_side.png texture.png texture_visibility.png"
     )
     assert sorted(p.name for p in out.iterdir()) == files.split()
 
@@ -188,7 +189,8 @@ def test_a_model_of_shape_alone_still_fits(head, truth, photo, tmp_path):
     assert result.albedo_colors is None
     assert any("no albedo" in note for note in result.notes)
     write_fit(result, tmp_path / "bare")
-    assert (tmp_path / "bare" / "mesh.glb").exists()
+    assert (tmp_path / "bare" / "face.glb").exists()
+    assert not (tmp_path / "bare" / "albedo.png").exists()
 
 
 def test_refusals(head, tmp_path):

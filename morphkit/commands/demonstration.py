@@ -26,7 +26,7 @@ from morphkit.export.build_report import model_values, scan_values
 from morphkit.export.fit_pictures import turned_view
 from morphkit.export.html import image_uri, render_report
 from morphkit.fitting import FitResult
-from morphkit.fitting.output import photo_mesh
+from morphkit.fitting.evidence import photo_mesh
 from morphkit.geometry.procrustes import fit_similarity
 from morphkit.geometry.similarity import Similarity
 from morphkit.io.atomic import write_json

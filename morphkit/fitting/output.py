@@ -1,78 +1,126 @@
-"""A fit as files: meshes, camera, coefficients, pictures and a page."""
+"""A fit as files: meshes, texture, camera, coefficients, pictures and a page."""
 
 from __future__ import annotations
 
 import platform
+from collections.abc import Collection
+from dataclasses import replace
+from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, UInt8
 
 import morphkit
-from morphkit.export.appearance import blended_colors, photo_colors, visibility
+from morphkit.export.blender import METRE, SNIPPET, blender_camera
 from morphkit.export.camera import CONVENTIONS
-from morphkit.export.fit_report import FitPictures, fit_pictures, write_fit_report
+from morphkit.export.expectation import attended_region, faded
+from morphkit.export.fit_pictures import FitPictures, fit_pictures
+from morphkit.export.fit_report import write_fit_report
+from morphkit.export.morphs import morph_targets, unit_strengths
+from morphkit.export.overlay import draw_face
+from morphkit.export.texture import FacePainter, FaceTexture
+from morphkit.export.uncertainty import attention_overlay, deviation_colors, scale_end
 from morphkit.fitting.dense import face_mask
+from morphkit.fitting.evidence import face_painter
+from morphkit.fitting.page import FitView, fit_page
 from morphkit.fitting.result import FitResult
 from morphkit.geometry.normals import vertex_normals
-from morphkit.geometry.topology import dilate
-from morphkit.io.atomic import write_json
-from morphkit.io.images import write_image
+from morphkit.io.atomic import atomic_path, write_json
+from morphkit.io.glb import write_glb
+from morphkit.io.images import png_bytes, write_image
 from morphkit.io.meshes import write_mesh
 from morphkit.mesh import Mesh
-from morphkit.morphable import MorphableModel
+
+FIT_FILES = {
+    "mesh": {
+        "mesh.obj": "the fitted face, millimetres, head frame; mesh.mtl names its texture",
+        "mesh.ply": "the same with vertex colours",
+        "neutral.ply": "the same face without expression",
+    },
+    "glb": {"face.glb": "for three.js and Blender: metres, y up, texture, expression units as morph targets"},
+    "texture": {
+        "texture.png": "unwrapped from the photo; unseen parts from the other side and the model",
+        "texture_visibility.png": "how well the photo saw each texel",
+        "albedo.png": "the texture without light",
+    },
+    "camera": {
+        "camera.json": "the photo's camera for OpenCV and Blender",
+        "blender_camera.py": "puts it into a Blender scene",
+    },
+    "params": {
+        "params.json": "coefficients, light, errors, notes",
+        "landmarks3d.json": "the seven NoW points",
+    },
+    "overlay": {
+        "overlay.png": "the lit model over the whole photo",
+        "side_by_side.png": "photo, fit, shape and turned views in a row",
+    },
+    "uncertainty": {"uncertainty.ply": "the face coloured by how sure each point is"},
+    "attention": {"attention.png": "what of the photo the fit looked at, and in red what it rejected"},
+    "report": {"report.html": "this page"},
+}
+"""The files of a fit by group, and what they are."""
 
 _PACKAGES = ("numpy", "torch", "numba")
-_MOUTH = 35.0  # millimetres around the lips that belong to the mouth and what is in it
-_DISAGREEMENT = 3.0  # times the usual colour error at which a border vertex is half taken for hair or wall
-_DIMMEST, _BRIGHTEST = 0.75, 1.3  # of the face's usual light, for what the photo did not show
-_FEATHER = 4  # rings of triangles over which the photo's colours fade out beyond the face
-_EDGE = 2  # rings over which the overlay fades out within it
+_EDGE = 2  # rings of triangles over which the overlay fades out within the face
 
 
-def write_fit(result: FitResult, folder: Path | str) -> None:
-    """Write everything that a fit found into a folder, each file atomically.
+def write_fit(
+    result: FitResult,
+    folder: Path | str,
+    *,
+    files: Collection[str] = tuple(FIT_FILES),
+    texture_size: int = 1024,
+) -> None:
+    """Write what a fit found into a folder, each file atomically.
 
-    ``mesh.obj`` and ``mesh.glb`` (millimetres, head frame; coloured by `photo_mesh`), ``overlay.png`` (the
-    lit model over the whole photo), ``side_by_side.png``, ``params.json``, ``camera.json``,
-    ``landmarks3d.json`` (the seven NoW points) and ``report.html``.
+    ``mesh``
+        ``mesh.obj`` with ``mesh.mtl``, ``mesh.ply`` (millimetres, head frame: x to the subject's left, y up,
+        z out of the face, in the model's vertex order), and ``neutral.ply``, the same face without
+        expression.
+    ``glb``
+        ``face.glb`` in metres, y up: the neutral face with the model's expression units as morph targets,
+        their weights set to the fitted expression, and ``fitted_rest``, which holds what the units cannot
+        say. Its colours contain the photo's light, and its material is unlit.
+    ``texture``
+        ``texture.png`` (sRGB, under the photo's light), ``texture_visibility.png`` and, where the light is
+        known, ``albedo.png``. Meshes and GLB then refer to it; without this group they have vertex colours.
+    ``camera``
+        ``camera.json`` (K, R, t of OpenCV; and for Blender) and ``blender_camera.py``.
+    ``params``
+        ``params.json`` and ``landmarks3d.json``, the seven NoW points.
+    ``overlay``
+        ``overlay.png``, the lit model over the whole photo, and ``side_by_side.png``.
+    ``uncertainty``
+        ``uncertainty.ply``, if the fit says how sure it is.
+    ``attention``
+        ``attention.png``, if the fit says what it looked at.
+    ``report``
+        ``report.html``, one file.
+
+    Parameters
+    ----------
+    result : the fit.
+    folder : is made if it is missing.
+    files : groups to write, of `FIT_FILES`; all of them by default.
+    texture_size : pixels.
+
+    Raises
+    ------
+    ValueError
+        When a group is unknown.
+    MorphkitError
+        When the folder cannot be written to, or the disk is full.
     """
-    folder = Path(folder)
-    mesh = photo_mesh(result)
-    pictures = draw_fit(result, mesh)
-    write_mesh(folder / "mesh.obj", mesh)
-    write_mesh(folder / "mesh.glb", mesh)
-    write_image(folder / "overlay.png", pictures.overlay)
-    write_image(folder / "side_by_side.png", pictures.strip)
-    write_json(folder / "params.json", parameters(result))
-    write_json(folder / "camera.json", camera_values(result))
-    write_json(folder / "landmarks3d.json", result.landmarks3d)
-    _write_report(result, pictures, folder / "report.html")
-
-
-def photo_mesh(result: FitResult) -> Mesh:
-    """Return the fitted mesh in the photo's colours, with their light.
-
-    A vertex that the photo saw squarely has the photo's colour; one that it did not see has that of its
-    mirrored vertex in this side's light, and failing that (and off the face, where hair and background lie)
-    the model's albedo under the photo's light.
-    """
-    seen = photo_colors(result.photo, result.camera, result.vertices)
-    trust = visibility(result.camera, result.vertices, result.model.faces)
-    trust = trust * _faded(_pictured(result.model), result.model.faces, _FEATHER)
-    model = _model_colors(result, seen, trust)
-    trust = trust * _agreement(result.model, seen, model, trust)
-    colors = blended_colors(seen, trust, model, result.model.mirror)
-    return Mesh(result.vertices, result.model.faces, colors=colors.astype(np.float32), source=result.source)
-
-
-def draw_fit(result: FitResult, mesh: Mesh) -> FitPictures:
-    """Return the pictures of a fit; `mesh` is what the turned views show."""
-    normals = vertex_normals(result.vertices, result.model.faces)
-    opacity = _faded(face_mask(result.model), result.model.faces, -_EDGE)
-    return fit_pictures(result.photo, result.camera, mesh, normals, result.lit_colors, opacity)
+    unknown = sorted(set(files) - set(FIT_FILES))
+    if unknown:
+        raise ValueError(f"files: expected some of {', '.join(FIT_FILES)}, got {', '.join(unknown)}")
+    writer = _Writer(result, Path(folder), tuple(name for name in FIT_FILES if name in files), texture_size)
+    for name in writer.groups:
+        getattr(writer, f"write_{name}")()
 
 
 def camera_values(result: FitResult) -> dict[str, Any]:
@@ -85,6 +133,7 @@ def camera_values(result: FitResult) -> dict[str, Any]:
         "width": camera.width,
         "height": camera.height,
         "conventions": CONVENTIONS,
+        "blender": blender_camera(camera),
     }
 
 
@@ -94,7 +143,7 @@ def parameters(result: FitResult) -> dict[str, Any]:
         "photo": None if result.source is None else result.source.name,
         "identity": result.identity,
         "expression": result.expression,
-        "expression_units": _unit_strengths(result),
+        "expression_units": unit_strengths(result.model, result.expression),
         "albedo": result.albedo,
         "sh_coefficients": result.sh_coefficients,
         "landmark_error": result.landmark_error,
@@ -111,96 +160,143 @@ def parameters(result: FitResult) -> dict[str, Any]:
     }
 
 
-def _unit_strengths(result: FitResult) -> dict[str, float]:
-    """Return how strong each named expression unit is, 1 being full strength, in the least-squares sense."""
-    units = result.model.expression_units
-    if units is None or len(result.expression) == 0:
-        return {}
-    strengths = np.linalg.lstsq(units.coefficients.T, result.expression, rcond=1e-6)[0]
-    return dict(zip(units.names, strengths.round(4).tolist(), strict=True))
+class _Writer:
+    """Writes the groups of files, in their order; what several of them need is made once."""
+
+    def __init__(self, result: FitResult, folder: Path, groups: tuple[str, ...], texture_size: int) -> None:
+        self.result, self.folder, self.groups, self.texture_size = result, folder, groups, texture_size
+        self.deviations: Float[np.ndarray, "v"] | None = getattr(result, "vertex_deviations", None)
+        self.attention: Float[np.ndarray, "h w"] | None = getattr(result, "attention", None)
+
+    @cached_property
+    def painter(self) -> FacePainter:
+        return face_painter(self.result)
+
+    @cached_property
+    def texture(self) -> FaceTexture | None:
+        if "texture" not in self.groups:
+            return None
+        return self.painter.texture(self.result.model.uv, self.texture_size)
+
+    @cached_property
+    def picture(self) -> bytes | None:
+        return None if self.texture is None else png_bytes(self.texture.texture)
+
+    @cached_property
+    def mesh(self) -> Mesh:
+        """The fitted face, with vertex colours, and the texture if there is to be one."""
+        colors = self.painter.vertex_colors.astype(np.float32)
+        texture = self.texture
+        return Mesh(
+            self.result.vertices,
+            self.result.model.faces,
+            colors=colors,
+            uv=None if texture is None else texture.uv,
+            texture=None if texture is None else texture.texture,
+            source=self.result.source,
+        )
+
+    @cached_property
+    def opacity(self) -> Float[np.ndarray, "v"]:
+        model = self.result.model
+        return faded(face_mask(model), model.faces, -_EDGE)
+
+    @cached_property
+    def pictures(self) -> FitPictures:
+        result = self.result
+        normals = vertex_normals(result.vertices, result.model.faces)
+        return fit_pictures(result.photo, result.camera, self.mesh, normals, result.lit_colors, self.opacity)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        notes = self.result.notes
+        if self.texture is not None and self.texture.note is not None:
+            notes += (self.texture.note,)
+        return notes
+
+    def write_mesh(self) -> None:
+        picture = None if self.texture is None else self.folder / "texture.png"
+        write_mesh(self.folder / "mesh.obj", self.mesh, picture=picture)
+        plain = replace(self.mesh, uv=None, texture=None)
+        write_mesh(self.folder / "mesh.ply", plain)
+        write_mesh(self.folder / "neutral.ply", replace(plain, vertices=self.result.neutral))
+
+    def write_glb(self) -> None:
+        result = self.result
+        moved = result.vertices - result.neutral
+        targets = morph_targets(result.model, result.expression, moved)
+        mesh = replace(self.mesh, vertices=result.neutral if targets else result.vertices)
+        with atomic_path(self.folder / "face.glb") as temporary:
+            write_glb(temporary, mesh, targets=targets, scale=METRE, picture=self.picture, unlit=True)
+
+    def write_texture(self) -> None:
+        texture = self.texture
+        if texture is None or self.picture is None:
+            return
+        with atomic_path(self.folder / "texture.png") as temporary:
+            temporary.write_bytes(self.picture)
+        write_image(self.folder / "texture_visibility.png", _grey(texture.visibility))
+        if texture.albedo is not None:
+            write_image(self.folder / "albedo.png", texture.albedo)
+
+    def write_camera(self) -> None:
+        write_json(self.folder / "camera.json", camera_values(self.result))
+        with atomic_path(self.folder / "blender_camera.py") as temporary:
+            temporary.write_text(SNIPPET, encoding="utf-8")
+
+    def write_params(self) -> None:
+        write_json(self.folder / "params.json", {**parameters(self.result), "notes": self.notes})
+        write_json(self.folder / "landmarks3d.json", self.result.landmarks3d)
+
+    def write_overlay(self) -> None:
+        write_image(self.folder / "overlay.png", self.pictures.overlay)
+        write_image(self.folder / "side_by_side.png", self.pictures.strip)
+
+    def write_uncertainty(self) -> None:
+        if self.uncertain is not None:
+            write_mesh(self.folder / "uncertainty.ply", self.uncertain)
+
+    def write_attention(self) -> None:
+        picture = self.attended
+        if picture is not None:
+            write_image(self.folder / "attention.png", picture)
+
+    def write_report(self) -> None:
+        names = {name: text for group in self.groups for name, text in FIT_FILES[group].items()}
+        files = [(name, text) for name, text in names.items() if (self.folder / name).exists()]
+        uncertain = None if self.uncertain is None else (self.uncertain, self.uncertainty_end)
+        view = FitView(self.pictures, self.opacity > 0.5, self.texture, uncertain, self.attended)
+        page = fit_page(self.result, view, notes=self.notes, files=files)
+        write_fit_report(self.folder / "report.html", self.pictures, page)
+
+    @cached_property
+    def uncertain(self) -> Mesh | None:
+        """The face in the colours of its uncertainty."""
+        if self.deviations is None:
+            return None
+        colors = deviation_colors(self.deviations, self.uncertainty_end).astype(np.float32)
+        return Mesh(self.result.vertices, self.result.model.faces, colors=colors, source=self.result.source)
+
+    @property
+    def uncertainty_end(self) -> float:
+        """Millimetres at the end of the uncertainty map's scale."""
+        shown = face_mask(self.result.model)
+        return 1.0 if self.deviations is None else scale_end(self.deviations[shown])
+
+    @cached_property
+    def attended(self) -> UInt8[np.ndarray, "h w 3"] | None:
+        """The photo with what the fit looked at."""
+        if self.attention is None:
+            return None
+        result = self.result
+        clear = attended_region(result.model)
+        blank = np.zeros((len(clear), 3))
+        layer = draw_face(result.camera, result.vertices, result.model.faces, blank, clear)
+        region = np.zeros(result.photo.shape[:2], np.float32)
+        height, width = layer.coverage.shape
+        region[layer.top : layer.top + height, layer.left : layer.left + width] = layer.coverage
+        return attention_overlay(result.photo, self.attention, region)
 
 
-def _faded(mask: Bool[np.ndarray, "v"], faces: Int[np.ndarray, "f 3"], rings: int) -> Float[np.ndarray, "v"]:
-    """Return 1 in a region, falling to 0 over `rings` rings of triangles outside it (inside, if negative)."""
-    region = mask if rings > 0 else ~mask
-    grown = [dilate(region, faces, n) for n in range(abs(rings) + 1)]
-    faded: np.ndarray = np.mean(grown, axis=0)
-    return faded if rings > 0 else 1.0 - faded
-
-
-def _pictured(model: MorphableModel) -> Bool[np.ndarray, "v"]:
-    """Return what a photo of a face shows of it: the face, the eyes, and what an open mouth lets see."""
-    region = face_mask(model)
-    for name in ("eyes", "lips"):
-        region = region | model.masks.get(name, region)
-    if "lips" in model.masks:
-        mouth = model.identity.mean[model.masks["lips"]].mean(axis=0)
-        region = region | (np.linalg.norm(model.identity.mean - mouth, axis=1) < _MOUTH)
-    return region
-
-
-def _agreement(
-    model: MorphableModel,
-    seen: Float[np.ndarray, "v 3"],
-    expected: Float[np.ndarray, "v 3"],
-    trust: Float[np.ndarray, "v"],
-) -> Float[np.ndarray, "v"]:
-    """Return 1 in the middle of the face; towards its border, less where hair or wall is seen for skin."""
-    inner = model.masks.get("narrow_face")
-    if inner is None or not (inner & (trust > 0.5)).any():
-        return np.ones(len(seen))
-    errors = np.linalg.norm(np.sqrt(seen) - np.sqrt(np.maximum(expected, 0.0)), axis=1)
-    usual = max(float(np.median(errors[inner & (trust > 0.5)])), 0.02)
-    agreement: np.ndarray = 1.0 / (1.0 + (errors / (_DISAGREEMENT * usual)) ** 4)
-    middle = _faded(inner, model.faces, _FEATHER)
-    return middle + (1.0 - middle) * agreement
-
-
-def _model_colors(
-    result: FitResult, seen: Float[np.ndarray, "v 3"], trust: Float[np.ndarray, "v"]
-) -> Float[np.ndarray, "v 3"]:
-    """Return the model's colours where the photo showed nothing; if it has none, the photo's usual skin.
-
-    The light that a face shows says nothing of the light behind it, so brightness stays near the face's own.
-    """
-    trusted = trust > 0.5 * trust.max()
-    if result.albedo_colors is None:
-        return np.tile(np.median(seen[trusted], axis=0), (len(seen), 1))
-    albedo = np.maximum(result.albedo_colors, 1e-3)
-    usual = np.median(seen[trusted] / albedo[trusted], axis=0)
-    if result.lit_colors is None:
-        return albedo * usual
-    shading = (result.lit_colors / albedo).mean(axis=1, keepdims=True)
-    shading = shading / np.median(shading[trusted])
-    return albedo * usual * shading.clip(_DIMMEST, _BRIGHTEST)
-
-
-def _write_report(result: FitResult, pictures: FitPictures, path: Path) -> None:
-    name = "the photo" if result.source is None else result.source.name
-    pose = result.camera
-    seconds = sum(result.timings.values())
-    angle = 2.0 * np.degrees(np.arctan(0.5 * max(pose.width, pose.height) / pose.K[0, 0]))
-    tiles = [
-        ("landmark error, of the eye distance", _percent(result.landmark_error)),
-        ("field of view, longer side", f"{angle:.0f}°"),
-        ("distance to the camera", f"{np.linalg.norm(pose.t) / 1000.0:.2f} m"),
-        ("to fit", f"{seconds:.1f} s"),
-    ]
-    facts = [
-        ("Photo", f"{pose.width} × {pose.height} pixels"),
-        ("Landmarks fitted", f"{len(result.seen.names)} ({result.seen.set_name})"),
-        ("Identity", f"{len(result.identity)} coefficients, rms {_rms(result.identity):.2f} σ"),
-        ("Expression", f"{len(result.expression)} coefficients, rms {_rms(result.expression):.2f} σ"),
-        ("Albedo", f"{len(result.albedo)} coefficients, rms {_rms(result.albedo):.2f} σ"),
-        ("Settled", "yes" if result.converged else "no: stopped at its number of steps"),
-        *((f"Seconds, {stage}", f"{value:.2f}") for stage, value in result.timings.items()),
-    ]
-    write_fit_report(path, pictures, name=name, tiles=tiles, facts=facts, notes=result.notes)
-
-
-def _percent(share: float) -> str:
-    return f"{100.0 * share:.1f} %" if np.isfinite(share) else "unknown"
-
-
-def _rms(values: Float[np.ndarray, "n"]) -> float:
-    return float(np.sqrt(np.mean(values**2))) if len(values) else 0.0
+def _grey(values: UInt8[np.ndarray, "h w"]) -> UInt8[np.ndarray, "h w 3"]:
+    return np.repeat(values[..., None], 3, axis=2)

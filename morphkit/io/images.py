@@ -16,6 +16,7 @@ from morphkit.io.atomic import atomic_path
 
 MAX_MEGAPIXELS = 100
 
+_COMPRESSION = 4  # of PNGs: a third of the time of the usual 6, for a few per cent more bytes
 _ORIENTATION_TAG = 0x0112
 _TURNS = {  # EXIF orientation -> what turns the stored picture upright
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -61,7 +62,14 @@ def write_image(path: str | os.PathLike[str], image: UInt8[np.ndarray, "h w 3"])
     if path.suffix.lower() not in Image.registered_extensions():
         raise ValueError(f"path must end in a picture format's suffix, such as .png or .jpg, got {path.name}")
     with atomic_path(path) as temporary:
-        Image.fromarray(image).save(temporary, quality=95)
+        Image.fromarray(image).save(temporary, quality=95, compress_level=_COMPRESSION)
+
+
+def png_bytes(image: UInt8[np.ndarray, "h w 3"]) -> bytes:
+    """Return an sRGB picture as the content of a PNG file."""
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, "PNG", compress_level=_COMPRESSION)
+    return buffer.getvalue()
 
 
 def _open(path: Path) -> Image.Image:

@@ -16,6 +16,7 @@ from morphkit.io._ply import read_ply, write_ply
 from morphkit.io._stl_off import read_off, read_stl, write_off, write_stl
 from morphkit.io.atomic import atomic_path
 from morphkit.io.color import srgb_to_linear
+from morphkit.io.glb import write_glb
 from morphkit.io.images import read_image
 from morphkit.mesh import Mesh
 
@@ -83,12 +84,21 @@ def read_mesh(path: str | os.PathLike[str], *, allow_nonfinite: bool = False) ->
     return _assemble(parts, source)
 
 
-def write_mesh(path: str | os.PathLike[str], mesh: Mesh) -> None:
+def write_mesh(
+    path: str | os.PathLike[str], mesh: Mesh, *, picture: str | os.PathLike[str] | None = None
+) -> None:
     """Write a triangle mesh, atomically; the suffix chooses the format.
 
     ``.ply`` keeps vertices exactly (binary, double) and colours as sRGB bytes; ``.obj`` writes the texture as
     ``.mtl`` and ``.png`` beside it, or else colours on the vertex lines; ``.glb`` keeps colours or texture;
     ``.stl`` and ``.off`` keep the shape only. Units are written as they are.
+
+    Parameters
+    ----------
+    path : the file.
+    mesh : what to write.
+    picture : for ``.obj``, a file in the same folder that holds the texture already: it is named, and none
+        is written.
 
     Raises
     ------
@@ -105,14 +115,12 @@ def write_mesh(path: str | os.PathLike[str], mesh: Mesh) -> None:
         if suffix == ".ply":
             write_ply(temporary, mesh)
         elif suffix == ".obj":
-            write_obj(temporary, mesh, target)
+            write_obj(temporary, mesh, target, None if picture is None else Path(picture))
         elif suffix == ".stl":
             write_stl(temporary, mesh)
         elif suffix == ".off":
             write_off(temporary, mesh)
         else:
-            from morphkit.io._glb import write_glb
-
             write_glb(temporary, mesh)
 
 

@@ -1,0 +1,132 @@
+"""What a fit's page says, in words and pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float, UInt8
+
+from morphkit.export.fit_pictures import FitPictures, crop, face_window, turned_view
+from morphkit.export.fit_report import FitPage
+from morphkit.export.landmark_picture import landmark_svg
+from morphkit.export.morphs import unit_strengths
+from morphkit.export.texture import FaceTexture
+from morphkit.export.uncertainty import reduced, scale_stops
+from morphkit.fitting.result import FitResult
+from morphkit.mesh import Mesh
+
+_MAP_SIDE = 384  # pixels of the uncertainty pictures
+_MAP_TURNS = (0.6, 0.0, -0.6)
+_LANDMARK_SIDE = 900
+_ATTENTION_SIDE = 900
+_TEXTURE_SIDE = 640
+
+
+@dataclass(frozen=True, eq=False)
+class FitView:
+    """Pictures of a fit that are made already.
+
+    Attributes
+    ----------
+    pictures : of the fit.
+    shown : (v,) the vertices that views are framed by.
+    texture : of the face, if it was unwrapped.
+    uncertain : the face in the colours of its uncertainty, and the end of their scale, mm; if it is known.
+    attended : the photo with what the fit looked at, if that is known.
+    """
+
+    pictures: FitPictures
+    shown: Bool[np.ndarray, "v"]
+    texture: FaceTexture | None
+    uncertain: tuple[Mesh, float] | None
+    attended: UInt8[np.ndarray, "h w 3"] | None
+
+
+def fit_page(
+    result: FitResult, view: FitView, *, notes: Sequence[str], files: Sequence[tuple[str, str]]
+) -> FitPage:
+    """Return a fit's page.
+
+    Parameters
+    ----------
+    result : the fit.
+    view : its pictures.
+    notes : what the reader should know, one sentence each.
+    files : (name, what it is) of what lies beside the page.
+    """
+    uncertainty = None
+    if view.uncertain is not None:
+        mesh, end = view.uncertain
+        maps = [turned_view(mesh, yaw, shown=view.shown, shading="lit", size=_MAP_SIDE) for yaw in _MAP_TURNS]
+        uncertainty = maps, end
+    return FitPage(
+        name="the photo" if result.source is None else result.source.name,
+        tiles=_tiles(result),
+        facts=_facts(result),
+        notes=notes,
+        files=files,
+        coefficients={
+            "Identity": result.identity,
+            "Expression": result.expression,
+            "Albedo": result.albedo,
+        },
+        units=unit_strengths(result.model, result.expression),
+        landmarks=_landmarks(result, view.shown),
+        textures=[] if view.texture is None else _textures(view.texture),
+        uncertainty=uncertainty,
+        scale=scale_stops(),
+        attention=None if view.attended is None else reduced(view.attended, _ATTENTION_SIDE),
+    )
+
+
+def _tiles(result: FitResult) -> list[tuple[str, str]]:
+    camera = result.camera
+    angle = 2.0 * np.degrees(np.arctan(0.5 * max(camera.width, camera.height) / camera.K[0, 0]))
+    return [
+        ("landmark error, of the eye distance", _percent(result.landmark_error)),
+        ("field of view, longer side", f"{angle:.0f}°"),
+        ("distance to the camera", f"{np.linalg.norm(camera.t) / 1000.0:.2f} m"),
+        ("to fit", f"{sum(result.timings.values()):.1f} s"),
+    ]
+
+
+def _facts(result: FitResult) -> list[tuple[str, str]]:
+    groups = {"Identity": result.identity, "Expression": result.expression, "Albedo": result.albedo}
+    return [
+        ("Photo", f"{result.camera.width} × {result.camera.height} pixels"),
+        ("Landmarks fitted", f"{len(result.seen.names)} ({result.seen.set_name})"),
+        *((name, f"{len(values)} coefficients, rms {_rms(values):.2f} σ") for name, values in groups.items()),
+        ("Settled", "yes" if result.converged else "no: stopped at its number of steps"),
+        *((f"Seconds, {stage}", f"{value:.2f}") for stage, value in result.timings.items()),
+    ]
+
+
+def _textures(texture: FaceTexture) -> list[tuple[UInt8[np.ndarray, "s s 3"], str]]:
+    seen = np.repeat(texture.visibility[..., None], 3, axis=2)
+    pictures = [(texture.texture, "Unwrapped, under the photo's light")]
+    if texture.albedo is not None:
+        pictures.append((texture.albedo, "Without light"))
+    pictures.append((seen, "How well the photo saw it; what is black is filled in"))
+    return [(reduced(picture, _TEXTURE_SIDE), caption) for picture, caption in pictures]
+
+
+def _landmarks(result: FitResult, shown: Bool[np.ndarray, "v"]) -> str:
+    window = face_window(result.camera, result.vertices[shown], margin=0.15)
+    picture = crop(result.photo, window, min(_LANDMARK_SIDE, window[2] - window[0]))
+    fitted = np.full_like(result.seen.pixels, np.nan, dtype=np.float64)
+    marks = result.model.landmarks[result.seen.set_name].landmarks(result.vertices, result.model.faces)
+    places = dict(zip(marks.names, result.camera.project(marks.points), strict=True))
+    for i, (name, slides) in enumerate(zip(result.seen.names, result.seen.on_outline, strict=True)):
+        if name in places and not slides:
+            fitted[i] = places[name]
+    return landmark_svg(picture, window, result.seen.pixels.astype(np.float64), fitted)
+
+
+def _percent(share: float) -> str:
+    return f"{100.0 * share:.1f} %" if np.isfinite(share) else "unknown"
+
+
+def _rms(values: Float[np.ndarray, "n"]) -> float:
+    return float(np.sqrt(np.mean(values**2))) if len(values) else 0.0
