@@ -42,7 +42,7 @@ def test_fit_writes_everything(astronaut, tmp_path):
     result = _run("fit", astronaut, "-o", tmp_path, "--no-photometric")
     assert result.exit_code == 0, result.output
     folder = tmp_path / "astronaut"
-    names = {"mesh.obj", "mesh.glb", "overlay.png", "side_by_side.png", "params.json", "camera.json"}
+    names = {"mesh.obj", "face.glb", "overlay.png", "side_by_side.png", "params.json", "camera.json"}
     assert names | {"landmarks3d.json", "report.html"} <= {path.name for path in folder.iterdir()}
     assert len(json.loads((folder / "landmarks3d.json").read_text())) == 7
 
