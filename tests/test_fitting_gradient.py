@@ -108,6 +108,22 @@ def test_the_truth_costs_nothing_but_its_priors(model, truth, window):
     assert set(terms) == {"photometric", "landmark", "coefficient", "flattening", "monochrome"}
 
 
+def test_backends_agree(model, truth, window, rng):
+    """On the energy of a look that is off, and on where it falls."""
+    start = truth.moved(0.02 * rng.normal(size=len(_step(truth))))
+    energy = _energy(start, window, model, truth, weights=WITHOUT)
+    renderer = replace(energy.scene.renderer, rasterizer=get_rasterizer("torch"))
+    by_torch = replace(energy, scene=replace(energy.scene, renderer=renderer))
+    slopes = []
+    for each in (energy, by_torch):
+        step = torch.zeros_like(_step(truth)).requires_grad_()
+        total = sum(each.terms(step).values())
+        slopes.append((total.item(), torch.autograd.grad(total, step)[0]))
+    (value, slope), (value_torch, slope_torch) = slopes
+    assert value == pytest.approx(value_torch, rel=1e-5)
+    assert torch.allclose(slope, slope_torch, atol=1e-3 * slope.abs().max())
+
+
 def test_terms_of_weight_zero_are_left_out(model, truth, window):
     weights = EnergyWeights(0.0, 0.0, 0.0, 1.0, 1.0, 1.0)
     assert set(_energy(truth, window, model, truth, weights=weights).terms(_step(truth))) == {"coefficient"}
@@ -165,7 +181,7 @@ def test_descent_finds_the_truth_again(model, truth, window):
     )
     start = Look(zero, np.zeros(6), 1.1 * truth.light)
     target = LandmarkTarget.paper(model, _points68(model, truth), truth.face.pose.scale)
-    settings = GradientSettings(weights=WITHOUT, steps=40)
+    settings = GradientSettings(weights=WITHOUT, steps=40, rate=0.1)
     fit = refine(start, window, model, dense_model(model).attention, target, settings, RASTERIZER)
 
     def error(look: Look) -> float:
@@ -209,7 +225,7 @@ def test_the_perceptual_term_pulls_towards_the_photo(model, truth, window):
     weights = EnergyWeights(0.0, 1e-3, 1.0, 1e-4, 1e-4, 1e-4)
     target = LandmarkTarget.paper(model, _points68(model, truth), truth.face.pose.scale)
     compared = dense_model(model).attention
-    settings = GradientSettings(weights, steps=30)
+    settings = GradientSettings(weights, steps=20, rate=0.2)
     fit = refine(start, window, model, compared, target, settings, RASTERIZER, network)
     assert fit.energies["perceptual"][-1] < 0.2 * fit.energies["perceptual"][0]
     with pytest.raises(ValueError, match="network: the perceptual term has a weight"):

@@ -54,7 +54,7 @@ class GradientSettings:
     weights: EnergyWeights = field(default_factory=lambda: EnergyWeights.preset("morphkit"))
     size: int = 224
     steps: int = 60
-    rate: float = 0.1
+    rate: float = 0.05
     attention: Attention = "own"
 
 
