@@ -176,11 +176,10 @@ def names_of(summary) -> list[str]:
 
 
 @needs_kill
-def test_a_killed_worker_costs_only_its_photo_which_is_tried_once_more(tmp_path, batch):
-    photos = fill(tmp_path / "in", "a.jpg", "b.jpg", "dies.jpg", "once.jpg", "z.jpg")
+def test_a_killed_worker_costs_only_its_photo(tmp_path, batch):
+    photos = fill(tmp_path / "in", "a.jpg", "dies.jpg", "z.jpg")
     outcomes = batch(photos, jobs=2)
-    expected = {"a": "fitted", "b": "fitted", "dies": "failed", "once": "fitted", "z": "fitted"}
-    assert dict(sorted(statuses(outcomes).items())) == expected
+    assert dict(sorted(statuses(outcomes).items())) == {"a": "fitted", "dies": "failed", "z": "fitted"}
     assert "ended from outside" in outcomes["dies"].error
     assert not list((tmp_path / "out").glob(".fitting-*"))
 
@@ -226,6 +225,7 @@ def test_whatever_a_fit_depends_on_makes_it_anew(tmp_path, batch, model):
     heavier = replace(FAST, landmark=replace(FAST.landmark, identity_weight=2.0))
     assert statuses(batch(photos, settings=heavier)) == {"a": "fitted", "b": "fitted"}
     assert statuses(batch(photos, settings=heavier, rasterizer="torch"))["a"] == "fitted"
+    assert statuses(batch(photos, settings=heavier, rasterizer="torch", files=["mesh"]))["a"] == "fitted"
     save_model(model, small_head(identity=9))
     assert statuses(batch(photos, settings=heavier, rasterizer="torch"))["a"] == "fitted"
     Image.new("RGB", (20, 16), (250, 0, 0)).save(photos / "a.jpg")
@@ -292,6 +292,8 @@ def test_a_model_that_cannot_be_used_is_named_at_once(tmp_path):
     (tmp_path / "bad.h5").write_text("no model")
     with pytest.raises(BadInputError, match="not an HDF5 file"):
         fit_batch(photos, tmp_path / "out", model=tmp_path / "bad.h5")
+    with pytest.raises(ValueError, match=r"files: expected some of mesh, .*, got movie"):
+        fit_batch(photos, tmp_path / "out", files=["movie"])
 
 
 # The real fit
@@ -305,7 +307,7 @@ def test_two_photos_side_by_side(tmp_path):
     with Image.open(resources.files("morphkit") / "data" / "astronaut.jpg") as image:
         image.save(photos / "sub" / "one.png")
         image.resize([side // 2 for side in image.size]).save(photos / "two.jpg")
-    options = {"recursive": True, "settings": FAST}
+    options = {"recursive": True, "settings": FAST, "files": ("params", "overlay")}
     found = {o.name: o for o in fit_folder(photos, tmp_path / "out", jobs=2, **options)}
     assert statuses(found) == {"sub/one": "fitted", "two": "fitted"}
     one, two = found["sub/one"].figures, found["two"].figures
@@ -314,7 +316,10 @@ def test_two_photos_side_by_side(tmp_path):
     assert one.focal_length == pytest.approx(2 * two.focal_length, rel=0.1)
     values = json.loads((tmp_path / "out" / "two" / "params.json").read_text())
     assert values["landmark_error"] == pytest.approx(two.landmark_error)
-    assert (tmp_path / "out" / "index_files" / "sub" / "one.jpg").is_file()
+    files = {"landmarks3d.json", "outcome.json", "overlay.png", "params.json", "side_by_side.png"}
+    assert {path.name for path in (tmp_path / "out" / "sub" / "one").iterdir()} == files
+    with Image.open(tmp_path / "out" / "index_files" / "sub" / "one.jpg") as image:
+        assert image.size == (800, 160)
     again = list(fit_folder(photos, tmp_path / "out", jobs=1, **options))
     assert [outcome.status for outcome in again] == ["reused", "reused"]
     assert again[0].figures == one

@@ -2,11 +2,12 @@
 
 import os
 import signal
+import time
 
 import pytest
 
 from morphkit.errors import BadInputError, MissingDependencyError
-from morphkit.jobs.workers import Workers, map_unordered
+from morphkit.jobs.workers import Workers, _in_processes, map_unordered
 
 
 def _square(number: int) -> int:
@@ -23,6 +24,36 @@ def _lost(number: int) -> int:
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="processes are killed by a signal")
 def test_a_dead_process_costs_only_its_task():
     assert sorted(map_unordered(_square, range(5), workers=Workers(2), lost=_lost)) == [-2, 0, 1, 9, 16]
+
+
+def _read(path: str) -> str:
+    """Return a file's content; the first time its process ends instead."""
+    marker = f"{path}.tried"
+    if not os.path.exists(marker):
+        with open(marker, "w"):
+            os.kill(os.getpid(), signal.SIGKILL)
+    with open(path) as file:
+        return file.read()
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="processes are killed by a signal")
+def test_a_task_whose_process_died_is_tried_once_more(tmp_path, monkeypatch):
+    (tmp_path / "a").write_text("here")
+    monkeypatch.chdir(tmp_path)  # where the workers stand, too, though they may be an earlier call's
+    assert list(_in_processes(_read, {0: "a"}, 2, lambda _: "lost")) == ["here"]
+
+
+def test_ended_early_it_says_nothing_and_waits_for_nobody():
+    results = map_unordered(_sleepy, [0, 1, 1, 1], workers=Workers(2), lost=_lost)
+    begun = time.monotonic()
+    assert next(results) == 0
+    results.close()
+    assert time.monotonic() - begun < 30
+
+
+def _sleepy(number: int) -> int:
+    time.sleep(60 * number)
+    return number
 
 
 def test_one_job_stays_in_this_process():

@@ -20,7 +20,26 @@ if TYPE_CHECKING:
 
 Command = Callable[..., Any]
 
+# The keys of `morphkit.fitting.output.FIT_FILES`, which is not imported before it is needed.
+FILE_GROUPS = ("mesh", "glb", "texture", "camera", "params", "overlay", "uncertainty", "attention", "report")
+
 _NAMED = 5  # failures that the last line names
+
+
+class _FileGroups(click.ParamType[tuple[str, ...]]):
+    """Names of groups of files, with commas between."""
+
+    name = "names"
+
+    def convert(
+        self, value: str | tuple[str, ...], param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, ...]:
+        """Return the names in their usual order."""
+        names = value.replace(",", " ").split() if isinstance(value, str) else value
+        unknown = [name for name in names if name not in FILE_GROUPS]
+        if unknown or not names:
+            self.fail(f"{', '.join(unknown) or 'nothing'} is not among {', '.join(FILE_GROUPS)}.", param, ctx)
+        return tuple(name for name in FILE_GROUPS if name in names)
 
 
 def _together(*decorators: Callable[[Command], Command]) -> Callable[[Command], Command]:
@@ -54,6 +73,12 @@ _how_to_fit = _together(
 )
 _how_to_run = _together(
     click.option(
+        "--files",
+        type=_FileGroups(),
+        metavar="NAME,...",
+        help=f"Write only these of {', '.join(FILE_GROUPS)}.",
+    ),
+    click.option(
         "--jobs",
         type=click.IntRange(min=1),
         help="Photos at once, in processes of about 1 GB.  [default: one a core, at most 8]",
@@ -85,6 +110,7 @@ def fit(
     landmarks: Path | None,
     rasterizer: Literal["numba", "torch", "nvdiffrast"],
     photometric: bool,
+    files: tuple[str, ...] | None,
     jobs: int | None,
     resume: bool,
     as_json: bool,
@@ -101,24 +127,25 @@ def fit(
     """
     from morphkit.fitting.batch import find_photos, fit_batch, is_single
 
-    files = find_photos(photos, output, recursive=recursive, landmarks=landmarks)
+    found = find_photos(photos, output, recursive=recursive, landmarks=landmarks)
     single = is_single(photos)
     outcomes = fit_batch(
-        files,
+        found,
         output,
         model=model,
         settings=_settings(photometric),
         rasterizer=rasterizer,
+        files=files or FILE_GROUPS,
         jobs=jobs,
         resume=resume,
         summary=not single,
     )
-    report = _Report(output, len(files), as_json, options.debugging(ctx))
+    report = _Report(output, len(found), as_json, options.debugging(ctx))
     with closing(outcomes):
         if single:
             report.single(next(outcomes))
         else:
-            _announce(files, output, jobs)
+            _announce(found, output, jobs)
             _follow(outcomes, report)
     ctx.exit(report.exit_code)
 
@@ -129,14 +156,14 @@ def _settings(photometric: bool) -> FitSettings:
     return FitSettings() if photometric else FitSettings(photometric=None)
 
 
-def _announce(files: tuple[PhotoFile, ...], output: Path, jobs: int | None) -> None:
+def _announce(photos: tuple[PhotoFile, ...], output: Path, jobs: int | None) -> None:
     from morphkit.jobs import Workers
 
-    at_once = Workers(jobs).at_once(len(files))
+    at_once = Workers(jobs).at_once(len(photos))
     several = f", {at_once} at a time," if at_once > 1 else ""
     click.echo(
-        f"Fitting {_photos(len(files))}{several} into {output}: a folder a photo, such as "
-        f"{output / files[0].name}, with summary.csv, summary.json and index.html of them all.",
+        f"Fitting {_photos(len(photos))}{several} into {output}: a folder a photo, such as "
+        f"{output / photos[0].name}, with summary.csv, summary.json and index.html of them all.",
         err=True,
     )
 
@@ -185,7 +212,8 @@ class _Report:
         if not outcome.usable or outcome.folder is None or self.as_json:
             return
         again = " (by an earlier run; nothing has changed)" if outcome.status == "reused" else ""
-        click.echo(f"{outcome.photo}: {outcome.folder / 'report.html'}{again}")
+        page = outcome.folder / "report.html"
+        click.echo(f"{outcome.photo}: {page if page.is_file() else outcome.folder}{again}")
         for note in outcome.figures.notes if outcome.figures else ():
             click.echo(f"  Note: {note}", err=True)
 

@@ -6,7 +6,7 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Collection, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from importlib import resources
@@ -18,6 +18,7 @@ from morphkit.fitting.batch.outcome import PhotoOutcome
 from morphkit.fitting.batch.photos import PhotoFile, ensure_distinct, find_photos
 from morphkit.fitting.batch.summary import Summary
 from morphkit.fitting.batch.task import FitPlan, PhotoFit, Task, fit_photo, give_up, load_once, run
+from morphkit.fitting.output import FIT_FILES
 from morphkit.fitting.settings import FitSettings
 from morphkit.io.atomic import ensure_writable
 from morphkit.io.files import file_hash
@@ -43,6 +44,7 @@ def fit_folder(
     model: MorphableModel | str | os.PathLike[str] | None = None,
     settings: FitSettings | None = None,
     rasterizer: Backend = "numba",
+    files: Collection[str] = tuple(FIT_FILES),
     jobs: int | None = None,
     resume: bool = True,
 ) -> Generator[PhotoOutcome, None, None]:
@@ -55,7 +57,14 @@ def fit_folder(
     """
     photos = find_photos([folder], output, recursive=recursive, landmarks=landmarks)
     return fit_batch(
-        photos, output, model=model, settings=settings, rasterizer=rasterizer, jobs=jobs, resume=resume
+        photos,
+        output,
+        model=model,
+        settings=settings,
+        rasterizer=rasterizer,
+        files=files,
+        jobs=jobs,
+        resume=resume,
     )
 
 
@@ -66,6 +75,7 @@ def fit_batch(
     model: MorphableModel | str | os.PathLike[str] | None = None,
     settings: FitSettings | None = None,
     rasterizer: Backend = "numba",
+    files: Collection[str] = tuple(FIT_FILES),
     jobs: int | None = None,
     resume: bool = True,
     summary: bool = True,
@@ -85,6 +95,7 @@ def fit_batch(
     model : a model, its file, or None for the embedded head.
     settings : weights; the default ones if None.
     rasterizer : what draws.
+    files : groups of files to write, see `write_fit`; the sheet shows a fit where "overlay" is among them.
     jobs : photos at once, in processes; None is one a core, at most 8.
     resume : take an earlier result if nothing that it depends on has changed.
     summary : also write ``summary.csv``, ``summary.json`` and ``index.html`` (whose pictures lie in
@@ -98,6 +109,8 @@ def fit_batch(
 
     Raises
     ------
+    ValueError
+        At once, when a group of files is unknown.
     BadInputError
         At once, when two photos have one name or the model cannot be used.
     MissingDependencyError
@@ -106,6 +119,7 @@ def fit_batch(
         When the disk is full or, at once, when `output` cannot be written to.
     """
     ensure_distinct(photos)
+    _ensure_known(files)
     get_rasterizer(rasterizer)
     folder = Path(output)
     if summary:
@@ -113,8 +127,26 @@ def fit_batch(
     if not isinstance(model, MorphableModel):
         _ensure_model(model)
     chosen = settings or FitSettings()
-    batch = _Batch(tuple(photos), folder, model, chosen, rasterizer, Workers(jobs), resume, summary, fit)
-    return _outcomes(batch)
+    return _outcomes(
+        _Batch(
+            tuple(photos),
+            folder,
+            model,
+            chosen,
+            rasterizer,
+            tuple(files),
+            Workers(jobs),
+            resume,
+            summary,
+            fit,
+        )
+    )
+
+
+def _ensure_known(files: Collection[str]) -> None:
+    unknown = sorted(set(files) - set(FIT_FILES))
+    if unknown:
+        raise ValueError(f"files: expected some of {', '.join(FIT_FILES)}, got {', '.join(unknown)}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,6 +158,7 @@ class _Batch:
     model: MorphableModel | str | os.PathLike[str] | None
     settings: FitSettings
     rasterizer: Backend
+    files: tuple[str, ...]
     workers: Workers
     resume: bool
     summary: bool
@@ -149,7 +182,8 @@ def _outcomes(batch: _Batch) -> Generator[PhotoOutcome, None, None]:
 
 def _tasks(batch: _Batch, scratch: Path) -> list[Task]:
     path, digest = _model_file(batch.model, scratch)
-    plan = FitPlan(path, digest, batch.settings, batch.rasterizer, code_digest(_ROOMS, _PACKAGES))
+    code = code_digest(_ROOMS, _PACKAGES)
+    plan = FitPlan(path, digest, batch.settings, batch.rasterizer, batch.files, code)
     return [
         Task(photo, plan, batch.output, scratch / str(number), batch.resume, batch.summary, batch.fit)
         for number, photo in enumerate(batch.photos)

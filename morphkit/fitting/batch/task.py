@@ -44,6 +44,7 @@ class FitPlan:
     model_hash : of that file's content.
     settings : of the fit.
     rasterizer : what draws.
+    files : groups of files to write, of `morphkit.fitting.output.FIT_FILES`.
     code : hash of what computes.
     """
 
@@ -51,6 +52,7 @@ class FitPlan:
     model_hash: str
     settings: FitSettings
     rasterizer: Backend
+    files: tuple[str, ...]
     code: str
 
 
@@ -88,7 +90,7 @@ class Task:
 
 
 def fit_photo(photo: PhotoFile, plan: FitPlan, folder: Path) -> FitFigures:
-    """Fit a photo and write everything that was found into a folder.
+    """Fit a photo and write what the plan asks for into a folder.
 
     Raises
     ------
@@ -99,7 +101,7 @@ def fit_photo(photo: PhotoFile, plan: FitPlan, folder: Path) -> FitFigures:
     result = fit_image(
         photo.path, model, landmarks=photo.landmarks, settings=plan.settings, rasterizer=plan.rasterizer
     )
-    write_fit(result, folder)
+    write_fit(result, folder, files=plan.files)
     return fit_figures(result)
 
 
@@ -155,7 +157,7 @@ def fingerprint(photo: PhotoFile, plan: FitPlan) -> Fingerprint:
     BadInputError
         When the photo or its landmarks cannot be read.
     """
-    steering = repr((plan.settings, plan.rasterizer))
+    steering = repr((plan.settings, plan.rasterizer, sorted(plan.files)))
     return {
         "photo": file_hash(photo.path),
         "landmarks": "detected" if photo.landmarks is None else file_hash(photo.landmarks),
