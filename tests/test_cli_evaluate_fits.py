@@ -301,3 +301,37 @@ def test_a_fit_is_found_in_either_layout(place):
     assert find_fit(place / "fits", "face_0") == place / "fits" / "face_0" / "mesh.obj"
     assert find_fit(place / "fits", "face_3") == place / "fits" / "face_3.ply"
     assert find_fit(place / "fits", "face_1") is None
+
+
+def test_neutral_faces_are_measured_without_their_expressions(place, tmp_path):
+    head, rng = small_head(), np.random.default_rng(3)
+    for name in ("truth", "fits/one", "fits/two"):
+        (tmp_path / name).mkdir(parents=True)
+    identity, laugh = rng.standard_normal(12), np.array([3.0, -3, 3, 3])
+    calm, smiling = head.instance(identity=identity), head.instance(identity=identity, expression=laugh)
+    for name in ("one", "two"):
+        points = landmarks_on(head, smiling).points
+        arrays = {"vertices": smiling, "neutral": calm, "landmarks": points, "faces": head.faces}
+        np.savez(tmp_path / "truth" / f"{name}.npz", **arrays)
+        other = head.instance(identity=identity, expression=-laugh)  # it took the smile for its opposite
+        write_mesh(tmp_path / "fits" / name / "mesh.ply", Mesh(other, head.faces))
+        write_json(tmp_path / "fits" / name / "landmarks3d.json", seven(head, other))
+    write_mesh(tmp_path / "fits" / "one" / "neutral.ply", Mesh(calm, head.faces))
+    smiles = evaluate_fits(tmp_path / "truth", tmp_path / "fits")
+    assert smiles.failures == ()
+    assert smiles.pooled.distances.max() > 0.3
+    told = run(tmp_path / "truth", tmp_path / "fits", "--neutral", "--json", tmp_path / "numbers.json")
+    assert told.exit_code == 0, told.output
+    assert "two: " in told.stdout
+    assert "has no neutral.ply" in told.stdout.replace("\n", " ")
+    result = evaluate_fits(tmp_path / "truth", tmp_path / "fits", neutral=True)
+    assert result.scores[0].distances.max() < 1e-6
+    assert json.loads((tmp_path / "numbers.json").read_text())["neutral"] is True
+    write_mesh(
+        tmp_path / "fits" / "two" / "neutral.ply",
+        Mesh(calm[:-1], head.faces[head.faces.max(1) < len(calm) - 1]),
+    )
+    assert (
+        "without expression"
+        in evaluate_fits(tmp_path / "truth", tmp_path / "fits", neutral=True).scores[1].reason
+    )

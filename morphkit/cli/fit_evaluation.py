@@ -46,6 +46,11 @@ class _Crop(click.ParamType[float | Literal["now"]]):
 )
 @click.option("--metrical", is_flag=True, help="Size counts: align by rotation and translation only.")
 @click.option(
+    "--neutral",
+    is_flag=True,
+    help="Measure faces without expression: neutral.ply of fits; true scans must be neutral themselves.",
+)
+@click.option(
     "--crop",
     type=_Crop(),
     default="now",
@@ -79,6 +84,7 @@ def evaluate_fits(
     fits: Path,
     output: Path | None,
     metrical: bool,
+    neutral: bool,
     crop: float | Literal["now"],
     baseline: Path | None,
     baseline_landmarks: Path | None,
@@ -106,6 +112,7 @@ def evaluate_fits(
             fits,
             output=output,
             metrical=metrical,
+            neutral=neutral,
             crop=crop,
             baseline=baseline,
             baseline_landmarks=baseline_landmarks,
@@ -131,7 +138,7 @@ def _table(result: FitEvaluation) -> Table:
 
     from morphkit.commands.fit_evaluation_files import pooled_rows
 
-    kind = "metrical" if result.metrical else "size left free"
+    kind = "metrical" if result.protocol.metrical else "size left free"
     table = Table(
         box=None, padding=(0, 0, 0, 2), pad_edge=False, caption=f"mm; {kind}", caption_justify="left"
     )

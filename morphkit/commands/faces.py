@@ -6,7 +6,7 @@ import re
 import warnings
 import zipfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +14,10 @@ from jaxtyping import Bool, Float, Int
 
 from morphkit.errors import BadInputError
 from morphkit.evaluation import seven_points
+from morphkit.geometry.closest_point import closest_points
 from morphkit.io.landmarks import read_landmarks
 from morphkit.io.meshes import MESH_SUFFIXES, read_mesh
-from morphkit.mesh import Landmarks, Mesh, Template
+from morphkit.mesh import LandmarkEmbedding, Landmarks, Mesh, Template
 from morphkit.scans import find_landmarks
 
 FACE_SUFFIXES = (".ply", ".obj", *(s for s in MESH_SUFFIXES if s not in (".ply", ".obj")), ".npz")
@@ -98,7 +99,7 @@ def unmatched_fits(folder: Path, names: Sequence[str]) -> tuple[str, ...]:
     return tuple(sorted(found - set(names)))
 
 
-def read_face(path: Path, topology: Template | None = None) -> Face:
+def read_face(path: Path, topology: Template | None = None, *, neutral: bool = False) -> Face:
     """Read a face with its landmarks.
 
     Parameters
@@ -108,18 +109,25 @@ def read_face(path: Path, topology: Template | None = None) -> Face:
         (``landmarks3d.json`` in a fit's folder, ``<stem>.landmarks3d.json``, ``<stem>.landmarks.json`` or
         another landmark file), from within, or from the topology.
     topology : gives faces and landmarks by vertex number to files with as many vertices.
+    neutral : take the face without its expression, where it is known apart: an ``.npz``'s ``neutral`` in
+        place of its ``vertices``, and for the mesh of a fit's folder ``neutral.ply`` beside it. The landmarks
+        stay where they are on the skin.
 
     Raises
     ------
     BadInputError
         When a file cannot be read, or there are no landmarks.
     """
+    face = _read(path, topology)
+    vertices = _neutral_vertices(path) if neutral else None
+    return face if vertices is None else _carried(face, vertices)
+
+
+def _read(path: Path, topology: Template | None) -> Face:
     if path.suffix.lower() == ".npz":
         vertices, faces, landmarks, counted = _read_arrays(path)
     else:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # a missing texture: only the shape is looked at
-            mesh = read_mesh(path)
+        mesh = _read_shape(path)
         vertices, faces, landmarks, counted = mesh.vertices, mesh.faces, None, None
     shared = _shared_topology(vertices, faces, topology)
     if shared is not None:
@@ -134,6 +142,36 @@ def read_face(path: Path, topology: Template | None = None) -> Face:
             f"{path} has no landmarks; put {path.stem}{_POINTS_SUFFIX} beside it, with its seven points."
         )
     return Face(path, vertices, faces, landmarks, counted)
+
+
+def _neutral_vertices(path: Path) -> np.ndarray | None:
+    """Return the vertices without expression, or None when the file is all there is."""
+    if path.suffix.lower() == ".npz":
+        arrays = _load_arrays(path, ("neutral",))
+        return _checked_vertices(path, arrays["neutral"], "neutral") if "neutral" in arrays else None
+    if path.stem != "mesh":
+        return None
+    for suffix in FACE_SUFFIXES:
+        if path.with_name(f"neutral{suffix}").is_file():
+            return _read_shape(path.with_name(f"neutral{suffix}")).vertices
+    raise BadInputError(f"{path.parent} has no neutral.ply, the face without its expression.")
+
+
+def _carried(face: Face, vertices: np.ndarray) -> Face:
+    """Return a face with its vertices elsewhere, and its landmarks at the same places on its triangles."""
+    if vertices.shape != face.vertices.shape:
+        raise BadInputError(
+            f"{face.path} has {len(face.vertices)} vertices, and {len(vertices)} without expression."
+        )
+    closest = closest_points(face.mesh, face.landmarks.points)
+    embedding = LandmarkEmbedding(face.landmarks.names, closest.face_indices, closest.barycentrics)
+    return replace(face, vertices=vertices, landmarks=embedding.landmarks(vertices, face.mesh.faces))
+
+
+def _read_shape(path: Path) -> Mesh:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # a missing texture: only the shape is looked at
+        return read_mesh(path)
 
 
 def _landmark_file(path: Path) -> Path | None:
@@ -155,23 +193,31 @@ def _shared_topology(
 def _read_arrays(
     path: Path,
 ) -> tuple[np.ndarray, np.ndarray | None, Landmarks | None, np.ndarray | None]:
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in ("vertices", "faces", "landmarks", "mask") if name in file}
-    except FileNotFoundError:
-        raise BadInputError(f"There is no file {path}; check the path.") from None
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise BadInputError(f"{path} cannot be read as .npz: {error}.") from error
-    vertices = arrays.get("vertices")
-    if vertices is None or vertices.ndim != 2 or vertices.shape[1] != 3 or vertices.dtype.kind not in "fiu":
-        seen = "none" if vertices is None else f"an array of {vertices.dtype}, {vertices.shape}"
-        raise BadInputError(f"{path}: `vertices` should be (v, 3) numbers; it holds {seen}.")
+    arrays = _load_arrays(path, ("vertices", "faces", "landmarks", "mask"))
+    vertices = _checked_vertices(path, arrays.get("vertices"), "vertices")
     return (
-        vertices.astype(np.float64),
+        vertices,
         _checked_faces(path, arrays.get("faces"), len(vertices)),
         _checked_landmarks(path, arrays.get("landmarks")),
         _checked_mask(path, arrays.get("mask"), len(vertices)),
     )
+
+
+def _load_arrays(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {name: file[name] for name in names if name in file}
+    except FileNotFoundError:
+        raise BadInputError(f"There is no file {path}; check the path.") from None
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise BadInputError(f"{path} cannot be read as .npz: {error}.") from error
+
+
+def _checked_vertices(path: Path, vertices: np.ndarray | None, name: str) -> np.ndarray:
+    if vertices is None or vertices.ndim != 2 or vertices.shape[1] != 3 or vertices.dtype.kind not in "fiu":
+        seen = "none" if vertices is None else f"an array of {vertices.dtype}, {vertices.shape}"
+        raise BadInputError(f"{path}: `{name}` should be (v, 3) numbers; it holds {seen}.")
+    return vertices.astype(np.float64)
 
 
 def _checked_faces(path: Path, faces: np.ndarray | None, count: int) -> np.ndarray | None:

@@ -11,7 +11,7 @@ from morphkit.archive import load_default_model
 from morphkit.building.templates import load_template
 from morphkit.commands.faces import Face, find_fit, read_face, true_faces, unmatched_fits
 from morphkit.commands.fit_evaluation_files import write_evaluation
-from morphkit.commands.fit_scores import FitEvaluation, score_fit
+from morphkit.commands.fit_scores import FitEvaluation, Protocol, score_fit
 from morphkit.errors import BadInputError
 from morphkit.mesh import Template
 from morphkit.scans import find_landmarks
@@ -26,6 +26,7 @@ def evaluate_fits(
     output: str | Path | None = None,
     metrical: bool = False,
     crop: float | Literal["now"] = "now",
+    neutral: bool = False,
     baseline: str | Path | None = None,
     baseline_landmarks: str | Path | None = None,
     topology: str | Path | None = None,
@@ -48,6 +49,8 @@ def evaluate_fits(
     metrical : align by a rigid motion; otherwise scale is free, since one photo does not tell it.
     crop : what is measured: "now" for that benchmark's part of the face, or a radius in millimetres about the
         tip of the nose.
+    neutral : measure faces without expression: of fits ``<stem>/neutral.ply``, of ``.npz`` truths
+        ``neutral``. Other truths, such as NoW's scans of neutral faces, and loose fits are taken as they are.
     baseline : a mesh or model whose mean is measured in the same way, so that a number means something;
         "default" is the embedded head.
     baseline_landmarks : the baseline's landmarks, where no file beside it or within tells them.
@@ -73,17 +76,17 @@ def evaluate_fits(
         )
     shared = None if topology is None else _template(topology, topology_landmarks, "--truth-landmarks")
     compared = None if baseline is None else _baseline(baseline, baseline_landmarks)
+    protocol = Protocol(metrical, crop, neutral)
     scores = []
     for i, path in enumerate(paths):
-        face = read_face(path, shared)
-        scores.append(score_fit(face, fits_folder, shared, compared, metrical, crop))
+        face = read_face(path, shared, neutral=neutral)
+        scores.append(score_fit(face, fits_folder, shared, compared, protocol))
         if progress is not None:
             progress("Measuring", i + 1, len(paths))
     result = FitEvaluation(
         truth_folder,
         fits_folder,
-        metrical,
-        crop,
+        protocol,
         tuple(scores),
         unmatched_fits(fits_folder, names),
         None if compared is None else _name(baseline),

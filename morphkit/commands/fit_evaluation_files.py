@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -86,8 +87,7 @@ def numbers(result: FitEvaluation) -> dict[str, Any]:
     return {
         "truth": result.truth.name,
         "fits": result.fits.name,
-        "metrical": result.metrical,
-        "crop": result.crop,
+        **asdict(result.protocol),
         "faces": len(result.scores),
         "failures": {score.name: score.reason for score in result.failures},
         "failure_share": len(result.failures) / len(result.scores),
@@ -166,7 +166,11 @@ def _millimetres(value: float) -> str:
 
 
 def _lead(result: FitEvaluation) -> str:
-    kind = "metrical: size counts" if result.metrical else "size, which one photo does not tell, is left free"
+    kind = (
+        "metrical: size counts"
+        if result.protocol.metrical
+        else "size, which one photo does not tell, is left free"
+    )
     return f"Distance of true faces to fitted surfaces, after the best alignment ({kind})."
 
 
@@ -217,15 +221,16 @@ def _face_rows(result: FitEvaluation) -> list[tuple[str, ...]]:
 
 
 def _facts(result: FitEvaluation) -> list[tuple[str, str]]:
-    crop = (
-        "the NoW benchmark's" if result.crop == "now" else f"within {result.crop:g} mm of the tip of the nose"
-    )
+    crop = "the NoW benchmark's"
+    if result.protocol.crop != "now":
+        crop = f"within {result.protocol.crop:g} mm of the tip of the nose"
     return [
         ("True faces", f"{len(result.scores)} in {result.truth.name}"),
         ("Points measured", f"{sum(score.points for score in result.scores):,}"),
         ("Part of the face", crop),
+        ("Expression", "left out, where it is known apart" if result.protocol.neutral else "as it is"),
         ("Alignment", "seven points, then least squares of the distances"),
-        ("Freedom", "rotation, translation" + ("" if result.metrical else ", scale")),
+        ("Freedom", "rotation, translation" + ("" if result.protocol.metrical else ", scale")),
     ]
 
 
@@ -252,15 +257,15 @@ def _pictures(result: FitEvaluation, topology: Template | None, limit: float) ->
 
 
 def _strip(result: FitEvaluation, path: Path, topology: Template | None, limit: float) -> np.ndarray | None:
-    face = read_face(path, topology)
+    face = read_face(path, topology, neutral=result.protocol.neutral)
     found = find_fit(result.fits, path.stem)
     if face.faces is None or found is None:
         return None
-    fit = read_face(found, topology)
-    chosen, crop = measured_vertices(face, result.crop), face_crop(face, result.crop)
-    alignment = measure(face, chosen, fit, result.metrical)
+    fit = read_face(found, topology, neutral=result.protocol.neutral)
+    chosen, crop = measured_vertices(face, result.protocol.crop), face_crop(face, result.protocol.crop)
+    alignment = measure(face, chosen, fit, result.protocol.metrical)
     distances = np.full(len(face.vertices), np.nan)
     distances[chosen] = alignment.distances
     fitted = Mesh(alignment.similarity.apply(fit.vertices), fit.mesh.faces)
     rotation = upright(face.points)
-    return error_strip(face.mesh, distances, fitted, rotation, crop.centre, 1.15 * crop.radius, limit)
+    return error_strip(face.mesh, distances, fitted, rotation, crop.centre, 1.3 * crop.radius, limit)

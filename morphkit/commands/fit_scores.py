@@ -19,6 +19,22 @@ from morphkit.mesh import Template
 _FEWEST = 10  # vertices of a true face; fewer, and its landmarks are another mesh's
 
 
+@dataclass(frozen=True)
+class Protocol:
+    """What is measured, and how.
+
+    Attributes
+    ----------
+    metrical : whether size counts.
+    crop : "now", or a radius in millimetres about the tip of the nose.
+    neutral : whether faces are measured without expression, where that is known apart.
+    """
+
+    metrical: bool = False
+    crop: float | Literal["now"] = "now"
+    neutral: bool = False
+
+
 @dataclass(frozen=True, eq=False)
 class FaceScore:
     """How near one fit came.
@@ -56,8 +72,7 @@ class FitEvaluation:
     Attributes
     ----------
     truth, fits : the folders.
-    metrical : whether size counted.
-    crop : "now", or a radius in millimetres about the tip of the nose.
+    protocol : what was measured, and how.
     scores : of each true face.
     unmatched : names of fits without a true face, which were not looked at.
     baseline : what it was compared with, or None.
@@ -66,8 +81,7 @@ class FitEvaluation:
 
     truth: Path
     fits: Path
-    metrical: bool
-    crop: float | Literal["now"]
+    protocol: Protocol
     scores: tuple[FaceScore, ...]
     unmatched: tuple[str, ...] = ()
     baseline: str | None = None
@@ -150,21 +164,21 @@ def score_fit(
     fits: Path,
     topology: Template | None,
     baseline: Face | None,
-    metrical: bool,
-    crop: float | Literal["now"],
+    protocol: Protocol,
 ) -> FaceScore:
     """Measure the fit of a true face, and the baseline if there is one; what cannot be is a failure."""
     name = face.path.stem
-    chosen = measured_vertices(face, crop)
+    chosen = measured_vertices(face, protocol.crop)
     compared = None
     if baseline is not None:
-        compared = _measure_baseline(face, chosen, baseline, metrical)
+        compared = _measure_baseline(face, chosen, baseline, protocol.metrical)
     score = FaceScore(name, int(chosen.sum()), None, compared)
     path = find_fit(fits, name)
     if path is None:
         return replace(score, reason="missing")
     try:
-        found = measure(face, chosen, read_face(path, topology), metrical)
+        fit = read_face(path, topology, neutral=protocol.neutral)
+        found = measure(face, chosen, fit, protocol.metrical)
     except (MorphkitError, ValueError) as error:
         return replace(score, reason=" ".join(str(error).split()))
     return replace(score, distances=found.distances.astype(np.float32))
