@@ -134,15 +134,23 @@ def cylinder_uv(
     axis = 0.5 * (vertices.min(axis=0) + vertices.max(axis=0))
     outward = vertices[:, [0, 2]] - axis[[0, 2]]
     radius = np.linalg.norm(outward, axis=1)
-    turn = np.arctan2(outward[:, 0], outward[:, 1])[faces]
-    middle = turn[np.arange(len(faces)), np.abs(turn).argmax(axis=1)]
-    turn += 2.0 * np.pi * np.rint((middle[:, None] - turn) / (2.0 * np.pi))  # no triangle spans the seam
-    across = turn * np.percentile(radius, 90.0)
-    flat = np.stack([across, vertices[:, 1][faces]], axis=2)
-    low, high = flat.min(axis=(0, 1)), flat.max(axis=(0, 1))
-    scale = (1.0 - 2.0 * _EDGE) / float((high - low).max())
-    uv = 0.5 + scale * (flat - 0.5 * (low + high))
-    return uv.astype(np.float32), -radius
+    usual = float(np.percentile(radius, 90.0))
+    flat = np.stack([usual * _turns(outward[faces], 0.1 * usual), vertices[:, 1][faces] - axis[1]], axis=2)
+    scale = (0.5 - _EDGE) / float(np.abs(flat).max())
+    return (0.5 + scale * flat).astype(np.float32), -radius
+
+
+def _turns(outward: Float[np.ndarray, "f 3 2"], least: float) -> Float[np.ndarray, "f 3"]:
+    """Return how far corners are turned from the front, radians, so that no triangle spans the seam.
+
+    Corners nearer to the axis than `least` have no direction of their own and take their triangle's.
+    """
+    middle = outward.mean(axis=1)
+    turn = np.arctan2(middle[:, 0], middle[:, 1])
+    away = np.arctan2(outward[..., 0], outward[..., 1]) - turn[:, None]
+    away -= 2.0 * np.pi * np.rint(away / (2.0 * np.pi))
+    away[np.linalg.norm(outward, axis=2) < least] = 0.0
+    return turn[:, None] + away
 
 
 def _texel_spacing(

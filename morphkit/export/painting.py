@@ -25,6 +25,7 @@ _CARRIES = 70.0  # millimetres over which it forgets, where nothing was seen
 _MIRRORED = 0.2  # weight of the other side beside what is seen itself
 _DETAIL = 3.0  # the most by which mirrored detail may brighten or darken
 _SHADE = (0.1, 0.3)  # of the usual shading: below the first, nothing is known; above the second, all
+_SPREAD = 4.0  # times the saturated share of what was seen by which trust falls
 _BRIGHTER = (1.15, 1.7)  # than usual, in every colour, between which a spot is taken for a mirrored light
 _WHITER = (1.05, 1.3)  # by the ratio of the weakest colour to the strongest
 _PREFERENCE = 4.0  # power by which the sharper of several photos is preferred
@@ -204,7 +205,8 @@ def delit(sighting: Sighting, shading: Float[np.ndarray, "n 3"], usual: float) -
     brightness = shading.mean(axis=1) / max(usual, 1e-6)
     light = np.maximum(shading, _SHADE[0] * usual)
     lit = np.clip((brightness - _SHADE[0]) / (_SHADE[1] - _SHADE[0]), 0.0, 1.0)
-    trust = sighting.trust * lit * (1.0 - sighting.saturated)
+    clear = np.clip(1.0 - _SPREAD * sighting.saturated, 0.0, 1.0)  # a little white spoils much
+    trust = sighting.trust * lit * clear
     colors = np.minimum(sighting.colors / light, 1.0)
     return replace(sighting, colors=colors.astype(np.float32), trust=trust.astype(np.float32))
 

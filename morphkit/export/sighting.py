@@ -27,7 +27,7 @@ _SATURATED = 252  # sRGB code from which a colour may have been brighter than th
 _GLARE = (215.0, 245.0)  # code of the brightest colour between which a white spot is taken for glare
 _WHITE = (0.75, 0.9)  # least over greatest code between which a spot is taken for white
 _LEVELS = 12  # of the pyramid, at most
-_ATTENTION = (0.2, 0.5)  # smoothed attention between which trust rises: freckles stay, a hand goes
+_ATTENTION = (0.5, 0.75)  # smoothed attention between which trust rises: freckles stay, a hand goes
 _SMOOTHING = 0.04  # of the face's side, the standard deviation of that smoothing
 _ATTENTION_SIDE = 256  # pixels that attention is smoothed in
 
