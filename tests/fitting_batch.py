@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import signal
-import time
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +15,7 @@ from morphkit.io.images import read_image, write_image
 
 
 def quick(photo: PhotoFile, plan: FitPlan, folder: Path) -> FitFigures:
-    """Write the photo's mean brightness; a word in its name makes it fail, hang or die."""
+    """Write the photo's mean brightness; a word in its name makes it fail or die."""
     name = photo.path.stem
     pixels = read_image(photo.path)
     (folder / "params.json").write_text(f'{{"mean": {pixels.mean()}, "model": "{plan.model_hash[:8]}"}}')
@@ -29,8 +28,6 @@ def quick(photo: PhotoFile, plan: FitPlan, folder: Path) -> FitFigures:
         raise OSError(errno.ENOSPC, "No space left on device", str(folder / "mesh.obj"))
     if name.startswith("dies"):
         os.kill(os.getpid(), signal.SIGKILL)
-    if name.startswith("slow"):
-        time.sleep(60)
     if name.startswith("interrupted"):
         raise KeyboardInterrupt
     return FitFigures(landmark_error=pixels.mean() / 1000, yaw=10.0, notes=("A note.",))
