@@ -296,7 +296,7 @@ def test_a_model_that_cannot_be_used_is_named_at_once(tmp_path):
 # The real fit
 
 
-def test_two_photos_side_by_side(tmp_path):
+def test_two_photos_from_the_pixels_to_the_files(tmp_path):
     from importlib import resources
 
     photos = tmp_path / "in"
@@ -305,7 +305,7 @@ def test_two_photos_side_by_side(tmp_path):
         image.save(photos / "sub" / "one.png")
         image.resize([side // 2 for side in image.size]).save(photos / "two.jpg")
     options = {"recursive": True, "settings": FAST, "files": ("params", "overlay")}
-    found = {o.name: o for o in fit_folder(photos, tmp_path / "out", jobs=2, **options)}
+    found = {o.name: o for o in fit_folder(photos, tmp_path / "out", jobs=1, **options)}
     assert statuses(found) == {"sub/one": "fitted", "two": "fitted"}
     one, two = found["sub/one"].figures, found["two"].figures
     assert one.landmark_error < 0.05
