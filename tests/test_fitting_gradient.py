@@ -210,6 +210,15 @@ def test_no_step_returns_the_start(model, truth, window):
     assert len(fit.total) == 1
 
 
+def test_what_cannot_be_refined_is_refused(model, truth, window):
+    target = LandmarkTarget.paper(model, _points68(model, truth), 1.0)
+    inputs = window, model, dense_model(model).attention, target, GradientSettings(WITHOUT), RASTERIZER
+    with pytest.raises(ValueError, match="look: its light must be known, got zeros"):
+        refine(replace(truth, light=np.zeros((9, 3))), *inputs)
+    with pytest.raises(ValueError, match=r"model: must embed ibug68 landmarks, embeds \[\]"):
+        LandmarkTarget.paper(replace(model, landmarks={}), _points68(model, truth), 1.0)
+
+
 class _Means(nn.Module):
     """Tells faces apart by the mean colours of their quarters."""
 

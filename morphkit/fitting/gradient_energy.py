@@ -62,7 +62,14 @@ class LandmarkTarget:
         model : embeds the iBUG-68 landmarks, or some of them.
         points68 : pixels of the photo; NaN where unknown.
         scale : pixels per millimetre on the face.
+
+        Raises
+        ------
+        ValueError
+            When the model embeds none of them.
         """
+        if "ibug68" not in model.landmarks:
+            raise ValueError(f"model: must embed ibug68 landmarks, embeds {sorted(model.landmarks)}")
         embedding = model.landmarks["ibug68"]
         numbers = np.array([int(name) for name in embedding.names])
         known = np.isfinite(points68[numbers]).all(axis=1)

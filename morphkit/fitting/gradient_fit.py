@@ -108,8 +108,10 @@ def refine(
     BadInputError
         When the perceptual term has a weight and the model embeds no iBUG-68 points to align faces by.
     ValueError
-        When it has a weight and there is no network, or the model has no albedo.
+        When it has a weight and there is no network, the look's light is zero, or the model has no albedo.
     """
+    if not look.light[0].any():
+        raise ValueError("look: its light must be known, got zeros; `look_light` finds it")
     if settings.weights.perceptual_weight > 0 and network is None:
         raise ValueError("network: the perceptual term has a weight and needs a face network")
     energy = prepare_energy(look, window, model, compared, landmarks, settings, rasterizer, network)
