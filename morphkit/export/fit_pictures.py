@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float, UInt8
 from PIL import Image
 
 from morphkit.export.camera import PhotoCamera
-from morphkit.export.overlay import composite, draw_face
+from morphkit.export.overlay import composite, draw_faces
 from morphkit.geometry.views import Shading, render_view, turn
 from morphkit.mesh import Mesh
 
@@ -71,8 +71,8 @@ def fit_pictures(
     face_mask = opacity > 0.5
     clay = clay_colors(normals @ camera.R.T)
     lit = clay if lit_colors is None else lit_colors
-    overlay = composite(photo, draw_face(camera, mesh.vertices, mesh.faces, lit, opacity))
-    bare = composite(photo, draw_face(camera, mesh.vertices, mesh.faces, clay, opacity))
+    layers = draw_faces(camera, mesh.vertices, mesh.faces, [lit, clay], opacity)
+    overlay, bare = (composite(photo, layer) for layer in layers)
     window = face_window(camera, mesh.vertices[face_mask])
     return FitPictures(
         overlay,

@@ -170,7 +170,7 @@ def render_view(
     seen = _draw(mesh, camera, height, width)
     fine = seen if supersampling == 1 else _draw(mesh, camera, height, width, supersampling)
     image = _shade(mesh, camera, fine, shading, np.array(background, np.float32), normals)
-    image = image.reshape(height, supersampling, width, supersampling, 3).mean(axis=(1, 3))
+    image = block_means(image, supersampling)
     near, far = camera.near, camera.far
     with np.errstate(invalid="ignore"):
         depth = np.where(
@@ -179,6 +179,16 @@ def render_view(
     return View(
         _encode_srgb(image), seen.face_index, seen.barycentrics, depth.astype(np.float32), camera, mesh
     )
+
+
+def block_means(picture: Float[np.ndarray, "p q c"], block: int) -> Float[np.ndarray, "h w c"]:
+    """Return the means of blocks of `block` × `block` pixels; both sides are multiples of it.
+
+    Several times faster than numpy's mean over two axes.
+    """
+    rows = sum((picture[k::block] for k in range(1, block)), picture[0::block])
+    means: np.ndarray = sum((rows[:, k::block] for k in range(1, block)), rows[:, 0::block])
+    return means * picture.dtype.type(1.0 / block**2)
 
 
 def turn(yaw: float = 0.0, pitch: float = 0.0, roll: float = 0.0) -> Float[np.ndarray, "3 3"]:
