@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
-from functools import reduce
+from functools import partial, reduce
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -172,7 +172,8 @@ def _follow(outcomes: Iterator[PhotoOutcome], report: _Report) -> None:
     """Tell of each photo as it is done, and of all in the end."""
     from morphkit.cli.progress import StageProgress
 
-    with _explaining(report), StageProgress(announce=False) as progress:
+    with _explaining(report), StageProgress(announce=False, bars=not report.as_json) as progress:
+        report.tell = progress.say
         progress("Fitting photos", 0, report.total)
         for outcome in outcomes:
             report.add(outcome)
@@ -205,6 +206,7 @@ class _Report:
     failed: int = 0
     exit_code: int = 0
     named: list[Path] = field(default_factory=list)
+    tell: Callable[[str], None] = field(default=partial(click.echo, err=True))
 
     def single(self, outcome: PhotoOutcome) -> None:
         """Tell of the only photo."""
@@ -225,9 +227,9 @@ class _Report:
             self.failed += 1
             self.exit_code = max(self.exit_code, outcome.exit_code)
             self.named = [*self.named, outcome.photo][: _NAMED + 1]
-            click.echo(f"Error: {outcome.error}", err=True)
+            self.tell(f"Error: {outcome.error}")
             if self.debug and outcome.trace:
-                click.echo(outcome.trace, err=True)
+                self.tell(outcome.trace)
         if self.as_json:
             click.echo(json.dumps(_finite(outcome.row()), ensure_ascii=False))
 

@@ -17,8 +17,8 @@ class StageProgress:
     Calling it says that of a stage's `total` steps `done` are finished.
     """
 
-    def __init__(self, announce: bool = True) -> None:
-        """Take whether a log gets a line a stage."""
+    def __init__(self, announce: bool = True, bars: bool = True) -> None:
+        """Take whether a log gets a line a stage, and a person bars."""
         from rich.console import Console
         from rich.progress import (
             BarColumn,
@@ -40,7 +40,7 @@ class StageProgress:
         self._bars = Progress(
             *columns,
             console=self._console,
-            disable=not self._console.is_terminal,
+            disable=not (bars and self._console.is_terminal),
             speed_estimate_period=_MEMORY,
         )
         self._announce = announce
@@ -62,3 +62,7 @@ class StageProgress:
             if self._bars.disable and self._announce:
                 self._console.print(f"{stage} ...", highlight=False)
         self._bars.update(self._tasks[stage], completed=done, total=total)
+
+    def say(self, text: str) -> None:
+        """Print a line to stderr, above the bars."""
+        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
