@@ -211,26 +211,47 @@ def delit(sighting: Sighting, shading: Float[np.ndarray, "n 3"], usual: float) -
     return replace(sighting, colors=colors.astype(np.float32), trust=trust.astype(np.float32))
 
 
-def without_glare(layer: Layer, base: Float[np.ndarray, "n 3"], usual: Float[np.ndarray, "3"]) -> Layer:
+@dataclass(frozen=True, eq=False)
+class Usual:
+    """What most of a face looks like without light.
+
+    Attributes
+    ----------
+    ratio : (3,) of its albedo to the model's.
+    color : (3,) its albedo.
+    """
+
+    ratio: Float[np.ndarray, "3"]
+    color: Float[np.ndarray, "3"]
+
+
+def usual_look(layer: Layer, base: Float[np.ndarray, "n 3"]) -> Usual:
+    """Return the medians of what was seen; `base` is the model's albedo there."""
+    trusted = layer.trust > 0.5 * layer.trust.max(initial=0.0)
+    if not trusted.any():
+        return Usual(np.ones(3), np.median(base, axis=0))
+    ratio = layer.ratio[trusted]
+    return Usual(np.median(ratio, axis=0), np.median(ratio * base[trusted], axis=0))
+
+
+def without_glare(layer: Layer, base: Float[np.ndarray, "n 3"], usual: Usual) -> Layer:
     """Return a layer trusted less where a light is mirrored: much brighter than usual, and whiter.
 
     Matte shading cannot explain highlights; left in, they would be taken for white skin. Where the base is
-    white itself (eyes, teeth) nothing is taken for one.
+    white itself (eyes, teeth) nothing is taken for one, nor what is merely no darker than skin where the
+    model expects brows or irises.
 
     Parameters
     ----------
     layer : ratios of albedo to the model's.
     base : (n, 3) the model's albedo.
-    usual : (3,) the ratio that most of the face has.
+    usual : the face's usual look.
     """
-    relative = layer.ratio / usual.astype(np.float32)
+    expected = np.maximum(base * usual.ratio, usual.color).astype(np.float32)
+    relative = layer.ratio * base / expected
     rows = np.arange(len(relative))
-    whiter = relative[rows, base.argmin(axis=1)] / np.maximum(relative[rows, base.argmax(axis=1)], 1e-6)
+    whiter = relative[rows, expected.argmin(axis=1)] / np.maximum(
+        relative[rows, expected.argmax(axis=1)], 1e-6
+    )
     glare = smooth_step(relative.min(axis=1), *_BRIGHTER) * smooth_step(whiter, *_WHITER)
-    return replace(layer, trust=layer.trust * (1.0 - glare))
-
-
-def usual_ratio(layer: Layer) -> Float[np.ndarray, "3"]:
-    """Return the ratio that most of what was seen has."""
-    trusted = layer.trust > 0.5 * layer.trust.max(initial=0.0)
-    return np.median(layer.ratio[trusted], axis=0) if trusted.any() else np.ones(3)
+    return replace(layer, trust=(layer.trust * (1.0 - glare)).astype(np.float32))

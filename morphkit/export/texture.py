@@ -14,12 +14,13 @@ from morphkit.export.painting import (
     Layer,
     Paint,
     SmoothField,
+    Usual,
     delit,
     matched_gains,
     merged,
     mix_paint,
     ratio_layer,
-    usual_ratio,
+    usual_look,
     without_glare,
 )
 from morphkit.export.sighting import PhotoView, Sighting
@@ -98,7 +99,7 @@ class FacePainter:
             raise ValueError("evidence: expected at least one photo, got none")
         self.vertices, self.faces, self.mirror = vertices, faces, mirror
         self._evidence, self._albedo = list(evidence), albedo
-        self._usual: dict[int, np.ndarray] = {}  # by photo, from its vertices
+        self._usual: dict[int, Usual] = {}  # by photo, from its vertices
         confidence = np.max([e.confidence for e in evidence], axis=0)
         self._reach = confidence if mirror is None else np.maximum(confidence, confidence[mirror])
         sites = vertex_sites(vertices, faces)
@@ -173,11 +174,12 @@ class FacePainter:
         for evidence, sighting in zip(self._evidence, sightings, strict=True):
             lit.append(ratio_layer(sighting, sites.of(evidence.base)))
             if evidence.shading is not None and self._albedo is not None:
-                usual = float(np.median(evidence.shading[evidence.confidence > 0.5]))
-                albedo = delit(sighting, sites.of(evidence.shading), usual)
+                brightness = float(np.median(evidence.shading[evidence.confidence > 0.5]))
+                albedo = delit(sighting, sites.of(evidence.shading), brightness)
                 base = sites.of(self._albedo)
                 layer = ratio_layer(albedo, base)
-                bare.append(without_glare(layer, base, self._usual.setdefault(len(bare), usual_ratio(layer))))
+                usual = self._usual.setdefault(len(bare), usual_look(layer, base))
+                bare.append(without_glare(layer, base, usual))
         return lit, bare
 
 
