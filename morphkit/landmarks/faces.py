@@ -20,6 +20,8 @@ _PASSES = 3  # at most, after the first
 _STILL = 0.01  # mean movement that ends the passes, over the face's size
 _CONFIRMING = 2.0  # the detector's view when it confirms a face, over the face's size
 _SMALLEST_TURNED = 0.04  # a turned face must be at least this much of the photo
+_SMALLEST_UNSURE = 0.15  # the same for a face that is looked for a second time
+_NO_DOUBT = 0.99  # the landmark network's confidence that it needs
 _TURNS = (np.pi, np.pi / 2, -np.pi / 2)  # tried when no face stands upright
 
 
@@ -62,12 +64,15 @@ class FaceSettings:
     score : the least detector confidence.
     presence : the least landmark confidence.
     any_angle : whether to look for lying and upside-down faces when none stands upright.
+    second_look : the least confidence with which a large face may first be noticed when no face is found
+        otherwise: a grimace, a bare head, a painted one. Framed upright, it must convince as any other.
     """
 
     smallest: float = 0.01
     score: float = 0.5
     presence: float = 0.5
     any_angle: bool = True
+    second_look: float = 0.3
 
 
 def detect_faces(
@@ -81,7 +86,7 @@ def detect_faces(
     until it stays. The detector must recognise the face so framed, which drops what only looked like one.
     """
     pyramid = Pyramid(image)
-    faces = _faces_at(pyramid, 0.0, settings)
+    faces = _faces_at(pyramid, 0.0, settings) or _second_look(pyramid, settings)
     if not faces and settings.any_angle:
         turned = [_faces_at(pyramid, angle, settings) for angle in _TURNS]
         faces = max(turned, key=lambda found: sum(face.score * face.size for face in found))
@@ -123,6 +128,18 @@ def _faces_at(pyramid: Pyramid, angle: float, settings: FaceSettings) -> list[De
     detections = detect_boxes(pyramid, smallest=smallest, threshold=settings.score, angle=angle)
     faces = [find_landmarks(pyramid, detection) for detection in detections]
     sure = [face for face in faces if face.presence >= settings.presence and face.score >= settings.score]
+    return list(_without_twins(sure))
+
+
+def _second_look(pyramid: Pyramid, settings: FaceSettings) -> list[DetectedFace]:
+    """Find large upright faces that the detector hardly noticed, if the landmark network has no doubt."""
+    smallest = max(settings.smallest, _SMALLEST_UNSURE)
+    detections = detect_boxes(pyramid, smallest=smallest, threshold=settings.second_look)
+    longest = max(pyramid.width, pyramid.height)
+    large = [detection for detection in detections if detection.size >= smallest * longest]
+    faces = [find_landmarks(pyramid, detection) for detection in large]
+    presence = max(settings.presence, _NO_DOUBT)
+    sure = [face for face in faces if face.presence >= presence and face.score >= settings.score]
     return list(_without_twins(sure))
 
 
