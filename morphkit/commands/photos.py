@@ -26,8 +26,8 @@ def fit(
     Parameters
     ----------
     photo : the image file.
-    output : the folder that gets ``mesh.obj``, ``mesh.glb``, ``overlay.png``, ``side_by_side.png``,
-        ``params.json``, ``camera.json``, ``landmarks3d.json`` and ``report.html``; None writes nothing.
+    output : the folder that gets the files of `morphkit.fitting.write_fit`: meshes, GLB, texture, camera,
+        coefficients, overlay and ``report.html``; None writes nothing.
     model : a model, its file, or None for the embedded head.
     landmarks : a file with the 68 iBUG points in the photo's pixels, in place of detected ones.
     rasterizer : what draws; "nvdiffrast" needs a GPU.
