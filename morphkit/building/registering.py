@@ -13,6 +13,7 @@ from morphkit.building.colors import ColorSettings, has_colors, transfer_colors
 from morphkit.building.outcome import RegisteredScan
 from morphkit.building.templates import LandmarkedTemplate, Look, as_clay
 from morphkit.errors import NoFaceError
+from morphkit.io.files import file_hash
 from morphkit.io.landmarks import read_landmarks_counted
 from morphkit.io.meshes import read_mesh
 from morphkit.landmarks import ScanLandmarkSettings, detect_scan_landmarks, embed_landmarks
