@@ -22,6 +22,8 @@ _MAP_TURNS = (0.6, 0.0, -0.6)
 _LANDMARK_SIDE = 900
 _ATTENTION_SIDE = 900
 _TEXTURE_SIDE = 640
+_FEW = 3.0  # per cent of the seen texels, such as those of the eyes' charts, that may lie outside the picture
+_ROOM = 0.75  # half the picture's side, of the seen part's
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,11 +107,25 @@ def _facts(result: FitResult) -> list[tuple[str, str]]:
 
 def _textures(texture: FaceTexture) -> list[tuple[UInt8[np.ndarray, "s s 3"], str]]:
     seen = np.repeat(texture.visibility[..., None], 3, axis=2)
-    pictures = [(texture.texture, "Unwrapped, under the photo's light")]
+    pictures = [(texture.texture, "Unwrapped, under the photo's light: the part that it saw")]
     if texture.albedo is not None:
         pictures.append((texture.albedo, "Without light"))
     pictures.append((seen, "How well the photo saw it; what is black is filled in"))
-    return [(reduced(picture, _TEXTURE_SIDE), caption) for picture, caption in pictures]
+    rows, columns = _seen_part(texture.visibility)
+    return [(reduced(picture[rows, columns], _TEXTURE_SIDE), caption) for picture, caption in pictures]
+
+
+def _seen_part(visibility: UInt8[np.ndarray, "s s"]) -> tuple[slice, slice]:
+    """Return the rows and columns of a texture that hold most of what was seen, and some room around."""
+    size = len(visibility)
+    places = np.nonzero(visibility)
+    if not len(places[0]):
+        return slice(None), slice(None)
+    low, high = (np.array([np.percentile(axis, share) for axis in places]) for share in (_FEW, 100.0 - _FEW))
+    half = min(0.5 * size, _ROOM * float((high - low).max()))
+    start = np.clip(0.5 * (low + high) - half, 0, size - 2.0 * half).astype(int)
+    side = max(1, int(2.0 * half))
+    return slice(start[0], start[0] + side), slice(start[1], start[1] + side)
 
 
 def _landmarks(result: FitResult, shown: Bool[np.ndarray, "v"]) -> str:
