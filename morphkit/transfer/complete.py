@@ -1,0 +1,103 @@
+"""A model with everything that fitting needs, from one that lacks some of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from morphkit.archive import load_default_model
+from morphkit.morphable import MorphableModel
+from morphkit.transfer.correspond import correspond
+from morphkit.transfer.embeddings import find_embeddings
+from morphkit.transfer.expressions import transfer_expressions
+from morphkit.transfer.masks import transfer_masks
+from morphkit.transfer.mirror import transfer_mirror
+from morphkit.transfer.surface_map import SurfaceMap
+
+_SETS = ("ibug68", "mediapipe478")
+
+
+def complete_model(
+    model: MorphableModel, source: MorphableModel | None = None, *, expressions: bool = True
+) -> MorphableModel:
+    """Return the model with what it lacks of expressions, masks, mirror map and landmark sets.
+
+    What the model has stays as it is. The rest comes from `source` through a map between the two means
+    (`correspond`), landmark sets from the detector; the provenance's entry "completed" says what. The mirror
+    map is added only where the model's triangles are symmetric.
+
+    Parameters
+    ----------
+    model : of any topology, covering any part of a head.
+    source : the embedded head (CC0) when None.
+    expressions : add an expression group and its named units.
+
+    Raises
+    ------
+    RegistrationError
+        When something is missing, and the two heads cannot be laid onto each other.
+    """
+    missing = _missing(model, expressions)
+    if not missing:
+        return model
+    source = load_default_model() if source is None else source
+    surface_map = correspond(source, model)
+    added = _added(model, source, surface_map, missing)
+    if not added:
+        return model
+    completed = replace(model, **added)
+    return replace(completed, provenance={**model.provenance, "completed": _record(source, model, completed)})
+
+
+def _missing(model: MorphableModel, expressions: bool) -> frozenset[str]:
+    """Return the names of the fields with gaps."""
+    gaps = {
+        "expression": expressions and model.expression is None,
+        "masks": not model.masks,
+        "mirror": model.mirror is None,
+        "landmarks": any(name not in model.landmarks for name in _SETS),
+    }
+    return frozenset(name for name, gap in gaps.items() if gap)
+
+
+def _added(
+    model: MorphableModel, source: MorphableModel, surface_map: SurfaceMap, missing: frozenset[str]
+) -> dict[str, Any]:
+    """Return new values of fields, those only that say more than before."""
+    added: dict[str, Any] = {}
+    if "expression" in missing and source.expression is not None:
+        found = transfer_expressions(source, surface_map)
+        added |= {"expression": found.group, "expression_units": found.units}
+    if "masks" in missing:
+        added |= _unless_empty("masks", transfer_masks(source.masks, surface_map))
+    if "mirror" in missing and source.mirror is not None:
+        mirror = transfer_mirror(source.mirror, surface_map)
+        added |= {} if mirror is None else {"mirror": mirror}
+    if "landmarks" in missing:
+        found_sets = find_embeddings(model.mesh(), source.landmarks, surface_map)
+        if found_sets.keys() - model.landmarks.keys():
+            added["landmarks"] = {**found_sets, **model.landmarks}
+    return added
+
+
+def _unless_empty(name: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: values} if values else {}
+
+
+def _record(source: MorphableModel, before: MorphableModel, after: MorphableModel) -> dict[str, Any]:
+    """Return what was added and from where, JSON-serialisable."""
+    added = [
+        name for name in ("expression", "masks", "mirror") if _has(after, name) and not _has(before, name)
+    ]
+    sets = [f"landmarks {name}" for name in after.landmarks if name not in before.landmarks]
+    return {
+        "from": source.provenance.get("name", "a model without a name"),
+        "licence": source.provenance.get("licence", "not stated"),
+        "added": added + sets,
+    }
+
+
+def _has(model: MorphableModel, name: str) -> bool:
+    value = getattr(model, name)
+    return value is not None and (name != "masks" or bool(value))
