@@ -110,6 +110,19 @@ def test_meshes_agree(result, tmp_path):
     assert np.array_equal(model.texture, mesh.texture)
 
 
+def test_other_photos_of_the_person_show_the_other_side(result, tmp_path):
+    turned = replace(result, camera=replace(result.camera, R=np.diag([1.0, -1, -1]) @ turn(-0.6)))
+    written(result, tmp_path / "one", files=["texture"])
+    written(result, tmp_path / "two", files=["texture"], others=[turned])
+    seen = [read_image(tmp_path / name / "texture_visibility.png")[..., 0] for name in ("one", "two")]
+    assert (seen[1] >= seen[0]).all()
+    assert (seen[1] == 255).sum() > 1.2 * (seen[0] == 255).sum()
+    stranger = replace(turned, model=small_head(2, 2, 2), expression=np.zeros(2))
+    object.__setattr__(stranger.model, "faces", stranger.model.faces[:-1])
+    with pytest.raises(ValueError, match="others: expected fits of the same model"):
+        write_fit(result, tmp_path / "x", files=["texture"], others=[stranger])
+
+
 def test_a_mesh_without_texture_has_the_photos_colours(result, tmp_path):
     written(result, tmp_path, files=["mesh", "glb"])
     for name in ("mesh.obj", "face.glb"):

@@ -136,6 +136,19 @@ def test_light_is_divided_out(head, shape, scene):
     assert np.median(errors(found.texture, texture, seen)) > 10
 
 
+def test_a_light_that_cannot_be_is_scaled(head, shape, scene):
+    uv, texture = scene
+    view = camera()
+    photo = photographed(shape, head.faces, uv, texture, view)
+    albedo = np.full((len(shape), 3), 0.35)
+    dim = np.full((len(shape), 3), 0.02)  # fifty times too little
+    proof = evidence(head, photo, view, shape, albedo, dim)
+    found = FacePainter(shape, head.faces, [proof], None, albedo).texture(uv, TEXELS)
+    seen = found.visibility == 255
+    linear = srgb_to_linear(found.albedo[seen])
+    assert np.median(linear) == pytest.approx(1.4 * 0.35, rel=0.1)
+
+
 def test_a_mirrored_lamp_is_no_albedo(head, shape, scene):
     uv, texture = scene
     view = camera()

@@ -27,6 +27,7 @@ _DETAIL = 3.0  # the most by which mirrored detail may brighten or darken
 _SHADE = (0.1, 0.3)  # of the usual shading: below the first, nothing is known; above the second, all
 _SPREAD = 4.0  # times the saturated share of what was seen by which trust falls
 _BRIGHTER = (1.15, 1.7)  # than usual, in every colour, between which a spot is taken for a mirrored light
+_PLAUSIBLE = 1.4  # times the model's albedo that a face's may be
 _WHITER = (1.05, 1.3)  # by the ratio of the weakest colour to the strongest
 _PREFERENCE = 4.0  # power by which the sharper of several photos is preferred
 
@@ -207,8 +208,8 @@ def delit(sighting: Sighting, shading: Float[np.ndarray, "n 3"], usual: float) -
     lit = np.clip((brightness - _SHADE[0]) / (_SHADE[1] - _SHADE[0]), 0.0, 1.0)
     clear = np.clip(1.0 - _SPREAD * sighting.saturated, 0.0, 1.0)  # a little white spoils much
     trust = sighting.trust * lit * clear
-    colors = np.minimum(sighting.colors / light, 1.0)
-    return replace(sighting, colors=colors.astype(np.float32), trust=trust.astype(np.float32))
+    colors = (sighting.colors / light).astype(np.float32)
+    return replace(sighting, colors=colors, trust=trust.astype(np.float32))
 
 
 @dataclass(frozen=True, eq=False)
@@ -234,8 +235,12 @@ def usual_look(layer: Layer, base: Float[np.ndarray, "n 3"]) -> Usual:
     return Usual(np.median(ratio, axis=0), np.median(ratio * base[trusted], axis=0))
 
 
-def without_glare(layer: Layer, base: Float[np.ndarray, "n 3"], usual: Usual) -> Layer:
-    """Return a layer trusted less where a light is mirrored: much brighter than usual, and whiter.
+def plausible_albedo(layer: Layer, base: Float[np.ndarray, "n 3"], usual: Usual) -> Layer:
+    """Return a layer of plausible brightness, trusted less where a light is mirrored.
+
+    There it is much brighter than usual, and whiter. How bright skin is in all a photo cannot tell, since
+    light and skin may trade: that is the model's to say, and a light that makes the skin far brighter or
+    darker than the model's is scaled.
 
     Matte shading cannot explain highlights; left in, they would be taken for white skin. Where the base is
     white itself (eyes, teeth) nothing is taken for one, nor what is merely no darker than skin where the
@@ -249,9 +254,12 @@ def without_glare(layer: Layer, base: Float[np.ndarray, "n 3"], usual: Usual) ->
     """
     expected = np.maximum(base * usual.ratio, usual.color).astype(np.float32)
     relative = layer.ratio * base / expected
+    scale = float(usual.ratio.mean())
+    scale /= min(max(scale, 1.0 / _PLAUSIBLE), _PLAUSIBLE)
     rows = np.arange(len(relative))
     whiter = relative[rows, expected.argmin(axis=1)] / np.maximum(
         relative[rows, expected.argmax(axis=1)], 1e-6
     )
     glare = smooth_step(relative.min(axis=1), *_BRIGHTER) * smooth_step(whiter, *_WHITER)
-    return replace(layer, trust=(layer.trust * (1.0 - glare)).astype(np.float32))
+    trust = (layer.trust * (1.0 - glare)).astype(np.float32)
+    return replace(layer, ratio=layer.ratio / np.float32(scale), trust=trust)

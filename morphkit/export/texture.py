@@ -19,9 +19,9 @@ from morphkit.export.painting import (
     matched_gains,
     merged,
     mix_paint,
+    plausible_albedo,
     ratio_layer,
     usual_look,
-    without_glare,
 )
 from morphkit.export.sighting import PhotoView, Sighting
 from morphkit.io.color import linear_to_srgb
@@ -179,7 +179,7 @@ class FacePainter:
                 base = sites.of(self._albedo)
                 layer = ratio_layer(albedo, base)
                 usual = self._usual.setdefault(len(bare), usual_look(layer, base))
-                bare.append(without_glare(layer, base, usual))
+                bare.append(plausible_albedo(layer, base, usual))
         return lit, bare
 
 

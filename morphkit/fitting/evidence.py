@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -13,21 +14,35 @@ from morphkit.fitting.result import FitResult
 from morphkit.mesh import Mesh
 
 
-def photo_mesh(result: FitResult) -> Mesh:
-    """Return the fitted mesh in the photo's colours, with their light.
+def photo_mesh(result: FitResult, others: Sequence[FitResult] = ()) -> Mesh:
+    """Return the fitted mesh in the photo's colours, with their light; `others` as in `face_painter`.
 
     A vertex that the photo saw squarely has the photo's colour; elsewhere the model's colours follow those,
     with the detail of what was seen on the other side.
     """
-    colors = face_painter(result).vertex_colors.astype(np.float32)
+    colors = face_painter(result, others).vertex_colors.astype(np.float32)
     return Mesh(result.vertices, result.model.faces, colors=colors, source=result.source)
 
 
-def face_painter(result: FitResult) -> FacePainter:
-    """Return what colours a fitted face from its photo."""
-    return FacePainter(
-        result.vertices, result.model.faces, [evidence(result)], result.model.mirror, result.albedo_colors
-    )
+def face_painter(result: FitResult, others: Sequence[FitResult] = ()) -> FacePainter:
+    """Return what colours a fitted face from its photo, and from other photos of the same person.
+
+    Parameters
+    ----------
+    result : the fit whose light the colours have.
+    others : fits of the same model to other photos; their poses, expressions and lights are their own.
+
+    Raises
+    ------
+    ValueError
+        When the fits are of models with different triangles.
+    """
+    faces = result.model.faces
+    for other in others:
+        if not np.array_equal(other.model.faces, faces):
+            raise ValueError("others: expected fits of the same model, got one with other triangles")
+    photos = [evidence(fit) for fit in (result, *others)]
+    return FacePainter(result.vertices, faces, photos, result.model.mirror, result.albedo_colors)
 
 
 def evidence(result: FitResult) -> Evidence:

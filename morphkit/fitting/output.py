@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from functools import cached_property
 from importlib.metadata import version
@@ -74,6 +74,7 @@ def write_fit(
     *,
     files: Collection[str] = tuple(FIT_FILES),
     texture_size: int = 1024,
+    others: Sequence[FitResult] = (),
 ) -> None:
     """Write what a fit found into a folder, each file atomically.
 
@@ -107,18 +108,20 @@ def write_fit(
     folder : is made if it is missing.
     files : groups to write, of `FIT_FILES`; all of them by default.
     texture_size : pixels.
+    others : fits of the same model to other photos of this person, for the texture.
 
     Raises
     ------
     ValueError
-        When a group is unknown.
+        When a group is unknown, or another fit is of a model with other triangles.
     MorphkitError
         When the folder cannot be written to, or the disk is full.
     """
     unknown = sorted(set(files) - set(FIT_FILES))
     if unknown:
         raise ValueError(f"files: expected some of {', '.join(FIT_FILES)}, got {', '.join(unknown)}")
-    writer = _Writer(result, Path(folder), tuple(name for name in FIT_FILES if name in files), texture_size)
+    groups = tuple(name for name in FIT_FILES if name in files)
+    writer = _Writer(result, Path(folder), groups, texture_size, others)
     for name in writer.groups:
         getattr(writer, f"write_{name}")()
 
@@ -163,14 +166,22 @@ def parameters(result: FitResult) -> dict[str, Any]:
 class _Writer:
     """Writes the groups of files, in their order; what several of them need is made once."""
 
-    def __init__(self, result: FitResult, folder: Path, groups: tuple[str, ...], texture_size: int) -> None:
-        self.result, self.folder, self.groups, self.texture_size = result, folder, groups, texture_size
+    def __init__(
+        self,
+        result: FitResult,
+        folder: Path,
+        groups: tuple[str, ...],
+        texture_size: int,
+        others: Sequence[FitResult],
+    ) -> None:
+        self.result, self.folder, self.groups = result, folder, groups
+        self.texture_size, self.others = texture_size, others
         self.deviations: Float[np.ndarray, "v"] | None = getattr(result, "vertex_deviations", None)
         self.attention: Float[np.ndarray, "h w"] | None = getattr(result, "attention", None)
 
     @cached_property
     def painter(self) -> FacePainter:
-        return face_painter(self.result)
+        return face_painter(self.result, self.others)
 
     @cached_property
     def texture(self) -> FaceTexture | None:
