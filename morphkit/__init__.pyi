@@ -1,5 +1,6 @@
 from .archive import load_default_model, load_model, save_model
 from .building import build_basis, register
+from .commands.completion import complete
 from .commands.demonstration import demo
 from .commands.diagnosis import doctor
 from .commands.evaluation import evaluate
@@ -15,6 +16,7 @@ from .io.meshes import read_mesh, write_mesh
 from .mesh import Landmarks, Mesh, Template
 from .model import FaceModel
 from .morphable import LinearModel, MorphableModel
+from .transfer import complete_model
 
 __all__ = [
     "BadInputError",
@@ -29,6 +31,8 @@ __all__ = [
     "NoFaceError",
     "Template",
     "build_basis",
+    "complete",
+    "complete_model",
     "demo",
     "detect_landmarks",
     "doctor",

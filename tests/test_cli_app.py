@@ -13,6 +13,7 @@ COMMANDS = [
     "demo",
     "build-basis",
     "register",
+    "complete",
     "fit",
     "landmarks",
     "evaluate",

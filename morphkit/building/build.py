@@ -11,6 +11,7 @@ from morphkit.basis import BasisSettings
 from morphkit.building.batch import Progress, quiet
 from morphkit.building.bootstrap import BootstrapSettings, Registering, register_in_rounds
 from morphkit.building.collection import collect, ensure_neutral
+from morphkit.building.completing import DEFAULT, completed, expressions_source
 from morphkit.building.outcome import ScanOutcome
 from morphkit.building.outputs import ensure_model_path, ensure_results_apart
 from morphkit.building.provenance import provenance
@@ -100,6 +101,7 @@ def build_basis(
     mirror_training: bool = False,
     bootstrap: int = 0,
     prune: bool = False,
+    expressions_from: str | Path = DEFAULT,
     work_dir: str | Path | None = None,
     resume: bool | None = None,
     jobs: int | None = None,
@@ -130,6 +132,9 @@ def build_basis(
         a mirror map.
     bootstrap : how often to register again, with the model just built as prior.
     prune : leave out scans that are unlike all others; they are named in any case.
+    expressions_from : "default", "none" or a model file. What scans and template leave open (expressions,
+        masks, the mirror map, landmark sets) comes from the embedded head, from nowhere or from that model
+        (`morphkit.transfer.complete_model`); expressions that the scans show stay in any case.
     work_dir : registered meshes are kept here. None takes ``<stem>-work`` beside the model, which goes when
         the model is there.
     resume : True takes the results of an earlier run that the work folder holds, and insists that there are
@@ -163,7 +168,7 @@ def build_basis(
     inputs = (template, template_landmarks)
     ensure_model_path(target, collection.files, inputs)
     ensure_results_apart(folder, collection.files, inputs)
-    source = load_template_model(template)
+    source, completing = load_template_model(template), expressions_source(expressions_from)
     _ensure_mirror(chosen.basis, source)
     known = landmarked(load_template(*inputs), collection.files, chosen.registering)
     if resume:
@@ -188,10 +193,11 @@ def build_basis(
             capped=not isinstance(components, int),
             texture=texture,
         )
+        model, carried = completed(found.model, completing, instead=str(expressions_from) != DEFAULT)
         record = provenance(outcomes, found, known, template, chosen)
-        told = found.model.provenance
-        notes = [*registered.notes, *told["notes"], *found.notes]
-        model = replace(found.model, provenance={**record, **told, "notes": notes})
+        told = model.provenance
+        notes = [*registered.notes, *told["notes"], *found.notes, *carried]
+        model = replace(model, provenance={**record, **told, "notes": notes})
         save_model(target, model)
         report("Building the model", 1, 1)
         report("Writing the report", 0, 1)

@@ -13,7 +13,7 @@ from morphkit.cli.evaluation import evaluate
 from morphkit.cli.first_steps import demo, doctor
 from morphkit.cli.fit import fit
 from morphkit.cli.fit_evaluation import evaluate_fits
-from morphkit.cli.model import info, sample
+from morphkit.cli.model import complete, info, sample
 from morphkit.cli.photo import landmarks
 from morphkit.errors import MorphkitError
 
@@ -62,5 +62,17 @@ def main(debug: bool) -> None:
     """From raw 3D face scans to a morphable model, and from a model to a face in any photo."""
 
 
-for _command in (demo, build_basis, register, fit, landmarks, evaluate, evaluate_fits, sample, info, doctor):
+for _command in (
+    demo,
+    build_basis,
+    register,
+    complete,
+    fit,
+    landmarks,
+    evaluate,
+    evaluate_fits,
+    sample,
+    info,
+    doctor,
+):
     main.add_command(_command)

@@ -44,6 +44,14 @@ _WIDE = 80  # characters of a window; in narrower ones, the heads of tables take
     metavar="N",
     help="Register N more times, with the model just built as prior.",
 )
+@click.option(
+    "--expressions-from",
+    default="default",
+    show_default=True,
+    metavar="default|none|MODEL.H5",
+    help="Where expressions, masks and landmarks come from that scans and template leave open: the embedded "
+    "head, nowhere, or another model.",
+)
 @click.option("--prune", is_flag=True, help="Leave out scans that are unlike all others (named in any case).")
 @click.option(
     "--work",
@@ -69,6 +77,7 @@ def build_basis(
     texture: bool,
     mirror_training: bool,
     bootstrap: int,
+    expressions_from: str,
     prune: bool,
     work: Path | None,
     resume: bool | None,
@@ -101,6 +110,7 @@ def build_basis(
             texture=texture,
             mirror_training=mirror_training,
             bootstrap=bootstrap,
+            expressions_from=expressions_from,
             prune=prune,
             work_dir=work,
             resume=resume,

@@ -1,4 +1,4 @@
-"""`morphkit sample` and `morphkit info`."""
+"""`morphkit complete`, `morphkit sample` and `morphkit info`."""
 
 from __future__ import annotations
 
@@ -7,6 +7,35 @@ from pathlib import Path
 import click
 
 from morphkit.cli import options
+
+
+@click.command(short_help="Add to a model what fitting needs and it lacks.")
+@click.argument("model", type=options.FILE, metavar="MODEL.H5")
+@click.option(
+    "-o", "--output", type=options.FILE, required=True, metavar="OUT.H5", help="The completed model's file."
+)
+@click.option(
+    "--from",
+    "source",
+    type=options.FILE,
+    metavar="MODEL.H5",
+    help="The model to take it from.  [default: the embedded head]",
+)
+def complete(model: Path, output: Path, source: Path | None) -> None:
+    """Add expressions, masks, a mirror map and landmark sets to a model that lacks them.
+
+    MODEL.H5 may have any topology and cover any part of a head. What it has stays as it is; the rest is
+    carried over from the other model, whose mean is registered to its mean.
+    """
+    from morphkit.commands.completion import complete as run
+
+    whole = run(model, output, source=source)
+    record = whole.provenance.get("completed")
+    if record is None:
+        click.echo("Nothing is missing, or nothing that could be added.")
+    else:
+        click.echo(f"Added from {record['from']} ({record['licence']}): {', '.join(record['added'])}.")
+    click.echo(f"Model: {output}")
 
 
 @click.command(short_help="Write random heads of a model.")

@@ -51,8 +51,8 @@ def find_guides(source: Template, target: Template) -> Guides:
     return Guides(
         replace(source, landmarks={"mediapipe478": known["mediapipe478"]}),
         found.mediapipe478.select(_seen(found)).less_certain(_INFLATION),
-        source.landmarks.get("ibug68", known["ibug68"]),
-        target.landmarks.get("ibug68") or _embedded(target.mesh, found.ibug68),
+        _more_complete(source.landmarks.get("ibug68"), known["ibug68"]),
+        _more_complete(target.landmarks.get("ibug68"), _embedded(target.mesh, found.ibug68)),
     )
 
 
@@ -62,6 +62,11 @@ def _clay(mesh: Mesh) -> Mesh:
 
 def _seen(found: ScanLandmarks) -> tuple[str, ...]:
     return tuple(np.array(found.mediapipe478.names)[found.seen].tolist())
+
+
+def _more_complete(own: LandmarkEmbedding | None, found: LandmarkEmbedding) -> LandmarkEmbedding:
+    """Return a head's own landmarks if they are all there, else the found ones."""
+    return found if own is None or len(own.names) < len(found.names) else own
 
 
 def _embedded(mesh: Mesh, landmarks: Landmarks) -> LandmarkEmbedding:

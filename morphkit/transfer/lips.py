@@ -26,9 +26,11 @@ def lip_sides(mesh: Mesh, ibug68: LandmarkEmbedding) -> Int[np.ndarray, "v"]:
     Parameters
     ----------
     mesh : of a face.
-    ibug68 : its landmarks; at least "48" to "59".
+    ibug68 : its landmarks; without "48" to "59", no side is told.
     """
     row = {name: i for i, name in enumerate(ibug68.names)}
+    if not row.keys() >= {"48", "54", *_UPPER_NAMES, *_LOWER_NAMES}:
+        return np.full(len(mesh.vertices), NEITHER)
     corners = mesh.faces[ibug68.face_indices]
     places = np.einsum("nk,nkd->nd", ibug68.barycentrics, mesh.vertices[corners])
     width = float(np.linalg.norm(places[row["48"]] - places[row["54"]]))
