@@ -11,7 +11,7 @@ import trimesh
 from fitting_head import small_head
 
 from morphkit.directions import NamedDirections
-from morphkit.export.blender import METRE, blender_camera, blender_project
+from morphkit.export.blender import METRE, blender_camera
 from morphkit.export.camera import PhotoCamera
 from morphkit.export.landmark_picture import landmark_svg
 from morphkit.export.morphs import REST, morph_targets, unit_strengths
@@ -164,6 +164,22 @@ def test_models_without_units_or_expression(head):
     assert np.allclose(sum(target.weight * target.offsets for target in targets), moved, atol=1e-6)
     assert np.abs(targets[-1].offsets).max() < 0.1  # what was held still
     assert morph_targets(replace(bare, expression=None), np.zeros(0), moved) == ()
+
+
+def blender_project(values, points):
+    """Return where Blender draws points of its world, in pixels, the outer corner at (0, 0).
+
+    Its manual's pinhole: lens and sensor width give the field of view across the picture; shifts move the
+    picture over the sensor in units of its width; a pixel is as much taller than wide as its aspects say.
+    """
+    width, height = values["resolution_x"], values["resolution_y"]
+    tall = values["pixel_aspect_y"] / values["pixel_aspect_x"]
+    homogeneous = np.column_stack([points, np.ones(len(points))])
+    x, y, z, _ = (homogeneous @ np.linalg.inv(np.asarray(values["matrix_world"])).T).T
+    focal = values["lens"] / values["sensor_width"] * width  # in pixels' widths
+    across = 0.5 * width + focal * x / -z - values["shift_x"] * width
+    up = 0.5 * height * tall + focal * y / -z - values["shift_y"] * width
+    return np.stack([across, height - up / tall], axis=1)
 
 
 def test_blender_draws_points_where_the_photo_has_them(rng):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
 
 from morphkit.export.camera import PhotoCamera
 
@@ -94,24 +93,3 @@ def blender_camera(camera: PhotoCamera) -> dict[str, Any]:
         "clip_start": 0.01 * distance,
         "clip_end": 10.0 * distance,
     }
-
-
-def blender_project(values: dict[str, Any], points: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "n 2"]:
-    """Return where Blender draws points of its world, in pixels of the picture, the outer corner at (0, 0).
-
-    Its manual's pinhole: lens and sensor width give the field of view across the picture; shifts move the
-    picture over the sensor in units of its width; a pixel is as much taller than wide as its aspects say.
-
-    Parameters
-    ----------
-    values : from `blender_camera`.
-    points : (n, 3) metres, z up.
-    """
-    width, height = values["resolution_x"], values["resolution_y"]
-    tall = values["pixel_aspect_y"] / values["pixel_aspect_x"]
-    homogeneous = np.column_stack([points, np.ones(len(points))])
-    x, y, z, _ = (homogeneous @ np.linalg.inv(np.asarray(values["matrix_world"])).T).T
-    focal = values["lens"] / values["sensor_width"] * width  # in pixels' widths
-    across = 0.5 * width + focal * x / -z - values["shift_x"] * width
-    up = 0.5 * height * tall + focal * y / -z - values["shift_y"] * width
-    return np.stack([across, height - up / tall], axis=1)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import matplotlib
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int, UInt8
 from PIL import Image
 
+from morphkit.export.camera import PhotoCamera
+from morphkit.export.overlay import draw_face
 from morphkit.io.color import linear_to_srgb_uint8, srgb_to_linear
 
 _MAP = "viridis"
@@ -34,6 +36,22 @@ def scale_stops(count: int = 9) -> list[str]:
     """Return the scale's colours from 0 to its end, for CSS."""
     colors = np.rint(255.0 * matplotlib.colormaps[_MAP](np.linspace(0.0, 1.0, count))[:, :3]).astype(int)
     return [f"rgb({r} {g} {b})" for r, g, b in colors.tolist()]
+
+
+def attention_picture(
+    photo: UInt8[np.ndarray, "h w 3"],
+    attention: Float[np.ndarray, "h w"],
+    camera: PhotoCamera,
+    vertices: Float[np.ndarray, "v 3"],
+    faces: Int[np.ndarray, "f 3"],
+    attended: Float[np.ndarray, "v"],
+) -> UInt8[np.ndarray, "h w 3"]:
+    """Return `attention_overlay` for a face; `attended` is 0..1 where the fit may look."""
+    layer = draw_face(camera, vertices, faces, np.zeros((len(vertices), 3)), attended)
+    region = np.zeros(photo.shape[:2], np.float32)
+    height, width = layer.coverage.shape
+    region[layer.top : layer.top + height, layer.left : layer.left + width] = layer.coverage
+    return attention_overlay(photo, attention, region)
 
 
 def attention_overlay(

@@ -16,14 +16,12 @@ from jaxtyping import Float, UInt8
 import morphkit
 from morphkit.export.blender import METRE, SNIPPET, blender_camera
 from morphkit.export.camera import CONVENTIONS
-from morphkit.export.expectation import attended_region, faded
+from morphkit.export.expectation import attended_region, face_mask, faded
 from morphkit.export.fit_pictures import FitPictures, fit_pictures
 from morphkit.export.fit_report import write_fit_report
 from morphkit.export.morphs import morph_targets, unit_strengths
-from morphkit.export.overlay import draw_face
 from morphkit.export.texture import FacePainter, FaceTexture
-from morphkit.export.uncertainty import attention_overlay, deviation_colors, scale_end
-from morphkit.fitting.dense import face_mask
+from morphkit.export.uncertainty import attention_picture, deviation_colors, scale_end
 from morphkit.fitting.evidence import face_painter
 from morphkit.fitting.page import FitView, fit_page
 from morphkit.fitting.result import FitResult
@@ -299,14 +297,9 @@ class _Writer:
         """The photo with what the fit looked at."""
         if self.attention is None:
             return None
-        result = self.result
-        clear = attended_region(result.model)
-        blank = np.zeros((len(clear), 3))
-        layer = draw_face(result.camera, result.vertices, result.model.faces, blank, clear)
-        region = np.zeros(result.photo.shape[:2], np.float32)
-        height, width = layer.coverage.shape
-        region[layer.top : layer.top + height, layer.left : layer.left + width] = layer.coverage
-        return attention_overlay(result.photo, self.attention, region)
+        fit, model = self.result, self.result.model
+        region = attended_region(model)
+        return attention_picture(fit.photo, self.attention, fit.camera, fit.vertices, model.faces, region)
 
 
 def _grey(values: UInt8[np.ndarray, "h w"]) -> UInt8[np.ndarray, "h w 3"]:
