@@ -22,6 +22,7 @@ from morphkit.transfer.surface_map import SurfaceMap
 _NEAR = 3.0  # millimetres of the source, from a vertex to its counterpart
 _MIN_COSINE = 0.4  # between the normals of the two
 _ON_BORDER = 1e-6  # weight of inner corners below which a point lies on the border
+_COVERED = 0.9  # of a part's vertices; those of parts with fewer counterparts have none
 _SMALL_PART = 0.2  # of the largest part's vertices: parts below may be eyeballs
 
 
@@ -88,10 +89,16 @@ def _matched(
         found, facing[vertices] = _nearest(query, target.vertices[vertices], normals[vertices])
         face_indices[vertices] = faces[found.face_indices]
         barycentrics[vertices], distances[vertices] = found.barycentrics, found.distances
-    border = boundary_vertices(fitted.faces, len(fitted.vertices))[fitted.faces[face_indices]]
-    inside = (barycentrics * ~border).sum(axis=1) > _ON_BORDER
-    valid = facing & inside & (distances <= _NEAR * scale)
+    near = facing & (distances <= _NEAR * scale) & _inside(fitted, face_indices, barycentrics)
+    valid = _by_parts(near, target, eyes[source.faces[face_indices]].any(axis=1))
     return SurfaceMap(source, target, fitted.vertices, face_indices, barycentrics, distances, valid)
+
+
+def _inside(fitted: Mesh, face_indices: np.ndarray, barycentrics: np.ndarray) -> Bool[np.ndarray, "v"]:
+    """Tell which points do not lie on the border, where the nearest point may be no counterpart."""
+    border = boundary_vertices(fitted.faces, len(fitted.vertices))[fitted.faces[face_indices]]
+    inside: np.ndarray = (barycentrics * ~border).sum(axis=1) > _ON_BORDER
+    return inside
 
 
 def _nearest(
@@ -129,6 +136,16 @@ def _groups(
         across = (of_source[source.faces] == -side).any(axis=1) & (side != NEITHER)
         if len(vertices):
             yield vertices, np.flatnonzero(~seeing & ~across)
+
+
+def _by_parts(valid: np.ndarray, target: Mesh, eyeballs: np.ndarray) -> Bool[np.ndarray, "v"]:
+    """Return `valid`, but alike in small parts: eyeballs move as one; teeth, not covered, must not tear."""
+    parts = connected_components(target.faces, len(target.vertices))
+    sizes = np.bincount(parts)
+    covered = np.bincount(parts, valid) > _COVERED * sizes
+    covered[np.argmax(sizes)] = True
+    alike: np.ndarray = (valid & covered[parts]) | eyeballs
+    return alike
 
 
 def _eyeballs(fitted: Mesh, seeing: np.ndarray, target: Mesh) -> Bool[np.ndarray, "v"]:
