@@ -78,20 +78,55 @@ def fit_image(
         When `rasterizer` is "nvdiffrast" and it or a GPU is missing.
     """
     with one_thread():
-        return _fit(image, model, landmarks, settings, get_rasterizer(rasterizer), _Clock(progress))
+        model = load_default_model() if model is None else model
+        clock = Clock(progress)
+        return fit_result(
+            fit_single(image, model, landmarks, settings, get_rasterizer(rasterizer), clock), clock
+        )
 
 
-def _fit(
+@dataclass(frozen=True, eq=False)
+class SingleFit:
+    """A photo's own fit and what it was made from, for fits that go on from here.
+
+    Attributes
+    ----------
+    photo : (h, w, 3) sRGB, upright.
+    source : its file, or None.
+    model : the morphable model.
+    sight : the landmarks.
+    observer : gives the landmark observations for a face.
+    focal_prior : what is known of the focal length.
+    sparse : the landmark fit.
+    colors : the photometric fit, or None where colours were left out.
+    """
+
+    photo: Photo
+    source: Path | None
+    model: MorphableModel
+    sight: Sight
+    observer: LandmarkObserver
+    focal_prior: FocalPrior
+    sparse: LandmarkFit
+    colors: PhotometricFit | None
+
+    @property
+    def name(self) -> str:
+        """What a sentence calls the photo."""
+        return "the photo" if self.source is None else str(self.source)
+
+
+def fit_single(
     image: str | os.PathLike[str] | Photo,
-    model: MorphableModel | None,
+    model: MorphableModel,
     landmarks: str | os.PathLike[str] | Float[np.ndarray, "68 2"] | None,
     settings: FitSettings,
     rasterizer: Rasterizer,
-    clock: _Clock,
-) -> FitResult:
+    clock: Clock,
+) -> SingleFit:
+    """Fit one photo, see `fit_image`; `clock` is told of the stages."""
     source = None if isinstance(image, np.ndarray) else Path(image)
     photo = image if isinstance(image, np.ndarray) else read_image(image)
-    model = load_default_model() if model is None else model
     with clock.stage("landmarks"):
         sight = _look_for_landmarks(photo, source, model, landmarks, settings.landmark)
     height, width = photo.shape[:2]
@@ -103,11 +138,13 @@ def _fit(
         _ensure_before_camera(model, sparse.face, source, landmarks)
     with clock.stage("colours"):
         colors = _fit_colors(photo, model, sparse, observer, prior, settings, rasterizer)
-    return _result(photo, source, model, sight, sparse, colors, clock)
+    return SingleFit(photo, source, model, sight, observer, prior, sparse, colors)
 
 
 @dataclass(frozen=True, eq=False)
-class _Sight:
+class Sight:
+    """The landmarks of a photo: those to fit, the 68 to measure by, and what is to be said of them."""
+
     seen: SeenLandmarks
     points68: Float[np.ndarray, "68 2"]
     notes: tuple[str, ...]
@@ -119,7 +156,7 @@ def _look_for_landmarks(
     model: MorphableModel,
     landmarks: str | os.PathLike[str] | Float[np.ndarray, "68 2"] | None,
     settings: LandmarkSettings,
-) -> _Sight:
+) -> Sight:
     if landmarks is not None:
         _ensure_embeds(model, "ibug68")
         height, width = photo.shape[:2]
@@ -132,7 +169,7 @@ def _look_for_landmarks(
                 f"{name}: the model knows {count} of these points, and a fit needs at least {MIN_POINTS}; "
                 "give more of the 68, or choose another model"
             )
-        return _Sight(seen, given, ())
+        return Sight(seen, given, ())
     faces = detect_faces(photo)
     if not faces:
         name = "the photo" if source is None else str(source)
@@ -149,7 +186,7 @@ def _look_for_landmarks(
         _ensure_embeds(model, "ibug68")
         notes += ("The model embeds no 478 points; the 68 were fitted.",)
         seen = seen_ibug68(face.points68, settings.feature_deviation, settings)
-    return _Sight(seen, face.points68, notes)
+    return Sight(seen, face.points68, notes)
 
 
 def _ensure_embeds(model: MorphableModel, set_name: str) -> None:
@@ -199,15 +236,10 @@ def _fit_colors(
     return fit_colors(photo, dense, sparse.face, observer, prior, settings, settings.photometric, rasterizer)
 
 
-def _result(
-    photo: Photo,
-    source: Path | None,
-    model: MorphableModel,
-    sight: _Sight,
-    sparse: LandmarkFit,
-    colors: PhotometricFit | None,
-    clock: _Clock,
-) -> FitResult:
+def fit_result(fitted: SingleFit, clock: Clock) -> FitResult:
+    """Return what a photo's fit found, in the terms of its user."""
+    photo, model, sight = fitted.photo, fitted.model, fitted.sight
+    sparse, colors = fitted.sparse, fitted.colors
     face = sparse.face if colors is None else colors.look.face
     pose, height, width = face.pose, *photo.shape[:2]
     camera = PhotoCamera(pose.intrinsics, pose.rotation, pose.translation, width, height)
@@ -222,7 +254,7 @@ def _result(
         notes += ("The model has no albedo; the photo's colours were not used for the shape.",)
     return FitResult(
         photo=photo,
-        source=source,
+        source=fitted.source,
         model=model,
         identity=face.identity,
         expression=face.expression,
@@ -302,7 +334,7 @@ def landmark_error(
 
 
 @dataclass
-class _Clock:
+class Clock:
     """Times the stages, and tells the caller of them."""
 
     progress: Progress | None
@@ -310,6 +342,7 @@ class _Clock:
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
+        """Time what runs inside under a stage's name."""
         begun = time.perf_counter()
         yield
         self.seconds[name] = time.perf_counter() - begun
