@@ -53,6 +53,6 @@ def completed(
         return model, (f"What the scans do not show could not be added: {error}.",)
     if whole is model:
         return model, ()
-    record = whole.provenance["completed"]
-    added, origin = ", ".join(record["added"]), f"{record['from']} ({record['licence']})"
-    return whole, (f"Not from these scans, but carried over from the {origin}: {added}.",)
+    record = whole.provenance["completed"][-1]
+    origin = f"{record['from']} ({record['licence']})"
+    return whole, (f"Not from these scans, but carried over from {origin}: {', '.join(record['added'])}.",)

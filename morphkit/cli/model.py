@@ -29,12 +29,11 @@ def complete(model: Path, output: Path, source: Path | None) -> None:
     """
     from morphkit.commands.completion import complete as run
 
-    whole = run(model, output, source=source)
-    record = whole.provenance.get("completed")
-    if record is None:
-        click.echo("Nothing is missing, or nothing that could be added.")
+    result = run(model, output, source=source)
+    if result.added:
+        click.echo(f"Added from {result.origin}: {', '.join(result.added)}.")
     else:
-        click.echo(f"Added from {record['from']} ({record['licence']}): {', '.join(record['added'])}.")
+        click.echo("Nothing is missing, or nothing that could be added.")
     click.echo(f"Model: {output}")
 
 

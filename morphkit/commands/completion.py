@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from morphkit.archive import load_model, save_model
@@ -10,8 +11,24 @@ from morphkit.morphable import MorphableModel
 from morphkit.transfer import complete_model
 
 
-def complete(model: str | Path, output: str | Path, *, source: str | Path | None = None) -> MorphableModel:
-    """Write a model with what it lacks of expressions, masks, mirror map and landmark sets, and return it.
+@dataclass(frozen=True, eq=False)
+class Completion:
+    """A completed model.
+
+    Attributes
+    ----------
+    model : with what was added.
+    added : the names of that.
+    origin : the model that it came from, and its licence.
+    """
+
+    model: MorphableModel
+    added: tuple[str, ...]
+    origin: str
+
+
+def complete(model: str | Path, output: str | Path, *, source: str | Path | None = None) -> Completion:
+    """Write a model with what it lacks of expressions, masks, mirror map and landmark sets.
 
     Parameters
     ----------
@@ -27,6 +44,10 @@ def complete(model: str | Path, output: str | Path, *, source: str | Path | None
         When the two heads cannot be laid onto each other.
     """
     ensure_model_path(Path(output), (), (model, source))
-    whole = complete_model(load_model(model), None if source is None else load_model(source))
+    before = load_model(model)
+    whole = complete_model(before, None if source is None else load_model(source))
     save_model(output, whole)
-    return whole
+    if whole is before:
+        return Completion(whole, (), "")
+    record = whole.provenance["completed"][-1]
+    return Completion(whole, tuple(record["added"]), f"{record['from']} ({record['licence']})")

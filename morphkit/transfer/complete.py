@@ -24,7 +24,7 @@ def complete_model(
     """Return the model with what it lacks of expressions, masks, mirror map and landmark sets.
 
     What the model has stays as it is. The rest comes from `source` through a map between the two means
-    (`correspond`), landmark sets from the detector; the provenance's entry "completed" says what. The mirror
+    (`correspond`), landmark sets from the detector; the provenance's list "completed" says what. The mirror
     map is added only where the model's triangles are symmetric.
 
     Parameters
@@ -47,7 +47,8 @@ def complete_model(
     if not added:
         return model
     completed = replace(model, **added)
-    return replace(completed, provenance={**model.provenance, "completed": _record(source, model, completed)})
+    records = [*model.provenance.get("completed", []), _record(source, model, completed)]
+    return replace(completed, provenance={**model.provenance, "completed": records})
 
 
 def _missing(model: MorphableModel, expressions: bool) -> frozenset[str]:

@@ -75,16 +75,19 @@ def transferred_offsets(
     surface_map: SurfaceMap, offsets: Float[np.ndarray, "s 3 k"]
 ) -> Float[np.ndarray, "v 3 k"]:
     """Return k fields of the source's displacements as the target's."""
-    mapped = surface_map
-    valid = np.flatnonzero(mapped.valid)
     s, _, k = offsets.shape
-    carried = mapped.carry(offsets.reshape(s, 3 * k)).reshape(-1, 3, k)
-    used = np.unique(mapped.source.faces[mapped.face_indices[valid]])
-    used = used[farthest_points(mapped.source.vertices[used], _SAMPLES)]
-    maps = local_maps(
-        mapped.carry(mapped.source.vertices)[valid], mapped.source.vertices[used], mapped.fitted[used]
-    )
+    carried = surface_map.carry(offsets.reshape(s, 3 * k)).reshape(-1, 3, k)
+    moving = np.flatnonzero(surface_map.valid & carried.any(axis=(1, 2)))
     moved = np.zeros_like(carried)
-    moved[valid] = maps @ carried[valid]
-    flat = moved.reshape(-1, 3 * k)
-    return extended(flat, mapped.valid, mapped.target, _FADE * mapped.scale).reshape(-1, 3, k)
+    moved[moving] = _stretches(surface_map, moving) @ carried[moving]
+    fade = _FADE * surface_map.scale
+    flat = extended(moved.reshape(-1, 3 * k), surface_map.valid, surface_map.target, fade)
+    return flat.reshape(-1, 3, k)
+
+
+def _stretches(surface_map: SurfaceMap, vertices: np.ndarray) -> Float[np.ndarray, "n 3 3"]:
+    """Return the linear maps around these target vertices, from samples of what the map covers."""
+    source, fitted = surface_map.source, surface_map.fitted
+    covered = np.unique(source.faces[surface_map.face_indices[surface_map.valid]])
+    samples = covered[farthest_points(source.vertices[covered], _SAMPLES)]
+    return local_maps(surface_map.carry(source.vertices)[vertices], source.vertices[samples], fitted[samples])

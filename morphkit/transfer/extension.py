@@ -32,8 +32,11 @@ def extended(
     unknown = np.flatnonzero(~known)
     if len(unknown) == 0 or not known.any():
         return result
-    laplacian = sparse.csr_array(graph_laplacian(*_weighted_edges(mesh, fade), len(known)))[unknown]
-    inner = sparse.csc_array(laplacian[:, unknown]) + sparse.eye_array(len(unknown))
+    edges, weights = _weighted_edges(mesh, fade)
+    laplacian = sparse.csr_array(graph_laplacian(edges, weights, len(known)))[unknown]
+    # n edges around a vertex make n / 4 of the continuous Laplacian
+    screen = np.maximum(np.bincount(edges.ravel(), minlength=len(known))[unknown], 1) / 4
+    inner = sparse.csc_array(laplacian[:, unknown]) + sparse.diags_array(screen)
     result[unknown] = splu(sparse.csc_matrix(inner)).solve(
         -(laplacian[:, np.flatnonzero(known)] @ result[known])
     )
