@@ -76,7 +76,8 @@ def rounds(monkeypatch) -> list[tuple[str, np.ndarray, np.ndarray | None]]:
 
 
 def _build(data: Path, output: Path, **options: object):
-    return build_basis(data / "scans", output, template=data / "template.ply", jobs=1, **options)
+    template = data / "template.ply"
+    return build_basis(data / "scans", output, template=template, expressions_from="none", jobs=1, **options)
 
 
 def test_the_second_round_has_the_first_ones_mean_and_modes(data, rounds, tmp_path):

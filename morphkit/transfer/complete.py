@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from threadpoolctl import threadpool_limits
+
 from morphkit.archive import load_default_model
 from morphkit.morphable import MorphableModel
 from morphkit.transfer.correspond import correspond
@@ -42,8 +44,8 @@ def complete_model(
     if not missing:
         return model
     source = load_default_model() if source is None else source
-    surface_map = correspond(source, model)
-    added = _added(model, source, surface_map, missing)
+    with threadpool_limits(limits=1, user_api="blas"):  # sums must not depend on the machine
+        added = _added(model, source, correspond(source, model), missing)
     if not added:
         return model
     completed = replace(model, **added)
