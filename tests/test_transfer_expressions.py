@@ -131,7 +131,12 @@ def test_regions_of_a_copy(copy: Copy) -> None:
 def test_what_was_added_is_recorded(copy: Copy) -> None:
     record = copy.whole.provenance["completed"][0]
     assert record["licence"] == "CC0-1.0"
-    assert record["added"] == ["expression", "masks", "landmarks ibug68", "landmarks mediapipe478"]
+    assert record["added"] == [
+        "expression",
+        *(f"mask {name}" for name in copy.source.masks),
+        "landmarks ibug68",
+        "landmarks mediapipe478",
+    ]
     json.dumps(record)
     assert copy.whole.mirror is None  # thinning is not symmetric
     assert copy.whole.identity is copy.bare.identity

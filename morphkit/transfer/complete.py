@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -40,10 +39,10 @@ def complete_model(
     RegistrationError
         When something is missing, and the two heads cannot be laid onto each other.
     """
-    missing = _missing(model, expressions)
+    source = load_default_model() if source is None else source
+    missing = _missing(model, source, expressions)
     if not missing:
         return model
-    source = load_default_model() if source is None else source
     with threadpool_limits(limits=1, user_api="blas"):  # sums must not depend on the machine
         added = _added(model, source, correspond(source, model), missing)
     if not added:
@@ -53,11 +52,11 @@ def complete_model(
     return replace(completed, provenance={**model.provenance, "completed": records})
 
 
-def _missing(model: MorphableModel, expressions: bool) -> frozenset[str]:
+def _missing(model: MorphableModel, source: MorphableModel, expressions: bool) -> frozenset[str]:
     """Return the names of the fields with gaps."""
     gaps = {
         "expression": expressions and model.expression is None,
-        "masks": not model.masks,
+        "masks": bool(source.masks.keys() - model.masks.keys()),
         "mirror": model.mirror is None,
         "landmarks": any(name not in model.landmarks for name in _SETS),
     }
@@ -73,7 +72,9 @@ def _added(
         found = transfer_expressions(source, surface_map)
         added |= {"expression": found.group, "expression_units": found.units}
     if "masks" in missing:
-        added |= _unless_empty("masks", transfer_masks(source.masks, surface_map))
+        lacking = {name: mask for name, mask in source.masks.items() if name not in model.masks}
+        masks = transfer_masks(lacking, surface_map)
+        added |= {"masks": {**model.masks, **masks}} if masks else {}
     if "mirror" in missing and source.mirror is not None:
         mirror = transfer_mirror(source.mirror, surface_map)
         added |= {} if mirror is None else {"mirror": mirror}
@@ -84,23 +85,14 @@ def _added(
     return added
 
 
-def _unless_empty(name: str, values: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: values} if values else {}
-
-
 def _record(source: MorphableModel, before: MorphableModel, after: MorphableModel) -> dict[str, Any]:
     """Return what was added and from where, JSON-serialisable."""
-    added = [
-        name for name in ("expression", "masks", "mirror") if _has(after, name) and not _has(before, name)
-    ]
-    sets = [f"landmarks {name}" for name in after.landmarks if name not in before.landmarks]
+    fields = ("expression", "mirror")
+    added = [name for name in fields if getattr(before, name) is None and getattr(after, name) is not None]
+    added += [f"mask {name}" for name in after.masks if name not in before.masks]
+    added += [f"landmarks {name}" for name in after.landmarks if name not in before.landmarks]
     return {
         "from": source.provenance.get("name", "a model without a name"),
         "licence": source.provenance.get("licence", "not stated"),
-        "added": added + sets,
+        "added": added,
     }
-
-
-def _has(model: MorphableModel, name: str) -> bool:
-    value = getattr(model, name)
-    return value is not None and (name != "masks" or bool(value))
