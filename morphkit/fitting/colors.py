@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
+from morphkit.fitting.blocks import block_details
 from morphkit.fitting.dense import DenseModel
 from morphkit.fitting.landmark import LandmarkEnergy
 from morphkit.fitting.look import Look, Picture
@@ -18,79 +19,124 @@ from morphkit.fitting.window import Window
 
 _DARK = 0.004  # linear; keeps the square root's slope finite
 _LIGHT_ROUNDS = 4
+_LEAST_TYPICAL = 0.01  # deviation of a colour that is never called an outlier
 _MEAN_ABSOLUTE = 1.54  # median length of a standard normal 3-vector
 
 
 @dataclass(frozen=True, eq=False)
+class Trust:
+    """How far a window's colours are believed, estimated from a drawn look's own residuals.
+
+    Attributes
+    ----------
+    weights : (s, s) of each pixel: 0 where nothing is compared, little where hair or glasses disagree.
+    deviations : (bands,) standard deviation of a colour in each band.
+    """
+
+    weights: Float[np.ndarray, "s s"]
+    deviations: Float[np.ndarray, "bands"]
+
+
+def estimate_trust(picture: Picture, window: Window, settings: PhotometricSettings) -> Trust:
+    """Return how far colours can be believed, given a drawn look."""
+    difference = residuals(picture, window)
+    lengths = np.linalg.norm(difference, axis=1)
+    typical = max(_LEAST_TYPICAL, _median(lengths) / _MEAN_ABSOLUTE)
+    weights = picture.attention / (1.0 + (lengths / (settings.outlier * typical)) ** 2) ** 2
+    variances = [
+        float((share[:, None] * details**2).sum()) / max(3.0 * float(share.sum()), 1e-6)
+        for details, share in _bands(picture, difference, weights, settings)
+    ]
+    image = np.zeros(window.usable.shape, dtype=np.float32)
+    image[picture.row, picture.column] = weights
+    return Trust(image, np.maximum(np.sqrt(variances), settings.least_deviation))
+
+
+@dataclass(frozen=True, eq=False)
 class PhotometricEnergy:
-    """Robust colour residuals in a window, the landmark energy, and the priors on albedo and light.
+    """Colour residuals in a window, the landmark energy, and the priors on albedo and light.
 
     Attributes
     ----------
     model, window : what is compared.
     sparse : the landmark energy, with the priors on shape and focal length.
     settings : weights.
-    deviation : of a colour residual.
-    hold : which half stands still, camera and shape or the albedo; the light always moves.
+    trust : how far the colours are believed; held while looks are compared.
     """
 
     model: DenseModel
     window: Window
     sparse: LandmarkEnergy
     settings: PhotometricSettings
-    deviation: float
-    hold: Literal["shape", "albedo"] = "albedo"
+    trust: Trust
 
-    def energy(self, look: Look, picture: Picture) -> float:
-        """Return the energy of a drawn look."""
-        square = (residuals(picture, self.window) ** 2).sum(axis=1) / self.deviation**2
-        robust = square / (1.0 + square / self.settings.outlier**2)
-        share = picture.attention / max(picture.attention.sum(), 1e-6)
-        light = look.light.ravel()
-        priors = (
-            self.settings.albedo_weight * look.albedo @ look.albedo + light @ self._light_prior(look) @ light
+    def energy(self, look: Look, picture: Picture, among: Bool[np.ndarray, "s s"]) -> float:
+        """Return the energy of a drawn look, the pixels outside `among` left out.
+
+        Two looks are comparable where both see the face, see `Picture.compared`.
+        """
+        weights = (self.trust.weights * among)[picture.row, picture.column]
+        bands = _bands(picture, residuals(picture, self.window), weights, self.settings)
+        data = sum(
+            worth * float((share[:, None] * details**2).sum())
+            for worth, (details, share) in zip(self._worth(), bands, strict=True)
         )
-        return float(self.settings.points * (share @ robust) + priors) + self.sparse.energy(look.face)
+        albedo = self.settings.albedo_weight * look.albedo @ look.albedo
+        return float(data + albedo) + self._light_energy(look) + self.sparse.energy(look.face)
 
     def normal_equations(
         self, look: Look, picture: Picture
     ) -> tuple[Float[np.ndarray, "p p"], Float[np.ndarray, "p"]]:
-        """Return JᵀWJ and JᵀWr over (pose, identity, expression, albedo, light)."""
-        chosen = _spread(len(picture.row), self.settings.samples)
-        difference = residuals(picture, self.window)[chosen]
-        attention = picture.attention[chosen]
-        square = (difference**2).sum(axis=1) / self.deviation**2
-        weights = attention / (1.0 + square / self.settings.outlier**2) ** 2
-        weights *= self.settings.points / max(float(attention.sum()), 1e-6) / self.deviation**2
-        root = np.sqrt(weights).astype(np.float32)
-        jacobian = self._jacobian(look, picture, chosen) * root[:, None, None]
-        jacobian = jacobian.reshape(-1, jacobian.shape[2])
-        hessian = (jacobian.T @ jacobian).astype(np.float64)
-        gradient = (jacobian.T @ (difference * root[:, None]).astype(np.float32).ravel()).astype(np.float64)
-        return self._with_priors(look, hessian, gradient)
+        """Return JᵀWJ and JᵀWr over (pose, identity, expression, albedo, light), priors included."""
+        n = len(picture.row)
+        jacobian = self._jacobian(look, picture, np.arange(n))
+        parameters = jacobian.shape[2]
+        residual = residuals(picture, self.window).astype(np.float32)
+        system = np.concatenate([jacobian, residual[:, :, None]], axis=2).reshape(n, -1)
+        weights = self.trust.weights[picture.row, picture.column]
+        normal = np.zeros((parameters + 1, parameters + 1))
+        bands = _bands(picture, system, weights, self.settings)
+        for worth, (details, share) in zip(self._worth(), bands, strict=True):
+            rows = (details * np.sqrt(worth * share)[:, None].astype(np.float32)).reshape(-1, parameters + 1)
+            normal += rows.T @ rows
+        return self._with_priors(look, normal[:-1, :-1], normal[:-1, -1])
+
+    def _worth(self) -> Float[np.ndarray, "bands"]:
+        """Return what a unit of each band's weighted squared residual counts."""
+        worth: np.ndarray = self.settings.evidence / self.trust.deviations**2
+        return worth
 
     def _with_priors(
         self, look: Look, hessian: Float[np.ndarray, "p p"], gradient: Float[np.ndarray, "p"]
     ) -> tuple[Float[np.ndarray, "p p"], Float[np.ndarray, "p"]]:
         by_face, towards = self.sparse.normal_equations(look.face)
         n, a = len(towards), len(look.albedo)
+        hessian, gradient = hessian.copy(), gradient.copy()
         hessian[:n, :n] += by_face
         gradient[:n] += towards
         hessian[n : n + a, n : n + a] += self.settings.albedo_weight * np.eye(a)
         gradient[n : n + a] += self.settings.albedo_weight * look.albedo
-        prior = self._light_prior(look)
-        hessian[n + a :, n + a :] += prior + 1e-9 * np.eye(27)
-        gradient[n + a :] += prior @ look.light.ravel()
-        held = slice(0, n) if self.hold == "shape" else slice(n, n + a)
-        kept = hessian[held, held].diagonal().copy()
-        gradient[held], hessian[held], hessian[:, held] = 0.0, 0.0, 0.0
-        hessian[held, held] = np.diag(kept)
+        prior, (off, by_light) = self._light_prior(look), self._light_level(look)
+        hessian[n + a :, n + a :] += prior + np.outer(by_light, by_light) + 1e-9 * np.eye(27)
+        gradient[n + a :] += prior @ look.light.ravel() + off * by_light
         return hessian, gradient
+
+    def _light_energy(self, look: Look) -> float:
+        light = look.light.ravel()
+        return float(light @ self._light_prior(look) @ light) + self._light_level(look)[0] ** 2
 
     def _light_prior(self, look: Look) -> Float[np.ndarray, "27 27"]:
         # Relative to the light's own mean, so that dim light on bright skin is not preferred to the reverse.
         scale = max(float((look.light[0] ** 2).mean()), 1e-6)
         return light_prior(self.settings.light_ridge, self.settings.light_chroma) / scale
+
+    def _light_level(self, look: Look) -> tuple[float, Float[np.ndarray, "27"]]:
+        """Return how far, in deviations, the light's mean is from what a photo is exposed for; its slope."""
+        level = max(float(look.light[0].mean()), 1e-3)
+        deviation = self.settings.light_level_deviation
+        slope = np.zeros(27)
+        slope[:3] = 1.0 / (3.0 * level * deviation)
+        return float(np.log(level / self.settings.light_level)) / deviation, slope
 
     def _jacobian(
         self, look: Look, picture: Picture, chosen: Int[np.ndarray, "n"]
@@ -182,14 +228,6 @@ def residuals(picture: Picture, window: Window) -> Float[np.ndarray, "n 3"]:
     return _root(np.maximum(picture.image[at], 0.0)) - _root(window.image[at])
 
 
-def residual_deviation(picture: Picture, window: Window, settings: PhotometricSettings) -> float:
-    """Return a robust estimate of the residuals' standard deviation, per colour."""
-    lengths = np.linalg.norm(residuals(picture, window), axis=1)
-    if len(lengths) == 0:
-        return settings.least_deviation
-    return max(settings.least_deviation, float(np.median(lengths)) / _MEAN_ABSOLUTE)
-
-
 def look_light(look: Look, picture: Picture, window: Window, settings: PhotometricSettings) -> Look:
     """Return the look under the light that explains the photo best, outliers weighted down."""
     colors = window.image[picture.row, picture.column].astype(np.float64)
@@ -199,7 +237,7 @@ def look_light(look: Look, picture: Picture, window: Window, settings: Photometr
     for _ in range(_LIGHT_ROUNDS):
         shaded = np.maximum(picture.albedo * (reflection_basis(normals) @ light), 0.0)
         errors = np.linalg.norm(_root(shaded) - _root(colors), axis=1)
-        typical = max(float(np.median(errors)), settings.least_deviation)
+        typical = max(_median(errors), _LEAST_TYPICAL)
         robust = weights / (1.0 + (errors / (settings.outlier * typical)) ** 2) ** 2
         light = fit_light(picture.albedo, normals, colors, robust, prior)
     return replace(look, light=light)
@@ -220,8 +258,16 @@ def _root(linear: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
     return root
 
 
-def _spread(count: int, most: int) -> Int[np.ndarray, "n"]:
-    """Return at most `most` of `count` indices, evenly spread."""
-    if count <= most:
-        return np.arange(count)
-    return np.linspace(0, count - 1, most).astype(np.int64)
+def _bands(
+    picture: Picture,
+    values: Float[np.ndarray, "n k"],
+    weights: Float[np.ndarray, "n"],
+    settings: PhotometricSettings,
+) -> Iterator[tuple[Float[np.ndarray, "m k"], Float[np.ndarray, "m"]]]:
+    return block_details(
+        picture.row, picture.column, values.astype(np.float32, copy=False), weights, settings.bands
+    )
+
+
+def _median(lengths: Float[np.ndarray, "n"]) -> float:
+    return float(np.median(lengths)) if len(lengths) else 0.0

@@ -63,6 +63,13 @@ class Picture:
     albedo: Float[np.ndarray, "n 3"]
     attention: Float[np.ndarray, "n"]
 
+    @property
+    def compared(self) -> Bool[np.ndarray, "s s"]:
+        """Which pixels are compared."""
+        mask = np.zeros(self.image.shape[:2], dtype=bool)
+        mask[self.row, self.column] = True
+        return mask
+
 
 _JUMP = 10.0  # millimetres of depth between neighbouring pixels that mean another surface
 _GRAZING = 0.2  # cosine below which a surface is seen too obliquely to be compared

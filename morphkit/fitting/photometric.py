@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 
-from morphkit.fitting.colors import PhotometricEnergy, look_light, residual_deviation
+from morphkit.fitting.colors import PhotometricEnergy, estimate_trust, look_light
 from morphkit.fitting.dense import DenseModel
 from morphkit.fitting.landmark import Face, FocalPrior, LandmarkEnergy, Observations
-from morphkit.fitting.look import Look, draw
+from morphkit.fitting.look import Look, Picture, draw
 from morphkit.fitting.settings import FitSettings, PhotometricSettings
 from morphkit.fitting.window import Window, cut_window
 from morphkit.rendering.rasterizer import Rasterizer
+
+_TRIES = 5  # ever more damped steps, before a level ends
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,7 +27,8 @@ class PhotometricFit:
     Attributes
     ----------
     look : face, albedo and light.
-    energies : after each accepted step, over all levels; they are comparable within a level only.
+    energies : after each accepted step, over all levels. Each step believes the colours anew as far as their
+        residuals allow, so that energies of different steps do not compare.
     converged : whether the last level ended by its tolerance.
     """
 
@@ -65,57 +67,63 @@ def fit_colors(
     """
     look = Look(face, np.zeros(model.albedo.shape[2]), np.zeros((9, 3)))
     energies: list[float] = []
-    converged = False
-    skin = replace(photometric, points=photometric.albedo_points)
     for size in photometric.sizes:
-        window = cut_window(photo, _face_pixels(model, look.face), size)
-        sparse = LandmarkEnergy(observe(look.face), focal_prior, settings.landmark)
-        look, first, _ = _fit_level(look, model, window, sparse, skin, rasterizer, "shape")
-        look, second, converged = _fit_level(look, model, window, sparse, photometric, rasterizer, "albedo")
-        energies += [*first, *second]
-    look, trace, _ = _fit_level(look, model, window, sparse, skin, rasterizer, "shape")
-    return PhotometricFit(look, tuple(energies + trace), converged)
+        window = cut_window(photo, face_pixels(model, look.face), size)
+        seen = observe(look.face)
+        seen = replace(seen, whitening=seen.whitening * photometric.landmark_share**0.5)
+        sparse = LandmarkEnergy(seen, focal_prior, settings.landmark)
+        level = _Level(model, window, sparse, photometric, rasterizer)
+        look, trace, converged = level.descend(look)
+        energies += trace
+    return PhotometricFit(look, tuple(energies), converged)
 
 
-def _face_pixels(model: DenseModel, face: Face) -> Float[np.ndarray, "n 2"]:
+def face_pixels(model: DenseModel, face: Face) -> Float[np.ndarray, "n 2"]:
+    """Return where a face's compared part lies in its photo."""
     used = np.unique(model.faces[model.attention])
     return face.pose.project(model.vertices(face)[used].astype(np.float64))
 
 
-def _fit_level(
-    look: Look,
-    model: DenseModel,
-    window: Window,
-    sparse: LandmarkEnergy,
-    settings: PhotometricSettings,
-    rasterizer: Rasterizer,
-    hold: Literal["shape", "albedo"],
-) -> tuple[Look, list[float], bool]:
-    """Descend at one size of the window."""
-    with torch.no_grad():
-        picture = draw(look, model, window, rasterizer)
+@dataclass(frozen=True, eq=False)
+class _Level:
+    """The descent at one size of the window."""
+
+    model: DenseModel
+    window: Window
+    sparse: LandmarkEnergy
+    settings: PhotometricSettings
+    rasterizer: Rasterizer
+
+    def draw(self, look: Look) -> Picture:
+        with torch.no_grad():
+            return draw(look, self.model, self.window, self.rasterizer)
+
+    def descend(self, look: Look) -> tuple[Look, list[float], bool]:
+        """Run damped Gauss–Newton until a step gains little; each judges the colours anew."""
+        picture = self.draw(look)
         if not look.light.any():
-            look = look_light(look, picture, window, settings)
-            picture = draw(look, model, window, rasterizer)
-        deviation = residual_deviation(picture, window, settings)
-        problem = PhotometricEnergy(model, window, sparse, settings, deviation, hold)
-        energy, damping = problem.energy(look, picture), 1e-3
-        trace = [energy]
-        for _ in range(settings.iterations):
+            look = look_light(look, picture, self.window, self.settings)
+            picture = self.draw(look)
+        damping, trace = 1e-3, []
+        for _ in range(self.settings.iterations):
+            trust = estimate_trust(picture, self.window, self.settings)
+            problem = PhotometricEnergy(self.model, self.window, self.sparse, self.settings, trust)
             hessian, gradient = problem.normal_equations(look, picture)
-            for _ in range(5):
+            for _ in range(_TRIES):
                 step = -np.linalg.solve(hessian + damping * np.diag(np.diag(hessian)), gradient)
                 candidate = look.moved(step)
-                drawn = draw(candidate, model, window, rasterizer)
-                lower = problem.energy(candidate, drawn)
+                drawn = self.draw(candidate)
+                common = picture.compared & drawn.compared
+                energy = problem.energy(look, picture, common)
+                lower = problem.energy(candidate, drawn, common)
                 if lower < energy:
                     break
                 damping *= 10.0
             else:
                 return look, trace, True
-            decrease, look, picture, energy = energy - lower, candidate, drawn, lower
+            look, picture = candidate, drawn
             damping = max(damping / 5.0, 1e-6)
-            trace.append(energy)
-            if decrease <= settings.tolerance * energy:
+            trace.append(lower)
+            if energy - lower <= self.settings.tolerance * energy:
                 return look, trace, True
-    return look, trace, False
+        return look, trace, False

@@ -29,7 +29,7 @@ class LandmarkSettings:
     """
 
     focal_length: float = 1.4
-    focal_deviation: float = 0.1
+    focal_deviation: float = 0.3
     exif_focal_deviation: float = 0.05
     feature_deviation: float = 2.5
     dense_deviation: float = 20.0
@@ -39,7 +39,7 @@ class LandmarkSettings:
     detector_points: float = 100.0
     huber: float = 2.0
     identity_weight: float = 1.0
-    expression_weight: float = 2.0
+    expression_weight: float = 1.0
     rounds: int = 5
     iterations: int = 12
     tolerance: float = 1e-4
@@ -49,35 +49,41 @@ class LandmarkSettings:
 class PhotometricSettings:
     """How the photo's colours refine the landmark fit.
 
-    Colours are compared as square roots of linear light, which treats dark and light skin alike.
+    Colours are compared as square roots of linear light, which treats dark and light skin alike, in bands
+    from fine to coarse (`morphkit.fitting.blocks`): what the albedo cannot explain is mostly coarse, so each
+    band is trusted as far as its own residuals allow.
 
     Attributes
     ----------
-    sizes : side of the face's window in pixels, one for each level of the pyramid.
-    iterations : Gauss–Newton steps at each level.
-    samples : at most so many pixels are compared at a level.
-    points : how many independent pixels the comparison is worth for camera and shape: neighbours go wrong
-        together, and what the albedo cannot explain bends the shape.
-    albedo_points : the same for albedo and light, which are fitted once more with the shape held.
-    least_deviation : floor of the colour residuals' standard deviation, which is estimated from the photo.
+    sizes : side of the face's window in pixels; one for each level of the pyramid.
+    iterations : Gauss–Newton steps at each level, at most.
+    bands : how often blocks of pixels are halved into bands.
+    evidence : what one sample of a band is worth: neighbours go wrong together.
+    least_deviation : floor of the bands' standard deviations, which are estimated from the photo.
     outlier : residuals beyond so many standard deviations lose their say (Geman–McClure): hair, glasses, a
         microphone.
+    landmark_share : of the landmarks' weight that stays once colours are compared.
     albedo_weight : of the squared albedo coefficients.
     light_ridge : of the light's directional bands, relative to its mean.
     light_chroma : of the light's departure from white, relative to its mean.
+    light_level : the light's mean radiance that photos are exposed for; without it dark skin would be taken
+        for pale skin in dim light.
+    light_level_deviation : how far it may be off, as the standard deviation of its logarithm.
     tolerance : a level ends when the energy's relative decrease falls below this.
     """
 
-    sizes: tuple[int, ...] = (96, 192)
-    iterations: int = 4
-    samples: int = 6000
-    points: float = 30.0
-    albedo_points: float = 500.0
-    least_deviation: float = 0.02
+    sizes: tuple[int, ...] = (48, 96, 192)
+    iterations: int = 15
+    bands: int = 6
+    evidence: float = 0.02
+    least_deviation: float = 0.003
     outlier: float = 3.0
+    landmark_share: float = 0.25
     albedo_weight: float = 1.0
-    light_ridge: float = 30.0
-    light_chroma: float = 300.0
+    light_ridge: float = 10.0
+    light_chroma: float = 100.0
+    light_level: float = 2.5
+    light_level_deviation: float = 0.4
     tolerance: float = 1e-3
 
 
