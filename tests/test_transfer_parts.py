@@ -14,9 +14,15 @@ from morphkit.building.completing import completed, expressions_source
 from morphkit.cli import main
 from morphkit.errors import BadInputError, RegistrationError
 from morphkit.mesh import Mesh
+from morphkit.morphable import MorphableModel
 from morphkit.transfer import SurfaceMap, transfer_mirror
 from morphkit.transfer.extension import extended
 from morphkit.transfer.stretch import local_maps
+
+
+@pytest.fixture(scope="module")
+def head() -> MorphableModel:
+    return load_default_model().truncate(3, 3, 3)
 
 
 def _plate(n: int) -> Mesh:
@@ -78,8 +84,7 @@ def test_a_wider_mouth_opens_wider(rng: np.random.Generator) -> None:
     assert middle[1, 1] == pytest.approx(1.0, abs=0.05)
 
 
-def test_a_shuffled_head_has_the_shuffled_mirror_map(rng: np.random.Generator) -> None:
-    head = load_default_model()
+def test_a_shuffled_head_has_the_shuffled_mirror_map(rng: np.random.Generator, head: MorphableModel) -> None:
     order = rng.permutation(head.n_vertices)
     place = np.argsort(order)
     vertices = head.instance()[order] + 0.03 * rng.standard_normal((len(order), 3))
@@ -108,8 +113,9 @@ def test_transfer_loads_no_torch() -> None:
     assert done.stdout.strip() == "False"
 
 
-def test_expressions_come_from_the_head_from_nowhere_or_from_a_model(tmp_path: Path) -> None:
-    head = load_default_model()
+def test_expressions_come_from_the_head_from_nowhere_or_from_a_model(
+    tmp_path: Path, head: MorphableModel
+) -> None:
     assert expressions_source("none") is None
     source = expressions_source("default")
     assert source is not None
@@ -119,8 +125,7 @@ def test_expressions_come_from_the_head_from_nowhere_or_from_a_model(tmp_path: P
         expressions_source(tmp_path / "neutral.h5")
 
 
-def test_expressions_of_the_template_give_way_but_those_of_scans_stay() -> None:
-    head = load_default_model()
+def test_expressions_of_the_template_give_way_but_those_of_scans_stay(head: MorphableModel) -> None:
     without, _ = completed(head, None, instead=True)
     assert without.expression is None
     assert without.expression_units is None
@@ -128,28 +133,22 @@ def test_expressions_of_the_template_give_way_but_those_of_scans_stay() -> None:
     assert completed(shown, None, instead=True) == (shown, ())
 
 
-def test_what_could_not_be_added_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_could_not_be_added_is_told(monkeypatch: pytest.MonkeyPatch, head: MorphableModel) -> None:
     def fail(*_: object) -> None:
         raise RegistrationError("no face was found")
 
     monkeypatch.setattr("morphkit.building.completing.complete_model", fail)
-    head = load_default_model()
     model, notes = completed(head, load_default_model, instead=False)
     assert model is head
     assert notes == ("What the scans do not show could not be added: no face was found.",)
 
 
-def test_complete_from_the_command_line(tmp_path: Path) -> None:
-    head = load_default_model()
+def test_complete_from_the_command_line(tmp_path: Path, head: MorphableModel) -> None:
     few = {name: mask for name, mask in head.masks.items() if name not in ("eyes", "lips")}
-    save_model(
-        tmp_path / "bare.h5", replace(head, masks=few, mirror=None, expression=None, expression_units=None)
-    )
+    save_model(tmp_path / "bare.h5", replace(head, masks=few, mirror=None))
     done = CliRunner().invoke(main, ["complete", str(tmp_path / "bare.h5"), "-o", str(tmp_path / "whole.h5")])
     assert done.exit_code == 0, done.output
-    assert (
-        "Added from morphkit default head (CC0-1.0): expression, mirror, mask eyes, mask lips." in done.output
-    )
+    assert "Added from morphkit default head (CC0-1.0): mirror, mask eyes, mask lips." in done.output
     again = CliRunner().invoke(main, ["complete", str(tmp_path / "whole.h5"), "-o", str(tmp_path / "x.h5")])
     assert "Nothing is missing" in again.output
     over = CliRunner().invoke(main, ["complete", str(tmp_path / "bare.h5"), "-o", str(tmp_path / "bare.h5")])
