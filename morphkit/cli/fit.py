@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from morphkit.cli import options
+from morphkit.cli.fit_person import HowToFit, fit_person
 
 if TYPE_CHECKING:
     from morphkit.fitting import FitSettings
@@ -58,6 +59,13 @@ _which_photos = _together(
         "<stem>.json or <stem>.pts for each.",
     ),
 )
+_whose_photos = _together(
+    click.option(
+        "--same-person",
+        is_flag=True,
+        help="All photos show one person: fit one face to all of them together.",
+    ),
+)
 _how_to_fit = _together(
     click.option("--model", type=options.FILE, metavar="MODEL.H5", help="[default: the embedded head]"),
     click.option(
@@ -98,6 +106,7 @@ _how_to_run = _together(
     "-o", "--output", type=options.FILE, required=True, metavar="OUT_DIR", help="Gets a folder a photo."
 )
 @_which_photos
+@_whose_photos
 @_how_to_fit
 @_how_to_run
 @click.pass_context
@@ -106,6 +115,7 @@ def fit(
     photos: tuple[Path, ...],
     output: Path,
     recursive: bool,
+    same_person: bool,
     model: Path | None,
     landmarks: Path | None,
     rasterizer: Literal["numba", "torch", "nvdiffrast"],
@@ -122,20 +132,27 @@ def fit(
     fails is a row; the others go on. A run that is cut short loses the photos in flight only: start it
     again to go on.
 
+    With --same-person, all photos show one person, whose identity and skin they share; OUT_DIR then gets
+    the person's face without expression, person.json and report.html as well. A photo that contradicts the
+    others counts little and is named. --jobs and --resume do not apply.
+
     Exits with 0 if all is well, else with the highest of the photos' codes: 2 for a photo that cannot be
     used (no face, no image), 1 for other trouble; 130 when interrupted.
     """
     from morphkit.fitting.batch import find_photos, fit_batch, is_single
 
     found = find_photos(photos, output, recursive=recursive, landmarks=landmarks)
+    how = HowToFit(model, _settings(photometric), rasterizer, files or FILE_GROUPS, as_json)
+    if same_person:
+        ctx.exit(fit_person(found, output, how))
     single = is_single(photos)
     outcomes = fit_batch(
         found,
         output,
         model=model,
-        settings=_settings(photometric),
+        settings=how.settings,
         rasterizer=rasterizer,
-        files=files or FILE_GROUPS,
+        files=how.files,
         jobs=jobs,
         resume=resume,
         summary=not single,

@@ -1,0 +1,80 @@
+"""`morphkit fit --same-person`: several photos, one person."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import click
+
+from morphkit.cli.progress import StageProgress
+
+if TYPE_CHECKING:
+    from morphkit.fitting import FitSettings, SubjectFit
+    from morphkit.fitting.batch import PhotoFile
+
+
+@dataclass(frozen=True)
+class HowToFit:
+    """What the command line says about the fit, whatever is fitted."""
+
+    model: Path | None
+    settings: FitSettings
+    rasterizer: Literal["numba", "torch", "nvdiffrast"]
+    files: tuple[str, ...]
+    as_json: bool
+
+
+def fit_person(photos: tuple[PhotoFile, ...], output: Path, how: HowToFit) -> int:
+    """Fit one person, write the files, tell of each photo, and return the exit code.
+
+    Raises
+    ------
+    MorphkitError
+        When no photo can be used, or the output cannot be written.
+    """
+    from morphkit.archive import load_default_model, load_model
+    from morphkit.fitting import fit_images
+    from morphkit.fitting.subject_output import write_subject
+
+    model = load_default_model() if how.model is None else load_model(how.model)
+    with StageProgress(announce=False, bars=not how.as_json) as progress:
+        result = fit_images(
+            [photo.path for photo in photos],
+            model,
+            landmarks=[photo.landmarks for photo in photos],
+            settings=how.settings,
+            rasterizer=how.rasterizer,
+            progress=progress,
+        )
+    names = [photos[index].name for index in result.indices]
+    write_subject(result, output, names=names, files=how.files)
+    _tell(result, photos, output, how.as_json)
+    return max((failure.error.exit_code for failure in result.failures), default=0)
+
+
+def _tell(result: SubjectFit, photos: tuple[PhotoFile, ...], output: Path, as_json: bool) -> None:
+    for failure in result.failures:
+        click.echo(f"Error: {failure.error}", err=True)
+    if as_json:
+        for row in _rows(result, photos):
+            click.echo(json.dumps(row, ensure_ascii=False))
+        return
+    for index, weight in zip(result.indices, result.weights, strict=True):
+        click.echo(f"{photos[index].path}: counted {100.0 * weight:.0f} %")
+    count = len(result.photos)
+    click.echo(f"One person from {count} of {len(photos)} photos: {output / 'report.html'}")
+    for note in result.notes:
+        click.echo(f"  Note: {note}", err=True)
+
+
+def _rows(result: SubjectFit, photos: tuple[PhotoFile, ...]) -> list[dict[str, object]]:
+    """Return one row for each photo, in their order."""
+    rows: dict[int, dict[str, object]] = {
+        failure.index: {"status": "failed", "error": str(failure.error)} for failure in result.failures
+    }
+    for index, weight, off in zip(result.indices, result.weights, result.disagreements, strict=True):
+        rows[index] = {"status": "fitted", "weight": float(weight), "disagreement": float(off)}
+    return [{"photo": str(photo.path), "name": photo.name, **rows[i]} for i, photo in enumerate(photos)]

@@ -1,0 +1,321 @@
+"""One person in several photos: a joint Gauss–Newton on what they share and on what each has for itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+
+from morphkit.fitting.colors import PhotometricEnergy, estimate_trust
+from morphkit.fitting.consensus import Evidence
+from morphkit.fitting.dense import DenseModel
+from morphkit.fitting.landmark import POSE, FocalPrior, LandmarkEnergy
+from morphkit.fitting.look import Look, Picture, draw
+from morphkit.fitting.settings import PhotometricSettings
+from morphkit.fitting.window import Window
+from morphkit.rendering.rasterizer import Rasterizer
+
+_LIGHT = 27
+_TRIES = 6  # ever more damped steps, before a descent ends
+_FOCAL = POSE - 1  # the pose's last parameter
+
+
+@dataclass(frozen=True)
+class Sharing:
+    """Which parameters photos have in common, and these parameters' prior.
+
+    Attributes
+    ----------
+    identity, expression, albedo : numbers of coefficients.
+    identity_weight, albedo_weight : of the squared coefficients.
+    focal : the prior of a focal length that all photos share, or None where each has its own.
+    """
+
+    identity: int
+    expression: int
+    albedo: int
+    identity_weight: float
+    albedo_weight: float
+    focal: FocalPrior | None = None
+
+    @property
+    def shared(self) -> Int[np.ndarray, "s"]:
+        """Where the shared parameters stand among a look's: identity, albedo, then perhaps focal length."""
+        albedo = POSE + self.identity + self.expression
+        places = [np.arange(POSE, POSE + self.identity), np.arange(albedo, albedo + self.albedo)]
+        if self.focal is not None:
+            places.append(np.array([_FOCAL]))
+        return np.concatenate(places)
+
+    @property
+    def own(self) -> Int[np.ndarray, "o"]:
+        """Where a photo's own parameters stand."""
+        count = POSE + self.identity + self.expression + self.albedo + _LIGHT
+        return np.setdiff1d(np.arange(count), self.shared)
+
+    @property
+    def roots(self) -> Float[np.ndarray, "s"]:
+        """Square roots of the prior's precision."""
+        parts = [np.full(self.identity, self.identity_weight), np.full(self.albedo, self.albedo_weight)]
+        if self.focal is not None:
+            parts.append(np.array([self.focal.deviation**-2]))
+        return np.sqrt(np.concatenate(parts))
+
+    def at(self, look: Look) -> Float[np.ndarray, "s"]:
+        """Return a look's shared parameters in the prior's standard deviations."""
+        parts = [look.face.identity, look.albedo]
+        if self.focal is not None:
+            parts.append(np.array([np.log(look.face.pose.focal / self.focal.focal)]))
+        return self.roots * np.concatenate(parts)
+
+
+@dataclass(frozen=True, eq=False)
+class Quadratic:
+    """One photo's energy about a look, without the prior of the shared parameters.
+
+    The shared parameters are in their prior's standard deviations.
+
+    Attributes
+    ----------
+    shared : (s, s) JᵀWJ of the shared parameters, and `shared_slope` (s,) JᵀWr.
+    across : (s, o).
+    own : (o, o) of the photo's own parameters, and `own_slope` (o,).
+    """
+
+    shared: Float[np.ndarray, "s s"]
+    shared_slope: Float[np.ndarray, "s"]
+    across: Float[np.ndarray, "s o"]
+    own: Float[np.ndarray, "o o"]
+    own_slope: Float[np.ndarray, "o"]
+
+    def damped(self, damping: float) -> Quadratic:
+        """Return it with every diagonal raised by a share."""
+        shared, own = (block + damping * np.diag(np.diag(block)) for block in (self.shared, self.own))
+        return replace(self, shared=shared, own=own)
+
+    def eliminated(self) -> tuple[Float[np.ndarray, "s s"], Float[np.ndarray, "s"]]:
+        """Return the shared parameters' matrix and slope, the photo's own answering (Schur complement)."""
+        gain = np.linalg.solve(self.own, self.across.T).T
+        matrix = self.shared - gain @ self.across.T
+        return 0.5 * (matrix + matrix.T), self.shared_slope - gain @ self.own_slope
+
+    def evidence(self, at: Float[np.ndarray, "s"]) -> Evidence:
+        """Return what the photo says about the shared parameters, linearised where they are `at`."""
+        matrix, slope = self.eliminated()
+        return Evidence(matrix, matrix @ at - slope)
+
+    def answer(self, step: Float[np.ndarray, "s"]) -> Float[np.ndarray, "o"]:
+        """Return the best step of the photo's own parameters, given that of the shared ones."""
+        answer: np.ndarray = -np.linalg.solve(self.own, self.own_slope + self.across.T @ step)
+        return answer
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """What one photo compares.
+
+    Attributes
+    ----------
+    sparse : the landmark energy.
+    sharing : what it has in common with the other photos.
+    colors : the photo's colours, or None to leave them out.
+    """
+
+    sparse: LandmarkEnergy
+    sharing: Sharing
+    colors: Colors | None
+
+    def draw(self, look: Look) -> Picture | None:
+        """Return the look's picture, where colours are compared."""
+        return None if self.colors is None else self.colors.draw(look)
+
+    def problem(self, picture: Picture | None) -> Problem:
+        """Return the energy, the photo's colours trusted as far as a drawn look's residuals allow."""
+        return Problem(self, None if picture is None else self.colored(picture))
+
+    def colored(self, picture: Picture) -> PhotometricEnergy:
+        """Return the photometric energy."""
+        if self.colors is None:
+            raise ValueError("picture: this photo's colours are not compared")
+        return self.colors.energy(self.sparse, picture)
+
+
+@dataclass(frozen=True, eq=False)
+class Colors:
+    """A photo's window, and how it is drawn and believed."""
+
+    model: DenseModel
+    window: Window
+    settings: PhotometricSettings
+    rasterizer: Rasterizer
+
+    def draw(self, look: Look) -> Picture:
+        """Return the drawn look."""
+        with torch.no_grad():
+            return draw(look, self.model, self.window, self.rasterizer)
+
+    def energy(self, sparse: LandmarkEnergy, picture: Picture) -> PhotometricEnergy:
+        """Return the energy, trust estimated from a drawn look."""
+        trust = estimate_trust(picture, self.window, self.settings)
+        return PhotometricEnergy(self.model, self.window, sparse, self.settings, trust)
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """One photo's energy without the shared parameters' prior."""
+
+    scene: Scene
+    colored: PhotometricEnergy | None
+
+    def energy(self, look: Look, picture: Picture | None, among: Bool[np.ndarray, "s s"] | None) -> float:
+        """Return the energy of a look, its pixels outside `among` left out."""
+        if self.colored is None or picture is None or among is None:
+            energy = self.scene.sparse.energy(look.face)
+        else:
+            energy = self.colored.energy(look, picture, among)
+        priors = self.scene.sharing.at(look)
+        return energy - float(priors @ priors)
+
+    def quadratic(self, look: Look, picture: Picture | None) -> Quadratic:
+        """Return the energy's Gauss–Newton approximation about a look."""
+        sharing = self.scene.sharing
+        hessian, slope = self._equations(look, picture)
+        s, o, roots = sharing.shared, sharing.own, sharing.roots
+        shared = hessian[np.ix_(s, s)] / np.outer(roots, roots) - np.eye(len(s))
+        return Quadratic(
+            shared,
+            slope[s] / roots - sharing.at(look),
+            hessian[np.ix_(s, o)] / roots[:, None],
+            hessian[np.ix_(o, o)],
+            slope[o],
+        )
+
+    def _equations(
+        self, look: Look, picture: Picture | None
+    ) -> tuple[Float[np.ndarray, "p p"], Float[np.ndarray, "p"]]:
+        if self.colored is not None and picture is not None:
+            return self.colored.normal_equations(look, picture)
+        by_face, towards = self.scene.sparse.normal_equations(look.face)
+        n, count = len(towards), len(towards) + len(look.albedo) + _LIGHT
+        # Without colours nothing speaks about albedo and light: they stay where they are.
+        hessian, slope = np.eye(count), np.zeros(count)
+        hessian[:n, :n], slope[:n] = by_face, towards
+        slope[n : n + len(look.albedo)] = look.albedo
+        return hessian, slope
+
+
+@dataclass(frozen=True, eq=False)
+class Joint:
+    """Result of `descend`.
+
+    Attributes
+    ----------
+    looks : one a photo; what is shared is the same in all.
+    energies : of the sum after each accepted step.
+    converged : whether the descent ended by its tolerance.
+    """
+
+    looks: tuple[Look, ...]
+    energies: tuple[float, ...]
+    converged: bool
+
+
+def shared_step(
+    quadratics: Sequence[Quadratic],
+    weights: Float[np.ndarray, "p"],
+    at: Float[np.ndarray, "s"],
+    damping: float,
+) -> Float[np.ndarray, "s"]:
+    """Return the shared parameters' joint step: each photo's own eliminated, the prior counted once."""
+    matrix, slope = (1.0 + damping) * np.eye(len(at)), at.copy()
+    for quadratic, weight in zip(quadratics, weights, strict=True):
+        one, towards = quadratic.damped(damping).eliminated()
+        matrix += weight * one
+        slope += weight * towards
+    step: np.ndarray = -np.linalg.solve(matrix, slope)
+    return step
+
+
+def moved(look: Look, sharing: Sharing, quadratic: Quadratic, step: Float[np.ndarray, "s"]) -> Look:
+    """Return a look after a step of the shared parameters and its own answer to it."""
+    whole = np.zeros(len(sharing.shared) + len(sharing.own))
+    whole[sharing.shared] = step / sharing.roots
+    whole[sharing.own] = quadratic.answer(step)
+    return look.moved(whole)
+
+
+def descend(
+    scenes: Sequence[Scene],
+    looks: Sequence[Look],
+    weights: Float[np.ndarray, "p"],
+    *,
+    iterations: int,
+    tolerance: float,
+) -> Joint:
+    """Minimise the weighted sum of the photos' energies plus the shared prior by damped Gauss–Newton.
+
+    Parameters
+    ----------
+    scenes : the photos; they share alike.
+    looks : where to start; what is shared is the same in all.
+    weights : of the photos. A photo's own parameters do not depend on its weight.
+    iterations : steps at most.
+    tolerance : ends the descent when the energy's relative decrease falls below it.
+    """
+    sharing, damping = scenes[0].sharing, 1e-3
+    trace: list[float] = []
+    here = tuple(looks)
+    pictures = [scene.draw(look) for scene, look in zip(scenes, here, strict=True)]
+    for _ in range(iterations):
+        problems = [scene.problem(picture) for scene, picture in zip(scenes, pictures, strict=True)]
+        quadratics = [
+            problem.quadratic(look, picture)
+            for problem, look, picture in zip(problems, here, pictures, strict=True)
+        ]
+        for _ in range(_TRIES):
+            step = shared_step(quadratics, weights, sharing.at(here[0]), damping)
+            ahead = tuple(
+                moved(look, sharing, quadratic.damped(damping), step)
+                for look, quadratic in zip(here, quadratics, strict=True)
+            )
+            drawn = [scene.draw(look) for scene, look in zip(scenes, ahead, strict=True)]
+            energy, lower = _energies(problems, weights, (here, pictures), (ahead, drawn))
+            if lower < energy:
+                break
+            damping *= 10.0
+        else:
+            return Joint(here, tuple(trace), True)
+        here, pictures = ahead, drawn
+        damping = max(damping / 5.0, 1e-6)
+        trace.append(lower)
+        if energy - lower <= tolerance * energy:
+            return Joint(here, tuple(trace), True)
+    return Joint(here, tuple(trace), False)
+
+
+_Drawn = tuple[Sequence[Look], Sequence[Picture | None]]
+
+
+def _energies(
+    problems: Sequence[Problem], weights: Float[np.ndarray, "p"], here: _Drawn, ahead: _Drawn
+) -> tuple[float, float]:
+    """Return the energy of two states, compared at the pixels that both show."""
+    totals = []
+    common = [_common(a, b) for a, b in zip(here[1], ahead[1], strict=True)]
+    for looks, pictures in (here, ahead):
+        at = problems[0].scene.sharing.at(looks[0])
+        each = [
+            weight * problem.energy(look, picture, among)
+            for problem, weight, look, picture, among in zip(
+                problems, weights, looks, pictures, common, strict=True
+            )
+        ]
+        totals.append(sum(each) + float(at @ at))
+    return totals[0], totals[1]
+
+
+def _common(one: Picture | None, other: Picture | None) -> Bool[np.ndarray, "s s"] | None:
+    return None if one is None or other is None else one.compared & other.compared

@@ -1,0 +1,382 @@
+"""Several photos of one person: shared identity and albedo, own pose, expression and light."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from morphkit.archive import load_default_model
+from morphkit.errors import MorphkitError
+from morphkit.fitting.consensus import DISAGREE, DOUBTED, Evidence, photo_weights, pooled
+from morphkit.fitting.dense import DenseModel, dense_model
+from morphkit.fitting.fit import Clock, Progress, SingleFit, fit_result, fit_single
+from morphkit.fitting.joint import Colors, Joint, Quadratic, Scene, Sharing, descend, moved
+from morphkit.fitting.landmark import FocalPrior, LandmarkEnergy
+from morphkit.fitting.look import Look
+from morphkit.fitting.photometric import PhotometricFit, face_pixels
+from morphkit.fitting.result import FitResult
+from morphkit.fitting.settings import FitSettings, LandmarkSettings
+from morphkit.fitting.threads import one_thread
+from morphkit.fitting.window import cut_window
+from morphkit.morphable import MorphableModel
+from morphkit.rendering.rasterizer import Backend, Rasterizer, get_rasterizer
+
+Image = str | os.PathLike[str] | UInt8[np.ndarray, "_ _ 3"]  # of any size each
+Landmarks = str | os.PathLike[str] | Float[np.ndarray, "68 2"]
+
+_DEFAULTS = FitSettings()
+_ROUNDS = 2  # windows and contours are renewed between them
+_ITERATIONS = 8  # in each
+
+
+@dataclass(frozen=True, eq=False)
+class FailedPhoto:
+    """A photo that could not be fitted, and why."""
+
+    index: int
+    error: MorphkitError
+
+
+@dataclass(frozen=True, eq=False)
+class SubjectFit:
+    """One person fitted to several photos.
+
+    Attributes
+    ----------
+    photos : a fit for each usable photo, in their order; `identity` and `albedo` are the same in all.
+    indices : (p,) places of these photos among the given ones.
+    identity, albedo : coefficients in standard deviations.
+    neutral : (v, 3) the person's face without expression, millimetres, head frame.
+    neutral_deviations : (v,) posterior standard deviation of each of its points, mm.
+    weights : (p,) how far each photo counted, in (0, 1].
+    disagreements : (p,) of each photo's identity with that of the others: 1 on average where all errors are
+        as believed, many times that for someone else.
+    failures : the photos that could not be fitted.
+    notes : what the reader should know, one sentence each.
+    converged : whether the joint optimisation settled.
+    """
+
+    photos: tuple[FitResult, ...]
+    indices: tuple[int, ...]
+    identity: Float[np.ndarray, "i"]
+    albedo: Float[np.ndarray, "a"]
+    neutral: Float[np.ndarray, "v 3"]
+    neutral_deviations: Float[np.ndarray, "v"]
+    weights: Float[np.ndarray, "p"]
+    disagreements: Float[np.ndarray, "p"]
+    failures: tuple[FailedPhoto, ...]
+    notes: tuple[str, ...]
+    converged: bool
+
+
+def fit_images(
+    images: Sequence[Image],
+    model: MorphableModel | None = None,
+    *,
+    landmarks: Sequence[Landmarks | None] | None = None,
+    settings: FitSettings = _DEFAULTS,
+    shared_focal: bool | None = None,
+    rasterizer: Backend = "numba",
+    progress: Progress | None = None,
+) -> SubjectFit:
+    """Fit one person to several photos.
+
+    Each photo is fitted by itself; the fits' Gaussian information about identity tells who agrees with whom
+    and, with the prior counted once, where the joint descent starts. That minimises the sum of the photos'
+    energies, each by its weight, in everything at once: one identity and albedo, and for every photo its own
+    pose, expression, light and focal length. A photo whose identity contradicts the others' counts little.
+
+    Parameters
+    ----------
+    images : files, or sRGB pixels with row 0 at the top. Photos that cannot be used are left out.
+    model : the default head if None.
+    landmarks : for each photo as in `fit_image`; None to detect them.
+    settings : weights; ``photometric=None`` leaves the colours out.
+    shared_focal : whether one lens took all photos; None to believe so when they are of one size and their
+        EXIF names the same focal length.
+    rasterizer : the backend that draws.
+    progress : called with (stage, done, total).
+
+    Raises
+    ------
+    ValueError
+        Without images, when `landmarks` are not as many, or when `shared_focal` is True for photos of
+        different sizes.
+    MorphkitError
+        The first photo's, when none can be used.
+    """
+    if len(images) == 0:
+        raise ValueError("images: expected at least one photo, got none")
+    if landmarks is not None and len(landmarks) != len(images):
+        raise ValueError(f"landmarks: expected one for each of {len(images)} photos, got {len(landmarks)}")
+    given = [None] * len(images) if landmarks is None else landmarks
+    with one_thread():
+        model = load_default_model() if model is None else model
+        drawer, steps = get_rasterizer(rasterizer), _Steps(progress, len(images) + _ROUNDS)
+        singles, failures = _fit_each(images, model, given, settings, drawer, steps)
+        return fit_together(singles, settings, drawer, failures, shared_focal, steps.done)
+
+
+def _fit_each(
+    images: Sequence[Image],
+    model: MorphableModel,
+    landmarks: Sequence[Landmarks | None],
+    settings: FitSettings,
+    rasterizer: Rasterizer,
+    steps: _Steps,
+) -> tuple[dict[int, SingleFit], tuple[FailedPhoto, ...]]:
+    singles: dict[int, SingleFit] = {}
+    failures: list[FailedPhoto] = []
+    for index, (image, points) in enumerate(zip(images, landmarks, strict=True)):
+        try:
+            singles[index] = fit_single(image, model, points, settings, rasterizer, Clock(None))
+        except MorphkitError as error:
+            failures.append(FailedPhoto(index, error))
+        steps.done()
+    if not singles:
+        raise failures[0].error
+    return singles, tuple(failures)
+
+
+def fit_together(
+    singles: dict[int, SingleFit],
+    settings: FitSettings,
+    rasterizer: Rasterizer,
+    failures: tuple[FailedPhoto, ...] = (),
+    shared_focal: bool | None = None,
+    done: Callable[[], None] = lambda: None,
+) -> SubjectFit:
+    """Fit one person, given the photos' own fits; see `fit_images`.
+
+    Parameters
+    ----------
+    singles : by place among the given photos.
+    settings, rasterizer, shared_focal : as there.
+    failures : photos that were left out.
+    done : called after each round.
+    """
+    team = _Team.of(tuple(singles.values()), settings, rasterizer, shared_focal)
+    alone = team.knowledge(team.start())
+    # Only the photos' own fits tell people apart: fitted together, each photo bends to the shared identity.
+    weights, off = photo_weights(alone.evidence)
+    joint = Joint(alone.agreed(weights), (), True)
+    for _ in range(_ROUNDS):
+        joint = descend(
+            team.scenes(joint.looks), joint.looks, weights, iterations=_ITERATIONS, tolerance=team.tolerance
+        )
+        done()
+    return _subject(team, tuple(singles), joint, _Verdict(weights, off), failures)
+
+
+@dataclass(frozen=True, eq=False)
+class _Verdict:
+    """How far each photo counts, and how far it disagrees with the others."""
+
+    weights: Float[np.ndarray, "p"]
+    disagreements: Float[np.ndarray, "p"]
+
+
+@dataclass(frozen=True, eq=False)
+class _Team:
+    """Photos of one person, each with its own fit."""
+
+    singles: tuple[SingleFit, ...]
+    settings: FitSettings
+    rasterizer: Rasterizer
+    dense: DenseModel | None
+    sharing: Sharing
+
+    @staticmethod
+    def of(
+        singles: tuple[SingleFit, ...],
+        settings: FitSettings,
+        rasterizer: Rasterizer,
+        shared_focal: bool | None,
+    ) -> _Team:
+        model, face = singles[0].model, singles[0].sparse.face
+        colored = singles[0].colors is not None
+        sharing = Sharing(
+            len(face.identity),
+            len(face.expression),
+            len(_look(singles[0]).albedo),
+            settings.landmark.identity_weight,
+            1.0 if settings.photometric is None else settings.photometric.albedo_weight,
+            _one_lens(singles, settings.landmark, shared_focal),
+        )
+        return _Team(singles, settings, rasterizer, dense_model(model) if colored else None, sharing)
+
+    @property
+    def tolerance(self) -> float:
+        fine = self.settings.photometric
+        return self.settings.landmark.tolerance if fine is None else fine.tolerance
+
+    def start(self) -> tuple[Look, ...]:
+        """Return the photos' own looks; with one lens, all have the focal length that the prior expects."""
+        looks = tuple(_look(single) for single in self.singles)
+        if self.sharing.focal is None:
+            return looks
+        focal = float(np.exp(np.mean([np.log(look.face.pose.focal) for look in looks])))
+        return tuple(_with_focal(look, focal) for look in looks)
+
+    def scenes(self, looks: Sequence[Look]) -> list[Scene]:
+        """Return what each photo compares, its window and contour renewed for its look."""
+        return [self._scene(single, look) for single, look in zip(self.singles, looks, strict=True)]
+
+    def knowledge(self, looks: Sequence[Look]) -> _Knowledge:
+        """Return what each photo says, linearised at its look."""
+        scenes = self.scenes(looks)
+        quadratics = []
+        for scene, look in zip(scenes, looks, strict=True):
+            picture = scene.draw(look)
+            quadratics.append(scene.problem(picture).quadratic(look, picture))
+        return _Knowledge(self.sharing, scenes, tuple(looks), quadratics)
+
+    def _scene(self, single: SingleFit, look: Look) -> Scene:
+        seen, fine = single.observer(look.face), self.settings.photometric
+        lens = single.focal_prior if self.sharing.focal is None else self.sharing.focal
+        sparse = LandmarkEnergy(seen, lens, self.settings.landmark)
+        if fine is None or self.dense is None:
+            return Scene(sparse, self.sharing, None)
+        seen = replace(seen, whitening=seen.whitening * fine.landmark_share**0.5)
+        window = cut_window(single.photo, face_pixels(self.dense, look.face), fine.sizes[-1])
+        colors = Colors(self.dense, window, fine, self.rasterizer)
+        return Scene(replace(sparse, seen=seen), self.sharing, colors)
+
+
+@dataclass(frozen=True, eq=False)
+class _Knowledge:
+    """What photos say about what they share, each linearised at its look."""
+
+    sharing: Sharing
+    scenes: list[Scene]
+    looks: tuple[Look, ...]
+    quadratics: list[Quadratic]
+
+    @property
+    def evidence(self) -> list[Evidence]:
+        pairs = zip(self.quadratics, self.looks, strict=True)
+        return [quadratic.evidence(self.sharing.at(look)) for quadratic, look in pairs]
+
+    def agreed(self, weights: Float[np.ndarray, "p"]) -> tuple[Look, ...]:
+        """Return the looks with the parameters that the photos agree on, and each photo's answer to them."""
+        mean, _ = pooled(self.evidence, weights)
+        pairs = zip(self.looks, self.quadratics, strict=True)
+        looks = [
+            moved(look, self.sharing, quadratic, mean - self.sharing.at(look)) for look, quadratic in pairs
+        ]
+        return tuple(_same(look, looks[0], self.sharing) for look in looks)
+
+
+def _look(single: SingleFit) -> Look:
+    if single.colors is not None:
+        return single.colors.look
+    return Look(single.sparse.face, np.zeros(0), np.zeros((9, 3)))
+
+
+def _same(look: Look, first: Look, sharing: Sharing) -> Look:
+    """Return a look whose shared parameters are those of `first`, to the last bit."""
+    face = replace(look.face, identity=first.face.identity)
+    shared = replace(look, face=face, albedo=first.albedo)
+    return shared if sharing.focal is None else _with_focal(shared, first.face.pose.focal)
+
+
+def _with_focal(look: Look, focal: float) -> Look:
+    return replace(look, face=replace(look.face, pose=replace(look.face.pose, focal=focal)))
+
+
+def _one_lens(
+    singles: tuple[SingleFit, ...], settings: LandmarkSettings, wanted: bool | None
+) -> FocalPrior | None:
+    """Return the focal length's prior where all photos share one lens."""
+    sizes = {single.photo.shape[:2] for single in singles}
+    if wanted and len(sizes) > 1:
+        raise ValueError(f"shared_focal: photos of one lens are of one size, got {sorted(sizes)}")
+    priors = {single.focal_prior for single in singles}
+    exif = singles[0].focal_prior.deviation == settings.exif_focal_deviation
+    named = len(sizes) == len(priors) == 1 and exif
+    one = len(singles) > 1 and (named if wanted is None else wanted)
+    return singles[0].focal_prior if one else None
+
+
+def _subject(
+    team: _Team,
+    indices: tuple[int, ...],
+    joint: Joint,
+    verdict: _Verdict,
+    failures: tuple[FailedPhoto, ...],
+) -> SubjectFit:
+    knowledge = team.knowledge(joint.looks)
+    _, covariance = pooled(knowledge.evidence, verdict.weights)
+    looks = tuple(_same(look, joint.looks[0], team.sharing) for look in joint.looks)
+    photos = tuple(_photo_result(*pair, joint) for pair in zip(team.singles, looks, strict=True))
+    identity = looks[0].face.identity
+    model = team.singles[0].model
+    return SubjectFit(
+        photos=photos,
+        indices=indices,
+        identity=identity,
+        albedo=looks[0].albedo,
+        neutral=photos[0].neutral,
+        neutral_deviations=_deviations(
+            model, covariance[: len(identity), : len(identity)] / team.sharing.identity_weight
+        ),
+        weights=verdict.weights,
+        disagreements=verdict.disagreements,
+        failures=failures,
+        notes=(*_failures(failures, len(indices)), *_doubts(verdict, indices)),
+        converged=joint.converged,
+    )
+
+
+def _photo_result(single: SingleFit, look: Look, joint: Joint) -> FitResult:
+    if single.colors is None:
+        sparse = replace(single.sparse, face=look.face, converged=joint.converged)
+        return fit_result(replace(single, sparse=sparse), Clock(None))
+    colors = PhotometricFit(look, single.colors.energies, joint.converged)
+    return fit_result(replace(single, colors=colors), Clock(None))
+
+
+def _deviations(model: MorphableModel, covariance: Float[np.ndarray, "i i"]) -> Float[np.ndarray, "v"]:
+    """Return the standard deviation of each vertex, mm: the root of its mean squared distance."""
+    group = model.identity
+    spread = (group.basis * group.standard_deviations).reshape(len(group.mean), 3, -1)
+    root = spread @ np.linalg.cholesky(covariance + 1e-12 * np.eye(len(covariance)))
+    deviations: np.ndarray = np.sqrt((root**2).sum(axis=(1, 2)))
+    return deviations
+
+
+def _failures(failures: tuple[FailedPhoto, ...], usable: int) -> tuple[str, ...]:
+    total = usable + len(failures)
+    return tuple(f"Photo {one.index + 1} of {total} is left out. {one.error}" for one in failures)
+
+
+def _doubts(verdict: _Verdict, indices: tuple[int, ...]) -> tuple[str, ...]:
+    """Return what speaks against single photos."""
+    if len(indices) == 2 and verdict.disagreements.max() > DISAGREE:
+        return (
+            "The two photos hardly look like one person, and two have no majority: both count fully. Look at "
+            "them, or add a third photo.",
+        )
+    return tuple(
+        f"Photo {index + 1} looks like someone else, or its fit went wrong: counted {100.0 * weight:.0f} %."
+        for index, weight in zip(indices, verdict.weights, strict=True)
+        if weight < DOUBTED
+    )
+
+
+@dataclass
+class _Steps:
+    """Counts what is done, and tells the caller."""
+
+    progress: Progress | None
+    total: int
+    count: int = 0
+
+    def done(self) -> None:
+        self.count += 1
+        if self.progress is not None:
+            self.progress("Fitting", self.count, self.total)

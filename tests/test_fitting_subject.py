@@ -1,0 +1,220 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fitting_album import MODEL, Shot, shot
+
+from morphkit.errors import NoFaceError
+from morphkit.fitting import (
+    FitSettings,
+    PhotometricSettings,
+    SubjectFit,
+    fit_image,
+    fit_images,
+    write_subject,
+)
+from morphkit.fitting.consensus import Evidence, disagreement, photo_weights, pooled
+from morphkit.fitting.joint import Quadratic
+from morphkit.fitting.subject_output import PERSON_FILES
+from morphkit.io.meshes import read_mesh
+
+
+class TestConsensus:
+    @staticmethod
+    def photos(rng: np.random.Generator, *people: np.ndarray) -> list[Evidence]:
+        """Return what photos say of these people, with errors as large as they claim."""
+        made = []
+        for truth in people:
+            a = rng.normal(size=(len(truth), 6))
+            precision = 4.0 * a @ a.T  # knows six directions
+            made.append(Evidence(precision, precision @ truth + 2.0 * a @ rng.normal(size=6)))
+        return made
+
+    def test_pooled_is_the_posterior_with_the_prior_once(self) -> None:
+        photos = self.photos(np.random.default_rng(0), *[np.ones(9)] * 3)
+        mean, covariance = pooled(photos, np.ones(3))
+        precision = np.eye(9) + sum(photo.precision for photo in photos)
+        assert covariance == pytest.approx(np.linalg.inv(precision))
+        assert precision @ mean == pytest.approx(sum(photo.vector for photo in photos))
+
+    def test_disagreement_is_one_on_average_when_errors_are_as_believed(self) -> None:
+        rng, values = np.random.default_rng(1), []
+        for _ in range(300):
+            truth = rng.normal(size=9)
+            one, other = self.photos(rng, truth, truth)
+            values.append(disagreement(one, *pooled([other], np.ones(1))))
+        assert np.mean(values) == pytest.approx(1.0, abs=0.1)
+
+    def test_a_photo_that_says_nothing_agrees_and_counts(self) -> None:
+        rng = np.random.default_rng(2)
+        nothing = Evidence(np.zeros((9, 9)), np.zeros(9))
+        weights, off = photo_weights([*self.photos(rng, *[np.ones(9)] * 3), nothing])
+        assert off[3] == 0.0
+        assert weights[3] == pytest.approx(1.0, abs=0.01)
+
+    @pytest.mark.parametrize("place", range(4))
+    def test_someone_else_counts_little_wherever_they_stand(self, place: int) -> None:
+        rng = np.random.default_rng(3)
+        people = [np.full(9, 1.0)] * 3
+        people.insert(place, np.full(9, -2.0))
+        weights, _ = photo_weights(self.photos(rng, *people))
+        assert weights[place] < 0.05
+        assert np.delete(weights, place).min() > 0.5
+
+    def test_two_have_no_majority(self) -> None:
+        rng = np.random.default_rng(4)
+        weights, off = photo_weights(self.photos(rng, np.full(9, 2.0), np.full(9, -2.0)))
+        assert weights.tolist() == [1.0, 1.0]
+        assert off.min() > 3.0
+
+    def test_one_alone_counts_fully(self) -> None:
+        weights, off = photo_weights(self.photos(np.random.default_rng(5), np.ones(9)))
+        assert (weights.tolist(), off.tolist()) == ([1.0], [0.0])
+
+
+def test_eliminating_own_parameters_solves_the_whole_system() -> None:
+    rng = np.random.default_rng(6)
+    a = rng.normal(size=(20, 9))
+    whole, slope = a.T @ a, rng.normal(size=9)
+    quadratic = Quadratic(whole[:4, :4], slope[:4], whole[:4, 4:], whole[4:, 4:], slope[4:])
+    matrix, towards = quadratic.eliminated()
+    step = -np.linalg.solve(matrix, towards)
+    assert np.append(step, quadratic.answer(step)) == pytest.approx(-np.linalg.solve(whole, slope))
+
+
+FAST = FitSettings(photometric=PhotometricSettings(sizes=(64,), iterations=8, bands=4))
+SPARSE = FitSettings(photometric=None)
+RNG = np.random.default_rng(7)
+ADA, BOB = [(RNG.normal(size=12), RNG.normal(size=6)) for _ in range(2)]
+YAWS = (-0.5, 0.0, 0.5)
+
+
+def fitted(shots: list[Shot], settings: FitSettings = FAST) -> SubjectFit:
+    marks = [one.landmarks for one in shots]
+    return fit_images([one.photo for one in shots], MODEL, landmarks=marks, settings=settings)
+
+
+def shape_error(neutral: np.ndarray) -> float:
+    """Return the mean distance to Ada's face, mm, in the best translation."""
+    seen = MODEL.masks["face"]
+    offset = neutral[seen] - MODEL.instance(ADA[0])[seen]
+    return float(np.linalg.norm(offset - offset.mean(axis=0), axis=1).mean())
+
+
+@pytest.fixture(scope="module")
+def album() -> list[Shot]:
+    """Return three photos of Ada."""
+    moves = np.random.default_rng(8).normal(size=(3, 4))
+    return [shot(*ADA, move, yaw, seed=k) for k, (move, yaw) in enumerate(zip(moves, YAWS, strict=True))]
+
+
+@pytest.fixture(scope="module")
+def ada(album: list[Shot]) -> SubjectFit:
+    return fitted(album)
+
+
+@pytest.fixture(scope="module")
+def stranger() -> Shot:
+    return shot(*BOB, np.zeros(4), 0.2, seed=9)
+
+
+def test_one_person_has_one_identity_and_skin(ada: SubjectFit) -> None:
+    for photo in ada.photos:
+        assert np.array_equal(photo.identity, ada.identity)
+        assert np.array_equal(photo.albedo, ada.albedo)
+        assert np.array_equal(photo.neutral, ada.neutral)
+    assert ada.notes == ()
+    assert ada.indices == (0, 1, 2)
+    assert ada.weights.min() > 0.8
+
+
+def test_photos_together_know_more_than_each_alone(ada: SubjectFit, album: list[Shot]) -> None:
+    alone = [fit_image(one.photo, MODEL, landmarks=one.landmarks, settings=FAST) for one in album]
+    assert shape_error(ada.neutral) < 0.75 * np.mean([shape_error(photo.neutral) for photo in alone])
+
+
+def test_the_order_of_photos_does_not_matter(ada: SubjectFit, album: list[Shot]) -> None:
+    back = fitted(album[::-1])
+    assert back.neutral == pytest.approx(ada.neutral, abs=0.02)
+    assert back.weights[::-1] == pytest.approx(ada.weights, abs=1e-6)
+
+
+def test_copies_of_a_photo_agree_and_leave_less_doubt(album: list[Shot]) -> None:
+    once, thrice = fitted(album[:1]), fitted([album[0]] * 3)
+    assert thrice.weights == pytest.approx(1.0)
+    assert thrice.neutral_deviations.max() < 0.9 * once.neutral_deviations.max()
+    apart = np.linalg.norm(thrice.neutral - once.neutral, axis=1)
+    assert (apart < 3.0 * once.neutral_deviations + 0.05).all()
+
+
+def test_a_single_photo_is_fitted_as_by_itself(album: list[Shot]) -> None:
+    alone = fit_image(album[1].photo, MODEL, landmarks=album[1].landmarks, settings=FAST)
+    together = fitted(album[1:2])
+    assert np.linalg.norm(together.neutral - alone.neutral, axis=1).mean() < 0.3
+    assert (together.weights.tolist(), together.notes) == ([1.0], ())
+
+
+def test_someone_else_is_named_and_costs_little(ada: SubjectFit, album: list[Shot], stranger: Shot) -> None:
+    mixed = fitted([album[0], stranger, *album[1:]])
+    assert mixed.weights[1] < 0.1
+    assert len(mixed.notes) == 1
+    assert mixed.notes[0].startswith("Photo 2 looks like someone else")
+    assert shape_error(mixed.neutral) < 1.1 * shape_error(ada.neutral) + 0.02
+
+
+def test_two_who_differ_are_said_to(album: list[Shot], stranger: Shot) -> None:
+    pair = fitted([album[1], stranger])
+    assert pair.weights.tolist() == [1.0, 1.0]
+    assert "no majority" in pair.notes[0]
+
+
+def test_landmarks_alone(album: list[Shot]) -> None:
+    sparse = fitted(album, SPARSE)
+    assert sparse.albedo.shape == (0,)
+    assert sparse.photos[0].sh_coefficients is None
+    assert shape_error(sparse.neutral) < shape_error(MODEL.instance(np.zeros(12)))
+
+
+def test_one_lens(album: list[Shot]) -> None:
+    photos, marks = [one.photo for one in album], [one.landmarks for one in album]
+    one = fit_images(photos, MODEL, landmarks=marks, settings=SPARSE, shared_focal=True)
+    assert len({photo.camera.K[0, 0] for photo in one.photos}) == 1
+    with pytest.raises(ValueError, match="shared_focal"):
+        fit_images(
+            [photos[0], photos[1][:150]], MODEL, landmarks=marks[:2], shared_focal=True, settings=SPARSE
+        )
+
+
+def test_a_photo_without_a_face_is_left_out(album: list[Shot]) -> None:
+    wall, marks = np.full((64, 64, 3), 90, np.uint8), [one.landmarks for one in album]
+    result = fit_images(
+        [wall, album[0].photo, album[1].photo], MODEL, landmarks=[None, *marks[:2]], settings=SPARSE
+    )
+    assert result.indices == (1, 2)
+    assert [failure.index for failure in result.failures] == [0]
+    assert result.notes[0].startswith("Photo 1 of 3 is left out.")
+    with pytest.raises(NoFaceError):
+        fit_images([wall], MODEL, settings=SPARSE)
+
+
+def test_arguments(album: list[Shot]) -> None:
+    with pytest.raises(ValueError, match="images"):
+        fit_images([], MODEL)
+    with pytest.raises(ValueError, match="landmarks: expected one for each of 1"):
+        fit_images([album[0].photo], MODEL, landmarks=[None, None])
+
+
+def test_files(ada: SubjectFit, tmp_path: Path) -> None:
+    write_subject(ada, tmp_path, files=("params",), texture_size=128)
+    assert {path.name for path in tmp_path.iterdir()} >= {*PERSON_FILES, "photo_1", "photo_3"}
+    values = json.loads((tmp_path / "person.json").read_text())
+    assert values["identity"] == pytest.approx(ada.identity)
+    assert [row["folder"] for row in values["photos"]] == ["photo_1", "photo_2", "photo_3"]
+    page = (tmp_path / "report.html").read_text()
+    assert page.count("counted 1") == 3
+    assert read_mesh(tmp_path / "neutral.ply").vertices == pytest.approx(ada.neutral, abs=1e-3)
+    with pytest.raises(ValueError, match="names"):
+        write_subject(ada, tmp_path, names=["a", "a", "b"])
