@@ -193,13 +193,15 @@ def build_basis(
             capped=not isinstance(components, int),
             texture=texture,
         )
+        report("Building the model", 1, 1)
+        report("Completing the model", 0, 1)
         model, carried = completed(found.model, completing, instead=str(expressions_from) != DEFAULT)
+        report("Completing the model", 1, 1)
         record = provenance(outcomes, found, known, template, chosen)
         told = model.provenance
         notes = [*registered.notes, *told["notes"], *found.notes, *carried]
         model = replace(model, provenance={**record, **told, "notes": notes})
         save_model(target, model)
-        report("Building the model", 1, 1)
         report("Writing the report", 0, 1)
         shown = scan_rows(outcomes, found)
         write_build_report(page, model, shown, title=f"The model {target.name}", figures=figures(found))
