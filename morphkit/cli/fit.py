@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from morphkit.cli import options
-from morphkit.cli.fit_person import HowToFit, fit_person
+from morphkit.cli.fit_person import HowToFit, fit_film, fit_person
 
 if TYPE_CHECKING:
     from morphkit.fitting import FitSettings
@@ -49,7 +49,7 @@ def _together(*decorators: Callable[[Command], Command]) -> Callable[[Command], 
 
 
 _which_photos = _together(
-    click.argument("photos", type=options.FILE, nargs=-1, required=True, metavar="PHOTO|FOLDER|GLOB..."),
+    click.argument("photos", type=options.FILE, nargs=-1, metavar="PHOTO|FOLDER|GLOB..."),
     click.option("-r", "--recursive", is_flag=True, help="Look into the folders of folders, too."),
     click.option(
         "--landmarks",
@@ -64,6 +64,17 @@ _whose_photos = _together(
         "--same-person",
         is_flag=True,
         help="All photos show one person: fit one face to all of them together.",
+    ),
+    click.option(
+        "--video",
+        type=options.FILE,
+        metavar="FILE|FOLDER",
+        help="Fit one person to a video, or to a folder of its frames, in place of photos.",
+    ),
+    click.option(
+        "--fps",
+        type=click.FloatRange(min=0.0, min_open=True),
+        help="Of the video.  [default: what the file says, 25 for frames]",
     ),
 )
 _how_to_fit = _together(
@@ -116,6 +127,8 @@ def fit(
     output: Path,
     recursive: bool,
     same_person: bool,
+    video: Path | None,
+    fps: float | None,
     model: Path | None,
     landmarks: Path | None,
     rasterizer: Literal["numba", "torch", "nvdiffrast"],
@@ -134,15 +147,22 @@ def fit(
 
     With --same-person, all photos show one person, whose identity and skin they share; OUT_DIR then gets
     the person's face without expression, person.json and report.html as well. A photo that contradicts the
-    others counts little and is named. --jobs and --resume do not apply.
+    others counts little and is named. With --video, OUT_DIR gets the person in a folder of that name, pose,
+    expression and light of every frame in track.npz and track.json, and overlay.mp4. --jobs and --resume do
+    not apply to either.
 
     Exits with 0 if all is well, else with the highest of the photos' codes: 2 for a photo that cannot be
     used (no face, no image), 1 for other trouble; 130 when interrupted.
     """
     from morphkit.fitting.batch import find_photos, fit_batch, is_single
 
-    found = find_photos(photos, output, recursive=recursive, landmarks=landmarks)
     how = HowToFit(model, _settings(photometric), rasterizer, files or FILE_GROUPS, as_json)
+    if video is not None:
+        _ensure_video_alone(photos, landmarks, same_person)
+        ctx.exit(fit_film(video, fps, output, how))
+    if not photos:
+        raise click.UsageError("Give photos, folders of them or patterns, or a video with --video.")
+    found = find_photos(photos, output, recursive=recursive, landmarks=landmarks)
     if same_person:
         ctx.exit(fit_person(found, output, how))
     single = is_single(photos)
@@ -165,6 +185,15 @@ def fit(
             _announce(found, output, jobs)
             _follow(outcomes, report)
     ctx.exit(report.exit_code)
+
+
+def _ensure_video_alone(photos: tuple[Path, ...], landmarks: Path | None, same_person: bool) -> None:
+    """Refuse what a video leaves no room for."""
+    if photos:
+        raise click.UsageError(f"--video takes the place of photos; leave out {photos[0]}, or --video.")
+    if landmarks is not None or same_person:
+        wrong = "--same-person" if landmarks is None else "--landmarks"
+        raise click.UsageError(f"{wrong} does not go with --video; leave it out.")
 
 
 def _settings(photometric: bool) -> FitSettings:

@@ -1,4 +1,4 @@
-"""`morphkit fit --same-person`: several photos, one person."""
+"""`morphkit fit --same-person` and `--video`: many pictures, one person."""
 
 from __future__ import annotations
 
@@ -53,6 +53,34 @@ def fit_person(photos: tuple[PhotoFile, ...], output: Path, how: HowToFit) -> in
     write_subject(result, output, names=names, files=how.files)
     _tell(result, photos, output, how.as_json)
     return max((failure.error.exit_code for failure in result.failures), default=0)
+
+
+def fit_film(video: Path, rate: float | None, output: Path, how: HowToFit) -> int:
+    """Fit a video, write the files, tell of it, and return the exit code.
+
+    Raises
+    ------
+    MorphkitError
+        When the video cannot be used, or the output cannot be written.
+    """
+    from morphkit.archive import load_default_model, load_model
+    from morphkit.fitting import fit_video, write_video_fit
+
+    model = load_default_model() if how.model is None else load_model(how.model)
+    with StageProgress(announce=False, bars=not how.as_json) as progress:
+        result = fit_video(
+            video, model, rate=rate, settings=how.settings, rasterizer=how.rasterizer, progress=progress
+        )
+        write_video_fit(result, output)
+    found, count = int(result.found.sum()), len(result.looks)
+    if how.as_json:
+        row = {"video": str(video), "frames": count, "found": found, "notes": list(result.notes)}
+        click.echo(json.dumps(row, ensure_ascii=False))
+        return 0
+    click.echo(f"{video}: the face in {found} of {count} frames; {output / 'track.npz'}, overlay beside it")
+    for note in result.notes:
+        click.echo(f"  Note: {note}", err=True)
+    return 0
 
 
 def _tell(result: SubjectFit, photos: tuple[PhotoFile, ...], output: Path, as_json: bool) -> None:

@@ -7,6 +7,8 @@ from morphkit.fitting.result import FitResult
 from morphkit.fitting.settings import FitSettings, LandmarkSettings, PhotometricSettings
 from morphkit.fitting.subject import SubjectFit, fit_images
 from morphkit.fitting.subject_output import write_subject
+from morphkit.fitting.video import VideoFit, VideoSettings, fit_video
+from morphkit.fitting.video_output import write_video_fit
 
 __all__ = [
     "FitResult",
@@ -15,11 +17,15 @@ __all__ = [
     "PhotoOutcome",
     "PhotometricSettings",
     "SubjectFit",
+    "VideoFit",
+    "VideoSettings",
     "find_photos",
     "fit_batch",
     "fit_folder",
     "fit_image",
     "fit_images",
+    "fit_video",
     "write_fit",
     "write_subject",
+    "write_video_fit",
 ]
