@@ -125,6 +125,7 @@ def fit_single(
     clock: Clock,
 ) -> SingleFit:
     """Fit one photo, see `fit_image`; `clock` is told of the stages."""
+    settings = settings.for_model(model)
     source = None if isinstance(image, np.ndarray) else Path(image)
     photo = image if isinstance(image, np.ndarray) else read_image(image)
     with clock.stage("landmarks"):

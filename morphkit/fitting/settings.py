@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from morphkit.morphable import MorphableModel
 
 
 @dataclass(frozen=True)
@@ -23,6 +27,8 @@ class LandmarkSettings:
     detector_points : how many independent points a detector's 478 are worth: their errors go together.
     huber : residuals beyond this many standard deviations count linearly.
     identity_weight, expression_weight : of the squared coefficients.
+    expression_spread : root mean square motion of the face that a photo's expression is expected to bring at
+        most, millimetres; a model whose expressions are wilder is held tighter. None takes the model's word.
     rounds : how often the silhouette's correspondence is renewed.
     iterations : Levenberg–Marquardt steps in each round.
     tolerance : a round ends when the energy's relative decrease falls below this.
@@ -40,6 +46,7 @@ class LandmarkSettings:
     huber: float = 2.0
     identity_weight: float = 1.0
     expression_weight: float = 1.0
+    expression_spread: float | None = 3.5
     rounds: int = 5
     iterations: int = 12
     tolerance: float = 1e-4
@@ -99,3 +106,19 @@ class FitSettings:
 
     landmark: LandmarkSettings = field(default_factory=LandmarkSettings)
     photometric: PhotometricSettings | None = field(default_factory=PhotometricSettings)
+
+    def for_model(self, model: MorphableModel) -> FitSettings:
+        """Return the settings with `expression_spread` put in terms of a model's own statistics.
+
+        Models state the spread of posed expressions, trained or drawn at full strength; photos mostly show
+        mild ones, and what an expression may explain the identity does not.
+        """
+        spread = self.landmark.expression_spread
+        if spread is None or model.expression is None:
+            return self
+        face = model.masks.get("face", np.ones(model.n_vertices, dtype=bool))
+        own = float(np.sqrt((model.expression.vertex_deviations()[face] ** 2).mean()))
+        weight = self.landmark.expression_weight * max(1.0, own / spread) ** 2
+        return replace(
+            self, landmark=replace(self.landmark, expression_weight=weight, expression_spread=None)
+        )

@@ -116,6 +116,7 @@ def fit_images(
     given = [None] * len(images) if landmarks is None else landmarks
     with one_thread():
         model = load_default_model() if model is None else model
+        settings = settings.for_model(model)
         drawer, steps = get_rasterizer(rasterizer), _Steps(progress, len(images) + _ROUNDS)
         singles, failures = _fit_each(images, model, given, settings, drawer, steps)
         return fit_together(singles, settings, drawer, failures, shared_focal, steps.done)
