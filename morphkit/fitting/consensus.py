@@ -9,12 +9,12 @@ import numpy as np
 from jaxtyping import Float
 
 _SAYS_SOMETHING = 0.1  # precision, relative to the prior's, below which a photo does not know a direction
-_USUAL = 1.0  # disagreement of photos whose errors are as expected
-_PATIENCE = 2.5  # how many times the usual disagreement halves a photo's weight
+_USUAL = 0.5  # disagreement below which no difference between photos matters
+_PATIENCE = 2.0  # how many times the usual disagreement halves a photo's weight
 _STEEP = 6.0  # how fast its weight falls beyond
 _ROUNDS = 20
 _SETTLED = 1e-3
-DISAGREE = 3.0  # of two photos, above which they hardly show one person
+DISAGREE = 2.0  # of two photos, above which they hardly show one person
 DOUBTED = 0.25  # weight below which a photo is said to show someone else
 
 
