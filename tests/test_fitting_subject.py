@@ -5,8 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from fitting_album import MODEL, Shot, shot
 
+from morphkit.archive import save_model
+from morphkit.cli import main
 from morphkit.errors import NoFaceError
 from morphkit.fitting import (
     FitSettings,
@@ -19,6 +22,7 @@ from morphkit.fitting import (
 from morphkit.fitting.consensus import Evidence, disagreement, photo_weights, pooled
 from morphkit.fitting.joint import Quadratic
 from morphkit.fitting.subject_output import PERSON_FILES
+from morphkit.io.images import write_image
 from morphkit.io.meshes import read_mesh
 
 
@@ -218,3 +222,21 @@ def test_files(ada: SubjectFit, tmp_path: Path) -> None:
     assert read_mesh(tmp_path / "neutral.ply").vertices == pytest.approx(ada.neutral, abs=1e-3)
     with pytest.raises(ValueError, match="names"):
         write_subject(ada, tmp_path, names=["a", "a", "b"])
+
+
+def test_command_line(album: list[Shot], tmp_path: Path) -> None:
+    save_model(tmp_path / "head.h5", MODEL)
+    for number, one in enumerate(album[:2]):
+        write_image(tmp_path / "photos" / f"{number}.png", one.photo)
+        points = [None if np.isnan(point).any() else point.tolist() for point in one.landmarks]
+        (tmp_path / "photos" / f"{number}.json").write_text(json.dumps(points))
+    (tmp_path / "photos" / "9.png").write_bytes(b"no picture")
+    arguments = ["fit", "--same-person", str(tmp_path / "photos"), "-o", str(tmp_path / "out"), "--json"]
+    arguments += ["--landmarks", str(tmp_path / "photos"), "--model", str(tmp_path / "head.h5")]
+    outcome = CliRunner().invoke(main, [*arguments, "--no-photometric", "--files", "params"])
+    assert outcome.exit_code == 2
+    rows = [json.loads(line) for line in outcome.stdout.splitlines()]
+    assert [row["status"] for row in rows] == ["fitted", "fitted", "failed"]
+    assert "9.png" in rows[2]["error"]
+    assert (tmp_path / "out" / "0" / "params.json").is_file()
+    assert (tmp_path / "out" / "report.html").is_file()
