@@ -15,7 +15,6 @@ from morphkit.building.bootstrap import learnt
 from morphkit.building.collection import collect
 from morphkit.building.gathering import gathered
 from morphkit.building.outcome import RegisteredScan, ScanOutcome
-from morphkit.jobs.workers import Workers
 from morphkit.building.provenance import provenance
 from morphkit.building.reporting import scan_rows
 from morphkit.building.spread import SpreadMap, mapper
@@ -23,6 +22,7 @@ from morphkit.building.statistics import Material, fit_registered
 from morphkit.building.store import save_registered
 from morphkit.building.templates import LandmarkedTemplate
 from morphkit.errors import BadInputError
+from morphkit.jobs.workers import Workers
 from morphkit.mesh import Landmarks, Mesh, Template
 from morphkit.registration import Diagnosis
 from morphkit.scans.manifest import ManifestEntry

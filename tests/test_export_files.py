@@ -64,10 +64,10 @@ def result():
 
 def known(result):
     """Return the fit with an uncertainty and what it looked at."""
-    more = replace(result)
-    object.__setattr__(more, "vertex_deviations", np.linspace(0.2, 4.0, len(result.vertices)))
-    object.__setattr__(more, "attention", np.tile(np.linspace(0, 1, SIZE), (SIZE, 1)))
-    return more
+    deviations = np.linspace(0.2, 4.0, len(result.vertices))
+    return replace(
+        result, vertex_deviations=deviations, attention=np.tile(np.linspace(0, 1, SIZE), (SIZE, 1))
+    )
 
 
 def written(result, folder, **options):

@@ -75,7 +75,7 @@ def shape_error(result, head, truth):
 
 def test_colours_lower_the_energy_and_the_shape_error(head, truth, photo):
     settings = FitSettings(replace(LandmarkSettings(), focal_deviation=0.02))
-    settings = replace(settings, photometric=replace(settings.photometric, evidence=1.0))
+    settings = replace(settings, photometric=replace(settings.photometric, evidence=2.0))
     marks = given_landmarks(head, truth, noise=1.5)
     sparse = fit_image(photo, head, landmarks=marks, settings=replace(settings, photometric=None))
     dense = fit_image(photo, head, landmarks=marks, settings=settings)
@@ -174,11 +174,12 @@ def test_fit_files_round_trip(head, truth, photo, tmp_path):
     assert len(values["identity"]) == 12
     assert values["landmark_error"] == pytest.approx(result.landmark_error)
     page = (out / "report.html").read_text()
-    assert page.count("data:image/jpeg;base64,") == 10
+    assert page.count("data:image/jpeg;base64,") == 14
     assert "http" not in page
     files = (
-        "albedo.png blender_camera.py camera.json face.glb landmarks3d.json mesh.mtl mesh.obj mesh.ply "
-        "neutral.ply overlay.png params.json report.html side_by_side.png texture.png texture_visibility.png"
+        "albedo.png attention.png blender_camera.py camera.json face.glb landmarks3d.json mesh.mtl mesh.obj "
+        "mesh.ply neutral.ply overlay.png params.json report.html side_by_side.png texture.png "
+        "texture_visibility.png uncertainty.ply"
     )
     assert sorted(p.name for p in out.iterdir()) == files.split()
 

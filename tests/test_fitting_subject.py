@@ -89,7 +89,7 @@ def test_eliminating_own_parameters_solves_the_whole_system() -> None:
     assert np.append(step, quadratic.answer(step)) == pytest.approx(-np.linalg.solve(whole, slope))
 
 
-FAST = FitSettings(photometric=PhotometricSettings(sizes=(48,), iterations=6, bands=4))
+FAST = FitSettings(photometric=PhotometricSettings(sizes=(48,), iterations=6))
 SPARSE = FitSettings(photometric=None)
 RNG = np.random.default_rng(7)
 ADA, BOB = [(RNG.normal(size=12), RNG.normal(size=6)) for _ in range(2)]

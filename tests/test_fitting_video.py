@@ -27,7 +27,7 @@ from morphkit.fitting.track import person_model
 from morphkit.io.images import write_image
 
 FRAMES, RATE = 14, 25.0
-SETTINGS = FitSettings(photometric=PhotometricSettings(sizes=(48,), iterations=6, bands=4))
+SETTINGS = FitSettings(photometric=PhotometricSettings(sizes=(48,), iterations=6))
 RNG = np.random.default_rng(1)
 ADA = RNG.normal(size=12), RNG.normal(size=6)
 YAWS = 0.4 * np.sin(2 * np.pi * 0.6 * np.arange(FRAMES) / RATE)

@@ -20,6 +20,7 @@ from morphkit.fitting.window import Window
 _DARK = 0.004  # linear; keeps the square root's slope finite
 _LIGHT_ROUNDS = 4
 _LEAST_TYPICAL = 0.01  # deviation of a colour that is never called an outlier
+_HIDDEN = 2.0  # times the deviation of an outlier, at which a pixel is half taken for something else
 _MEAN_ABSOLUTE = 1.54  # median length of a standard normal 3-vector
 
 
@@ -31,10 +32,13 @@ class Trust:
     ----------
     weights : (s, s) of each pixel: 0 where nothing is compared, little where hair or glasses disagree.
     deviations : (bands,) standard deviation of a colour in each band.
+    shown : (s, s) 0..1 whether a pixel shows the face rather than something before it; 1 where nothing is
+        compared.
     """
 
     weights: Float[np.ndarray, "s s"]
     deviations: Float[np.ndarray, "bands"]
+    shown: Float[np.ndarray, "s s"]
 
 
 def estimate_trust(picture: Picture, window: Window, settings: PhotometricSettings) -> Trust:
@@ -47,9 +51,11 @@ def estimate_trust(picture: Picture, window: Window, settings: PhotometricSettin
         float((share[:, None] * details**2).sum()) / max(3.0 * float(share.sum()), 1e-6)
         for details, share in _bands(picture, difference, weights, settings)
     ]
-    image = np.zeros(window.usable.shape, dtype=np.float32)
+    image, shown = np.zeros(window.usable.shape, np.float32), np.ones(window.usable.shape, np.float32)
     image[picture.row, picture.column] = weights
-    return Trust(image, np.maximum(np.sqrt(variances), settings.least_deviation))
+    shown[picture.row, picture.column] = 1.0 / (1.0 + (lengths / (_HIDDEN * settings.outlier * typical)) ** 4)
+    deviations = np.clip(np.sqrt(variances), settings.least_deviation, settings.most_deviation)
+    return Trust(image, deviations, shown)
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,7 +109,8 @@ class PhotometricEnergy:
 
     def _worth(self) -> Float[np.ndarray, "bands"]:
         """Return what a unit of each band's weighted squared residual counts."""
-        worth: np.ndarray = self.settings.evidence / self.trust.deviations**2
+        finer = np.arange(len(self.trust.deviations))[::-1]  # than the coarsest
+        worth: np.ndarray = self.settings.evidence * 0.5**finer / self.trust.deviations**2
         return worth
 
     def _with_priors(
@@ -264,9 +271,8 @@ def _bands(
     weights: Float[np.ndarray, "n"],
     settings: PhotometricSettings,
 ) -> Iterator[tuple[Float[np.ndarray, "m k"], Float[np.ndarray, "m"]]]:
-    return block_details(
-        picture.row, picture.column, values.astype(np.float32, copy=False), weights, settings.bands
-    )
+    bands = 1 + max(0, round(np.log2(len(picture.image) / settings.blocks)))
+    return block_details(picture.row, picture.column, values.astype(np.float32, copy=False), weights, bands)
 
 
 def _median(lengths: Float[np.ndarray, "n"]) -> float:

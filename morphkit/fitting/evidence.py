@@ -53,7 +53,7 @@ def evidence(result: FitResult) -> Evidence:
         result.camera,
         result.vertices,
         model.faces,
-        attention=getattr(result, "attention", None),
+        attention=result.attention,
         attended=attended_region(model),
     )
     pictured = pictured_region(model)

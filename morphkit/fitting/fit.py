@@ -27,6 +27,7 @@ from morphkit.fitting.settings import FitSettings, LandmarkSettings
 from morphkit.fitting.shading import reflection_basis
 from morphkit.fitting.sparse import start_face
 from morphkit.fitting.threads import one_thread
+from morphkit.fitting.uncertainty import face_posterior, vertex_deviations
 from morphkit.geometry.normals import vertex_normals
 from morphkit.io.images import read_image
 from morphkit.landmarks.faces import detect_faces
@@ -99,6 +100,7 @@ class SingleFit:
     focal_prior : what is known of the focal length.
     sparse : the landmark fit.
     colors : the photometric fit, or None where colours were left out.
+    settings : that it was fitted with.
     """
 
     photo: Photo
@@ -109,6 +111,7 @@ class SingleFit:
     focal_prior: FocalPrior
     sparse: LandmarkFit
     colors: PhotometricFit | None
+    settings: FitSettings
 
     @property
     def name(self) -> str:
@@ -139,7 +142,7 @@ def fit_single(
         _ensure_before_camera(model, sparse.face, source, landmarks)
     with clock.stage("colours"):
         colors = _fit_colors(photo, model, sparse, observer, prior, settings, rasterizer)
-    return SingleFit(photo, source, model, sight, observer, prior, sparse, colors)
+    return SingleFit(photo, source, model, sight, observer, prior, sparse, colors, settings)
 
 
 @dataclass(frozen=True, eq=False)
@@ -248,6 +251,8 @@ def fit_result(fitted: SingleFit, clock: Clock) -> FitResult:
     expression = None if model.expression is None else face.expression
     vertices = model.instance(face.identity, expression).astype(np.float64)
     albedo, lit = _surface_colors(model, colors, vertices, camera)
+    precision = sparse.precision if colors is None else colors.precision
+    posterior = face_posterior(precision, len(face.identity), len(face.expression), fitted.settings.inflation)
     notes = sight.notes
     error = landmark_error(model, vertices, camera, sight.points68)
     notes += _doubts(error, face.identity)
@@ -273,6 +278,9 @@ def fit_result(fitted: SingleFit, clock: Clock) -> FitResult:
         timings=dict(clock.seconds),
         notes=notes,
         converged=sparse.converged if colors is None else colors.converged,
+        posterior=posterior,
+        attention=None if colors is None else colors.attention,
+        vertex_deviations=vertex_deviations(model, vertices, posterior, fitted.settings.model_deviation),
     )
 
 

@@ -69,11 +69,13 @@ class LandmarkFit:
     face : the solution.
     energies : after each accepted step; a renewed correspondence may raise it between rounds.
     converged : whether the last round ended by its tolerance rather than by its number of steps.
+    precision : (p, p) the curvature JᵀWJ at the solution, over (pose, identity, expression), priors included.
     """
 
     face: Face
     energies: tuple[float, ...]
     converged: bool
+    precision: Float[np.ndarray, "p p"]
 
 
 def fit_landmarks(
@@ -99,7 +101,8 @@ def fit_landmarks(
         problem = LandmarkEnergy(observe(face), focal_prior, settings, pose_only=round_number == 0)
         face, trace, converged = _descend(face, problem)
         energies += trace
-    return LandmarkFit(face, tuple(energies), converged)
+    precision, _ = LandmarkEnergy(observe(face), focal_prior, settings).normal_equations(face)
+    return LandmarkFit(face, tuple(energies), converged, precision)
 
 
 @dataclass(frozen=True, eq=False)

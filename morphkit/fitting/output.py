@@ -147,6 +147,7 @@ def parameters(result: FitResult) -> dict[str, Any]:
         "expression_units": unit_strengths(result.model, result.expression),
         "albedo": result.albedo,
         "sh_coefficients": result.sh_coefficients,
+        "posterior": _posterior_values(result),
         "landmark_error": result.landmark_error,
         "landmark_energies": result.landmark_energies,
         "photometric_energies": result.photometric_energies,
@@ -157,6 +158,22 @@ def parameters(result: FitResult) -> dict[str, Any]:
             "morphkit": morphkit.__version__,
             "python": platform.python_version(),
             **{name: version(name) for name in _PACKAGES},
+        },
+    }
+
+
+def _posterior_values(result: FitResult) -> dict[str, Any] | None:
+    """Return how sure the coefficients and vertices are: standard deviations, in σ of the model and in mm."""
+    if result.posterior is None or result.vertex_deviations is None:
+        return None
+    shape = np.sqrt(np.diag(result.posterior.shape_covariance))
+    face = result.vertex_deviations[face_mask(result.model)]
+    return {
+        "identity_deviations": shape[: result.posterior.identity],
+        "expression_deviations": shape[result.posterior.identity :],
+        "face_vertex_deviation_mm": {
+            "median": float(np.median(face)),
+            "percentile_95": float(np.percentile(face, 95)),
         },
     }
 
@@ -174,8 +191,8 @@ class _Writer:
     ) -> None:
         self.result, self.folder, self.groups = result, folder, groups
         self.texture_size, self.others = texture_size, others
-        self.deviations: Float[np.ndarray, "v"] | None = getattr(result, "vertex_deviations", None)
-        self.attention: Float[np.ndarray, "h w"] | None = getattr(result, "attention", None)
+        self.deviations: Float[np.ndarray, "v"] | None = result.vertex_deviations
+        self.attention: Float[np.ndarray, "h w"] | None = result.attention
 
     @cached_property
     def painter(self) -> FacePainter:

@@ -17,7 +17,7 @@ from morphkit.fitting.settings import FitSettings, PhotometricSettings
 from morphkit.fitting.window import Window, cut_window
 from morphkit.rendering.rasterizer import Rasterizer
 
-_TRIES = 5  # ever more damped steps, before a level ends
+_DAMPED = 1e2  # beyond which no smaller step is tried, and a level ends
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,11 +30,17 @@ class PhotometricFit:
     energies : after each accepted step, over all levels. Each step believes the colours anew as far as their
         residuals allow, so that energies of different steps do not compare.
     converged : whether the last level ended by its tolerance.
+    precision : (p, p) the curvature JᵀWJ that the last step used, over (pose, identity, expression, albedo,
+        light), priors included.
+    attention : (h, w) in the photo, 0..1: less where it shows something before the face; 1 where nothing was
+        compared.
     """
 
     look: Look
     energies: tuple[float, ...]
     converged: bool
+    precision: Float[np.ndarray, "p p"]
+    attention: Float[np.ndarray, "h w"]
 
 
 def fit_colors(
@@ -73,9 +79,11 @@ def fit_colors(
         seen = replace(seen, whitening=seen.whitening * photometric.landmark_share**0.5)
         sparse = LandmarkEnergy(seen, focal_prior, settings.landmark)
         level = _Level(model, window, sparse, photometric, rasterizer)
-        look, trace, converged = level.descend(look)
+        look, trace, converged, precision = level.descend(look)
         energies += trace
-    return PhotometricFit(look, tuple(energies), converged)
+    trust = estimate_trust(level.draw(look), window, photometric)
+    attention = window.spread(trust.shown, photo.shape[0], photo.shape[1])
+    return PhotometricFit(look, tuple(energies), converged, precision, attention)
 
 
 def face_pixels(model: DenseModel, face: Face) -> Float[np.ndarray, "n 2"]:
@@ -98,18 +106,19 @@ class _Level:
         with torch.no_grad():
             return draw(look, self.model, self.window, self.rasterizer)
 
-    def descend(self, look: Look) -> tuple[Look, list[float], bool]:
+    def descend(self, look: Look) -> tuple[Look, list[float], bool, Float[np.ndarray, "p p"]]:
         """Run damped Gauss–Newton until a step gains little; each judges the colours anew."""
         picture = self.draw(look)
         if not look.light.any():
             look = look_light(look, picture, self.window, self.settings)
             picture = self.draw(look)
-        damping, trace = 1e-3, []
+        trace: list[float] = []
+        damping, hessian = 1e-3, np.zeros((0, 0))
         for _ in range(self.settings.iterations):
             trust = estimate_trust(picture, self.window, self.settings)
             problem = PhotometricEnergy(self.model, self.window, self.sparse, self.settings, trust)
             hessian, gradient = problem.normal_equations(look, picture)
-            for _ in range(_TRIES):
+            while damping < _DAMPED:
                 step = -np.linalg.solve(hessian + damping * np.diag(np.diag(hessian)), gradient)
                 candidate = look.moved(step)
                 drawn = self.draw(candidate)
@@ -120,10 +129,10 @@ class _Level:
                     break
                 damping *= 10.0
             else:
-                return look, trace, True
+                return look, trace, True, hessian
             look, picture = candidate, drawn
-            damping = max(damping / 5.0, 1e-6)
+            damping = max(damping / 10.0, 1e-5)
             trace.append(lower)
             if energy - lower <= self.settings.tolerance * energy:
-                return look, trace, True
-        return look, trace, False
+                return look, trace, True, hessian
+        return look, trace, False, hessian

@@ -11,6 +11,7 @@ from jaxtyping import Float, UInt8
 
 from morphkit.export.camera import PhotoCamera
 from morphkit.fitting.seen import SeenLandmarks
+from morphkit.fitting.uncertainty import FacePosterior, shape_factor
 from morphkit.landmarks.ibug import NOW_POINTS as NOW_POINTS
 from morphkit.mesh import Mesh
 from morphkit.morphable import MorphableModel
@@ -41,6 +42,11 @@ class FitResult:
     timings : seconds by stage.
     notes : what was left out or is doubtful, one sentence each.
     converged : whether the optimisation settled.
+    posterior : what the photo leaves open, a Gaussian about the fit; None if not known.
+    vertex_deviations : (v,) standard deviation of each vertex along its normal, mm, after the face as a whole
+        has been aligned (`morphkit.fitting.uncertainty.vertex_deviations`); None if not known.
+    attention : (h, w) in the photo, 0..1: less where it shows something before the face (hair, glasses, a
+        hand); 1 where nothing was compared; None where colours were not used.
     """
 
     photo: UInt8[np.ndarray, "h w 3"]
@@ -62,6 +68,27 @@ class FitResult:
     timings: Mapping[str, float]
     notes: tuple[str, ...]
     converged: bool
+    posterior: FacePosterior | None = None
+    vertex_deviations: Float[np.ndarray, "v"] | None = None
+    attention: Float[np.ndarray, "h w"] | None = None
+
+    def sample(self, n: int, rng: np.random.Generator) -> Float[np.ndarray, "n v 3"]:
+        """Draw faces that would explain the photo as well: (n, v, 3) millimetres, aligned with the fit.
+
+        Identity and expression vary together as the posterior says; what the model cannot show at all is
+        counted in `vertex_deviations`, not here.
+
+        Raises
+        ------
+        ValueError
+            When the fit has no posterior.
+        """
+        if self.posterior is None:
+            raise ValueError("the fit has no posterior to sample from")
+        factor = shape_factor(self.model, self.vertices, self.posterior)
+        drawn = rng.standard_normal((n, factor.shape[2]))
+        samples: np.ndarray = self.vertices + np.einsum("vdk,nk->nvd", factor, drawn)
+        return samples
 
     @property
     def mesh(self) -> Mesh:

@@ -64,9 +64,11 @@ class PhotometricSettings:
     ----------
     sizes : side of the face's window in pixels; one for each level of the pyramid.
     iterations : Gauss–Newton steps at each level, at most.
-    bands : how often blocks of pixels are halved into bands.
-    evidence : what one sample of a band is worth: neighbours go wrong together.
-    least_deviation : floor of the bands' standard deviations, which are estimated from the photo.
+    blocks : how many blocks the coarsest band has across the window; each finer band halves them.
+    evidence : what one sample of the coarsest band is worth. Neighbours go wrong together, so that it falls
+        by half from band to band while their number grows fourfold.
+    least_deviation, most_deviation : bounds of the bands' standard deviations, which are estimated from the
+        photo; without the upper one, a band that once fits badly would be given up.
     outlier : residuals beyond so many standard deviations lose their say (Geman–McClure): hair, glasses, a
         microphone.
     landmark_share : of the landmarks' weight that stays once colours are compared.
@@ -81,9 +83,10 @@ class PhotometricSettings:
 
     sizes: tuple[int, ...] = (48, 96, 192)
     iterations: int = 15
-    bands: int = 6
-    evidence: float = 0.02
+    blocks: int = 6
+    evidence: float = 0.2
     least_deviation: float = 0.003
+    most_deviation: float = 0.05
     outlier: float = 3.0
     landmark_share: float = 0.25
     albedo_weight: float = 1.0
@@ -102,10 +105,14 @@ class FitSettings:
     ----------
     landmark : the landmark fit.
     photometric : the refinement by colour, or None to leave it out.
+    inflation : of the posterior's standard deviations; 1 takes Laplace's approximation as it is.
+    model_deviation : of real faces from the nearest that a model can show, along the surface's normal, mm.
     """
 
     landmark: LandmarkSettings = field(default_factory=LandmarkSettings)
     photometric: PhotometricSettings | None = field(default_factory=PhotometricSettings)
+    inflation: float = 1.0
+    model_deviation: float = 0.6
 
     def for_model(self, model: MorphableModel) -> FitSettings:
         """Return the settings with `expression_spread` put in terms of a model's own statistics.

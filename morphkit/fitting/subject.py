@@ -15,12 +15,13 @@ from morphkit.fitting.consensus import DISAGREE, DOUBTED, Evidence, photo_weight
 from morphkit.fitting.dense import DenseModel, dense_model
 from morphkit.fitting.fit import Clock, Progress, SingleFit, fit_result, fit_single
 from morphkit.fitting.joint import Colors, Joint, Quadratic, Scene, Sharing, descend, moved
-from morphkit.fitting.landmark import FocalPrior, LandmarkEnergy
+from morphkit.fitting.landmark import POSE, FocalPrior, LandmarkEnergy
 from morphkit.fitting.look import Look
-from morphkit.fitting.photometric import PhotometricFit, face_pixels
+from morphkit.fitting.photometric import face_pixels
 from morphkit.fitting.result import FitResult
 from morphkit.fitting.settings import FitSettings, LandmarkSettings
 from morphkit.fitting.threads import one_thread
+from morphkit.fitting.uncertainty import FacePosterior, vertex_deviations
 from morphkit.fitting.window import cut_window
 from morphkit.morphable import MorphableModel
 from morphkit.rendering.rasterizer import Backend, Rasterizer, get_rasterizer
@@ -51,7 +52,7 @@ class SubjectFit:
     indices : (p,) places of these photos among the given ones.
     identity, albedo : coefficients in standard deviations.
     neutral : (v, 3) the person's face without expression, millimetres, head frame.
-    neutral_deviations : (v,) posterior standard deviation of each of its points, mm.
+    neutral_deviations : (v,) of each of its points along the surface's normal, mm, as in `FitResult`.
     weights : (p,) how far each photo counted, in (0, 1].
     disagreements : (p,) of each photo's identity with that of the others: 1 on average where all errors are
         as believed, many times that for someone else.
@@ -311,20 +312,21 @@ def _subject(
     failures: tuple[FailedPhoto, ...],
 ) -> SubjectFit:
     knowledge = team.knowledge(joint.looks)
-    _, covariance = pooled(knowledge.evidence, verdict.weights)
+    _, whole = pooled(knowledge.evidence, verdict.weights)
     looks = tuple(_same(look, joint.looks[0], team.sharing) for look in joint.looks)
-    photos = tuple(_photo_result(*pair, joint) for pair in zip(team.singles, looks, strict=True))
+    photos = tuple(
+        _photo_result(single, looks[i], joint, _with_others(single, team.sharing, knowledge, verdict, i))
+        for i, single in enumerate(team.singles)
+    )
     identity = looks[0].face.identity
-    model = team.singles[0].model
+    covariance = whole[: len(identity), : len(identity)] / team.sharing.identity_weight
     return SubjectFit(
         photos=photos,
         indices=indices,
         identity=identity,
         albedo=looks[0].albedo,
         neutral=photos[0].neutral,
-        neutral_deviations=_deviations(
-            model, covariance[: len(identity), : len(identity)] / team.sharing.identity_weight
-        ),
+        neutral_deviations=_neutral_deviations(team.singles[0], photos[0].neutral, covariance),
         weights=verdict.weights,
         disagreements=verdict.disagreements,
         failures=failures,
@@ -333,21 +335,41 @@ def _subject(
     )
 
 
-def _photo_result(single: SingleFit, look: Look, joint: Joint) -> FitResult:
+def _with_others(
+    single: SingleFit, sharing: Sharing, knowledge: _Knowledge, verdict: _Verdict, own: int
+) -> Float[np.ndarray, "p p"]:
+    """Return a photo's precision with what the other photos say of the shared parameters."""
+    precision = (single.sparse if single.colors is None else single.colors).precision.copy()
+    others = [
+        weight * evidence.precision
+        for i, (weight, evidence) in enumerate(zip(verdict.weights, knowledge.evidence, strict=True))
+        if i != own
+    ]
+    scale = sharing.roots
+    precision[np.ix_(sharing.shared, sharing.shared)] += scale[:, None] * sum(others) * scale
+    return precision
+
+
+def _photo_result(
+    single: SingleFit, look: Look, joint: Joint, precision: Float[np.ndarray, "p p"]
+) -> FitResult:
     if single.colors is None:
-        sparse = replace(single.sparse, face=look.face, converged=joint.converged)
+        sparse = replace(single.sparse, face=look.face, converged=joint.converged, precision=precision)
         return fit_result(replace(single, sparse=sparse), Clock(None))
-    colors = PhotometricFit(look, single.colors.energies, joint.converged)
+    colors = replace(single.colors, look=look, converged=joint.converged, precision=precision)
     return fit_result(replace(single, colors=colors), Clock(None))
 
 
-def _deviations(model: MorphableModel, covariance: Float[np.ndarray, "i i"]) -> Float[np.ndarray, "v"]:
-    """Return the standard deviation of each vertex, mm: the root of its mean squared distance."""
-    group = model.identity
-    spread = (group.basis * group.standard_deviations).reshape(len(group.mean), 3, -1)
-    root = spread @ np.linalg.cholesky(covariance + 1e-12 * np.eye(len(covariance)))
-    deviations: np.ndarray = np.sqrt((root**2).sum(axis=(1, 2)))
-    return deviations
+def _neutral_deviations(
+    single: SingleFit, neutral: Float[np.ndarray, "v 3"], covariance: Float[np.ndarray, "i i"]
+) -> Float[np.ndarray, "v"]:
+    """Return the deviations of a face without expression, as a photo's are counted."""
+    count, settings = len(covariance), single.settings
+    whole = np.zeros((POSE + count, POSE + count))
+    whole[POSE:, POSE:] = settings.inflation**2 * covariance
+    posterior = FacePosterior(whole, count, 0)
+    still = replace(single.model, expression=None, expression_units=None)
+    return vertex_deviations(still, neutral, posterior, settings.model_deviation)
 
 
 def _failures(failures: tuple[FailedPhoto, ...], usable: int) -> tuple[str, ...]:

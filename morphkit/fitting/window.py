@@ -38,6 +38,23 @@ class Window:
         whole = PhotoCamera(pose.intrinsics, pose.rotation, pose.translation, size, size)
         return whole.cropped(self.left, self.top, size, size, self.zoom)
 
+    def spread(self, values: Float[np.ndarray, "s s"], height: int, width: int) -> Float[np.ndarray, "h w"]:
+        """Return the window's values in a photo of a size, float32, and 1 beyond the window."""
+        left, top = int(np.floor(self.left)), int(np.floor(self.top))
+        right, bottom = (int(np.ceil(edge + len(values) / self.zoom)) for edge in (self.left, self.top))
+        corner = self.zoom * (np.array([left, top]) - [self.left, self.top])
+        picture = Image.fromarray(np.ascontiguousarray(values, dtype=np.float32)).transform(
+            (right - left, bottom - top),
+            Image.Transform.AFFINE,
+            (self.zoom, 0.0, float(corner[0]), 0.0, self.zoom, float(corner[1])),
+            Image.Resampling.BILINEAR,
+            fillcolor=1.0,
+        )
+        photo = np.ones((height, width), dtype=np.float32)
+        x0, y0, x1, y1 = max(left, 0), max(top, 0), min(right, width), min(bottom, height)
+        photo[y0:y1, x0:x1] = np.asarray(picture)[y0 - top : y1 - top, x0 - left : x1 - left]
+        return photo
+
 
 def cut_window(
     photo: UInt8[np.ndarray, "h w 3"], pixels: Float[np.ndarray, "n 2"], size: int, margin: float = 0.1
