@@ -66,7 +66,7 @@ class PhotometricSettings:
     iterations : Gauss–Newton steps at each level, at most.
     blocks : how many blocks the coarsest band has across the window; each finer band halves them.
     evidence : what one sample of the coarsest band is worth. Neighbours go wrong together, so that it falls
-        by half from band to band while their number grows fourfold.
+        by a third from band to band while their number grows fourfold.
     least_deviation, most_deviation : bounds of the bands' standard deviations, which are estimated from the
         photo; without the upper one, a band that once fits badly would be given up.
     outlier : residuals beyond so many standard deviations lose their say (Geman–McClure): hair, glasses, a
@@ -105,14 +105,15 @@ class FitSettings:
     ----------
     landmark : the landmark fit.
     photometric : the refinement by colour, or None to leave it out.
-    inflation : of the posterior's standard deviations; 1 takes Laplace's approximation as it is.
+    inflation : of the posterior's standard deviations: what a model cannot explain goes together over more than a
+        band, which the curvature does not know. Measured on renders of another population.
     model_deviation : of real faces from the nearest that a model can show, along the surface's normal, mm.
     """
 
     landmark: LandmarkSettings = field(default_factory=LandmarkSettings)
     photometric: PhotometricSettings | None = field(default_factory=PhotometricSettings)
-    inflation: float = 1.0
-    model_deviation: float = 0.6
+    inflation: float = 1.75
+    model_deviation: float = 0.65
 
     def for_model(self, model: MorphableModel) -> FitSettings:
         """Return the settings with `expression_spread` put in terms of a model's own statistics.
