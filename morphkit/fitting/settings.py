@@ -105,8 +105,8 @@ class FitSettings:
     ----------
     landmark : the landmark fit.
     photometric : the refinement by colour, or None to leave it out.
-    inflation : of the posterior's standard deviations: what a model cannot explain goes together over more than a
-        band, which the curvature does not know. Measured on renders of another population.
+    inflation : of the posterior's standard deviations: what a model cannot explain goes together over more
+        than a band, which the curvature does not know. Measured on renders of another population.
     model_deviation : of real faces from the nearest that a model can show, along the surface's normal, mm.
     """
 
