@@ -178,7 +178,12 @@ def names_of(summary) -> list[str]:
 @needs_kill
 def test_a_killed_worker_costs_only_its_photo(tmp_path, batch):
     outcomes = batch(fill(tmp_path / "in", "a.jpg", "dies.jpg"), jobs=2)
-    assert statuses(outcomes) == {"a": "fitted", "dies": "failed"}
+    found = statuses(outcomes)
+    assert found["dies"] == "failed"
+    assert found["a"] in (
+        "fitted",
+        "reused",
+    )  # reused where it was done, but not yet reported, when its pool died
     assert "ended from outside" in outcomes["dies"].error
     assert not list((tmp_path / "out").glob(".fitting-*"))
 
