@@ -14,6 +14,7 @@ import click
 
 from morphkit.cli import options
 from morphkit.cli.fit_person import HowToFit, fit_film, fit_person
+from morphkit.cli.polish import Polish, polish_options
 
 if TYPE_CHECKING:
     from morphkit.fitting import FitSettings
@@ -119,6 +120,7 @@ _how_to_run = _together(
 @_which_photos
 @_whose_photos
 @_how_to_fit
+@polish_options
 @_how_to_run
 @click.pass_context
 def fit(
@@ -133,6 +135,7 @@ def fit(
     landmarks: Path | None,
     rasterizer: Literal["numba", "torch", "nvdiffrast"],
     photometric: bool,
+    polish: Polish,
     files: tuple[str, ...] | None,
     jobs: int | None,
     resume: bool,
@@ -156,7 +159,9 @@ def fit(
     """
     from morphkit.fitting.batch import find_photos, fit_batch, is_single
 
-    how = HowToFit(model, _settings(photometric), rasterizer, files or FILE_GROUPS, as_json)
+    alone = {"--same-person": same_person, "--video": video is not None}
+    polish.ensure_goes_with({"--no-photometric": not photometric, **alone})
+    how = HowToFit(model, _settings(photometric, polish), rasterizer, files or FILE_GROUPS, as_json)
     if video is not None:
         _ensure_video_alone(photos, landmarks, same_person)
         ctx.exit(fit_film(video, fps, output, how))
@@ -196,10 +201,10 @@ def _ensure_video_alone(photos: tuple[Path, ...], landmarks: Path | None, same_p
         raise click.UsageError(f"{wrong} does not go with --video; leave it out.")
 
 
-def _settings(photometric: bool) -> FitSettings:
+def _settings(photometric: bool, polish: Polish) -> FitSettings:
     from morphkit.fitting import FitSettings
 
-    return FitSettings() if photometric else FitSettings(photometric=None)
+    return FitSettings(gradient=polish.settings()) if photometric else FitSettings(photometric=None)
 
 
 def _announce(photos: tuple[PhotoFile, ...], output: Path, jobs: int | None) -> None:

@@ -2,6 +2,7 @@
 
 from morphkit.fitting.batch import PhotoOutcome, find_photos, fit_batch, fit_folder
 from morphkit.fitting.fit import fit_image
+from morphkit.fitting.gradient_settings import GradientSettings
 from morphkit.fitting.output import write_fit
 from morphkit.fitting.result import FitResult
 from morphkit.fitting.settings import FitSettings, LandmarkSettings, PhotometricSettings
@@ -13,6 +14,7 @@ from morphkit.fitting.video_output import write_video_fit
 __all__ = [
     "FitResult",
     "FitSettings",
+    "GradientSettings",
     "LandmarkSettings",
     "PhotoOutcome",
     "PhotometricSettings",

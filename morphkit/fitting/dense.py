@@ -61,9 +61,14 @@ def dense_model(model: MorphableModel) -> DenseModel:
         identity_mean = identity_mean + offset
         parts.append(expression)
     albedo_mean, albedo = _scaled(model.albedo)
-    attention = _attention(model)[model.faces].all(axis=1)
-    shape = np.concatenate(parts, axis=2)
-    return DenseModel(model.faces.astype(np.int32), identity_mean, shape, albedo_mean, albedo, attention)
+    shape, compared = np.concatenate(parts, axis=2), compared_faces(model)
+    return DenseModel(model.faces.astype(np.int32), identity_mean, shape, albedo_mean, albedo, compared)
+
+
+def compared_faces(model: MorphableModel) -> Bool[np.ndarray, "f"]:
+    """Return the triangles whose colour is compared with the photo's."""
+    compared: np.ndarray = _attention(model)[model.faces].all(axis=1)
+    return compared
 
 
 def face_mask(model: MorphableModel) -> Bool[np.ndarray, "v"]:

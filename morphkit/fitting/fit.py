@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,8 @@ from morphkit.errors import BadInputError, NoFaceError
 from morphkit.export.camera import PhotoCamera
 from morphkit.fitting.contour import LandmarkObserver, landmark_observer
 from morphkit.fitting.dense import dense_model
+from morphkit.fitting.gradient_fit import GradientFit
+from morphkit.fitting.gradient_stage import ensure_can_polish, polish_look
 from morphkit.fitting.intrinsics import focal_prior
 from morphkit.fitting.landmark import Face, FocalPrior, LandmarkFit, fit_landmarks
 from morphkit.fitting.photometric import PhotometricFit, fit_colors
@@ -39,6 +41,7 @@ Progress = Callable[[str, int, int], None]
 
 _DEFAULTS = FitSettings()
 _STAGES = ("landmarks", "shape", "colours")
+_POLISH = "polish"
 _NEAREST = 50.0  # millimetres from the camera's plane, which no point of a photographed head comes nearer
 _FARTHEST_TURN = -0.2  # cosine between the camera's direction and the face's, below which it shows its back
 _LARGE_ERROR = 0.1  # of the eye distance, above which a fit is doubtful
@@ -57,7 +60,8 @@ def fit_image(
     """Fit a morphable model to the largest face of a photo.
 
     Landmarks are found (or given); a camera, the pose, identity and expression are fitted to them; then all
-    of these, with albedo and light, are refined by the photo's colours.
+    of these, with albedo and light, are refined by the photo's colours; then, if the settings ask for it, by
+    the gradient of the paper's energy. The posterior is that of the refinement by colours in any case.
 
     Parameters
     ----------
@@ -65,7 +69,8 @@ def fit_image(
     model : the default head if None.
     landmarks : the 68 iBUG points in the photo's pixels in place of detected ones, NaN where unknown, or a
         file of them (`morphkit.fitting.seen.read_photo_landmarks`).
-    settings : weights; ``photometric=None`` leaves the colours out.
+    settings : weights; ``photometric=None`` leaves the colours out, ``gradient=GradientSettings()`` adds the
+        polish.
     rasterizer : the backend that draws, see `morphkit.rendering.get_rasterizer`.
     progress : called with (stage, done, total).
 
@@ -76,14 +81,21 @@ def fit_image(
     BadInputError
         When a file or the landmarks cannot be used, or the model embeds no landmarks.
     MissingDependencyError
-        When `rasterizer` is "nvdiffrast" and it or a GPU is missing.
+        When `rasterizer` is "nvdiffrast" and it or a GPU is missing, or the polish needs a face network that
+        is not installed.
+    ValueError
+        When `settings` ask for the polish without the colours.
     """
     with one_thread():
         model = load_default_model() if model is None else model
-        clock = Clock(progress)
-        return fit_result(
-            fit_single(image, model, landmarks, settings, get_rasterizer(rasterizer), clock), clock
-        )
+        ensure_can_polish(settings, model)
+        clock, drawer = Clock(progress, _stages(settings)), get_rasterizer(rasterizer)
+        fitted = fit_single(image, model, landmarks, settings, drawer, clock)
+        return fit_result(_polished(fitted, drawer, clock), clock)
+
+
+def _stages(settings: FitSettings) -> tuple[str, ...]:
+    return _STAGES if settings.gradient is None else (*_STAGES, _POLISH)
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,6 +113,7 @@ class SingleFit:
     sparse : the landmark fit.
     colors : the photometric fit, or None where colours were left out.
     settings : that it was fitted with.
+    polish : the gradient fit that went on from it, or None; then `colors` has its look.
     """
 
     photo: Photo
@@ -112,6 +125,7 @@ class SingleFit:
     sparse: LandmarkFit
     colors: PhotometricFit | None
     settings: FitSettings
+    polish: GradientFit | None = None
 
     @property
     def name(self) -> str:
@@ -143,6 +157,19 @@ def fit_single(
     with clock.stage("colours"):
         colors = _fit_colors(photo, model, sparse, observer, prior, settings, rasterizer)
     return SingleFit(photo, source, model, sight, observer, prior, sparse, colors, settings)
+
+
+def _polished(fitted: SingleFit, rasterizer: Rasterizer, clock: Clock) -> SingleFit:
+    """Go on from a photo's fit by the gradient, if its settings ask for it and its colours were compared."""
+    gradient, colors = fitted.settings.gradient, fitted.colors
+    if gradient is None or colors is None:
+        return fitted
+    with clock.stage(_POLISH):
+        observed = fitted.observer(colors.look.face)
+        polish = polish_look(
+            fitted.photo, colors.look, fitted.model, observed, fitted.sight.points68, gradient, rasterizer
+        )
+    return replace(fitted, colors=replace(colors, look=polish.look), polish=polish)
 
 
 @dataclass(frozen=True, eq=False)
@@ -257,7 +284,8 @@ def fit_result(fitted: SingleFit, clock: Clock) -> FitResult:
     error = landmark_error(model, vertices, camera, sight.points68)
     notes += _doubts(error, face.identity)
     if model.albedo is None:
-        notes += ("The model has no albedo; the photo's colours were not used for the shape.",)
+        unpolished = "" if fitted.settings.gradient is None else ", and the fit was not polished"
+        notes += (f"The model has no albedo; the photo's colours were not used for the shape{unpolished}.",)
     return FitResult(
         photo=photo,
         source=fitted.source,
@@ -275,6 +303,7 @@ def fit_result(fitted: SingleFit, clock: Clock) -> FitResult:
         landmark_error=error,
         landmark_energies=sparse.energies,
         photometric_energies=() if colors is None else colors.energies,
+        polish_energies={} if fitted.polish is None else fitted.polish.energies,
         timings=dict(clock.seconds),
         notes=notes,
         converged=sparse.converged if colors is None else colors.converged,
@@ -347,6 +376,7 @@ class Clock:
     """Times the stages, and tells the caller of them."""
 
     progress: Progress | None
+    stages: tuple[str, ...] = _STAGES
     seconds: dict[str, float] = field(default_factory=dict)
 
     @contextmanager
@@ -356,4 +386,4 @@ class Clock:
         yield
         self.seconds[name] = time.perf_counter() - begun
         if self.progress is not None:
-            self.progress("Fitting", _STAGES.index(name) + 1, len(_STAGES))
+            self.progress("Fitting", self.stages.index(name) + 1, len(self.stages))

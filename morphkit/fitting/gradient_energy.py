@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import torch
@@ -11,6 +10,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from morphkit.fitting.gradient_scene import Moved, Scene, tensor
+from morphkit.fitting.gradient_settings import Attention
 from morphkit.fitting.landmark import Observations
 from morphkit.fitting.points import PointModel, landmark_points
 from morphkit.losses import (
@@ -30,8 +30,6 @@ from morphkit.losses.colors import linear_to_srgb
 from morphkit.losses.face_network import FaceNetwork
 from morphkit.morphable import MorphableModel
 from morphkit.rendering import ImageTransform, Rendering, sample_image
-
-Attention = Literal["own", "skin", "skin-probability", "all"]
 
 
 @dataclass(frozen=True, eq=False)

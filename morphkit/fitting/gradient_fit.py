@@ -12,7 +12,6 @@ from torch import Tensor
 
 from morphkit.errors import BadInputError
 from morphkit.fitting.gradient_energy import (
-    Attention,
     GradientEnergy,
     LandmarkTarget,
     Recognition,
@@ -20,9 +19,9 @@ from morphkit.fitting.gradient_energy import (
     seen_faces,
 )
 from morphkit.fitting.gradient_scene import Moved, Scene, tensor
+from morphkit.fitting.gradient_settings import GradientSettings
 from morphkit.fitting.look import Look
 from morphkit.fitting.window import Window
-from morphkit.losses import EnergyWeights
 from morphkit.losses.colors import linear_to_srgb
 from morphkit.losses.face_network import FaceNetwork
 from morphkit.model import FaceModel
@@ -34,28 +33,6 @@ _SHIFT = 1.0  # pixels of the window,
 _SCALE = 0.01  # logarithm of the scale,
 _FOCAL = 0.0  # logarithm of the focal length: it stays,
 _LIGHT = 0.1  # and share of the light's mean; coefficients count in standard deviations
-
-
-@dataclass(frozen=True)
-class GradientSettings:
-    """How the gradient fit refines a look.
-
-    Attributes
-    ----------
-    weights : of the terms.
-    size : side of the face's window in pixels; the paper's is 224.
-    steps : of Adam.
-    rate : its first step, in standard deviations of a coefficient, hundredths of a radian, pixels of the
-        window, per cents of the scale; it falls to zero along a cosine.
-    attention : what each pixel counts: "own", "skin" (the paper's), "skin-probability" or "all", see
-        `morphkit.fitting.gradient_energy.photo_attention`.
-    """
-
-    weights: EnergyWeights = field(default_factory=lambda: EnergyWeights.preset("morphkit"))
-    size: int = 224
-    steps: int = 60
-    rate: float = 0.05
-    attention: Attention = "own"
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,7 +89,7 @@ def refine(
     """
     if not look.light[0].any():
         raise ValueError("look: its light must be known, got zeros; `look_light` finds it")
-    if settings.weights.perceptual_weight > 0 and network is None:
+    if settings.recognizes and network is None:
         raise ValueError("network: the perceptual term has a weight and needs a face network")
     energy = prepare_energy(look, window, model, compared, landmarks, settings, rasterizer, network)
     units = _units(look, window)
@@ -168,7 +145,7 @@ def prepare_energy(
     usable = torch.from_numpy(window.usable)[None]
     weights = photo_attention(settings.attention, photo, seen & usable) * usable
     recognition = None
-    if network is not None and settings.weights.perceptual_weight > 0:
+    if network is not None and settings.recognizes:
         recognition = Recognition.of(network, photo, _points68(look, window, model))
     skin = torch.from_numpy(_bare_skin(model, compared))
     return GradientEnergy(scene, photo, landmarks, settings.weights, faces, weights, skin, recognition)
@@ -180,7 +157,7 @@ def _points68(look: Look, window: Window, model: MorphableModel) -> Float[Tensor
     if embedding is None or len(embedding.names) < 68:
         raise BadInputError(
             "the model does not embed all ibug68 landmarks, by which the perceptual term aligns faces: build "
-            "it with --template-landmarks, or set perceptual_weight to 0"
+            "it with --template-landmarks, or leave the perceptual term out"
         )
     vertices = model.instance(look.face.identity, look.face.expression if model.expression else None)
     marks = embedding.landmarks(vertices.astype(np.float64), model.faces)

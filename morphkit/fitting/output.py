@@ -151,6 +151,7 @@ def parameters(result: FitResult) -> dict[str, Any]:
         "landmark_error": result.landmark_error,
         "landmark_energies": result.landmark_energies,
         "photometric_energies": result.photometric_energies,
+        "polish_energies": dict(result.polish_energies),
         "converged": result.converged,
         "seconds": dict(result.timings),
         "notes": result.notes,

@@ -101,8 +101,15 @@ def _facts(result: FitResult) -> list[tuple[str, str]]:
         ("Landmarks fitted", f"{len(result.seen.names)} ({result.seen.set_name})"),
         *((name, f"{len(values)} coefficients, rms {_rms(values):.2f} σ") for name, values in groups.items()),
         ("Settled", "yes" if result.converged else "no: stopped at its number of steps"),
+        *_polish(result),
         *((f"Seconds, {stage}", f"{value:.2f}") for stage, value in result.timings.items()),
     ]
+
+
+def _polish(result: FitResult) -> list[tuple[str, str]]:
+    """Return what the polish did to its energy, if there was one."""
+    totals = [sum(terms) for terms in zip(*result.polish_energies.values(), strict=True)]
+    return [("Polish", f"energy {totals[0]:.3f}, then {min(totals):.3f}")] if totals else []
 
 
 def _textures(texture: FaceTexture) -> list[tuple[UInt8[np.ndarray, "s s 3"], str]]:

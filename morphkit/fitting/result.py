@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -39,10 +39,13 @@ class FitResult:
     landmark_error : of the 68 embedded points against the seen or given ones, the outline left out: mean
         pixel distance over the distance between the outer eye corners; NaN where those are unknown.
     landmark_energies, photometric_energies : after each step.
+    polish_energies : by term, its weighted value before each step of the polish and at the end; empty where
+        the fit was not polished.
     timings : seconds by stage.
     notes : what was left out or is doubtful, one sentence each.
     converged : whether the optimisation settled.
-    posterior : what the photo leaves open, a Gaussian about the fit; None if not known.
+    posterior : what the photo leaves open, a Gaussian about the fit; None if not known. Its covariance is the
+        photometric fit's (of a polished fit, too), or the landmark fit's where colours were not used.
     vertex_deviations : (v,) standard deviation of each vertex along its normal, mm, after the face as a whole
         has been aligned (`morphkit.fitting.uncertainty.vertex_deviations`); None if not known.
     attention : (h, w) in the photo, 0..1: less where it shows something before the face (hair, glasses, a
@@ -71,6 +74,7 @@ class FitResult:
     posterior: FacePosterior | None = None
     vertex_deviations: Float[np.ndarray, "v"] | None = None
     attention: Float[np.ndarray, "h w"] | None = None
+    polish_energies: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
     def sample(self, n: int, rng: np.random.Generator) -> Float[np.ndarray, "n v 3"]:
         """Draw faces that would explain the photo as well: (n, v, 3) millimetres, aligned with the fit.

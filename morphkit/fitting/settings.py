@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from morphkit.fitting.gradient_settings import GradientSettings
 from morphkit.morphable import MorphableModel
 
 
@@ -105,6 +106,8 @@ class FitSettings:
     ----------
     landmark : the landmark fit.
     photometric : the refinement by colour, or None to leave it out.
+    gradient : the polish by the gradient of the paper's energy that may follow; None leaves it out. For
+        single photos with a model that has albedo.
     inflation : of the posterior's standard deviations: what a model cannot explain goes together over more
         than a band, which the curvature does not know. Measured on renders of another population.
     model_deviation : of real faces from the nearest that a model can show, along the surface's normal, mm.
@@ -112,6 +115,7 @@ class FitSettings:
 
     landmark: LandmarkSettings = field(default_factory=LandmarkSettings)
     photometric: PhotometricSettings | None = field(default_factory=PhotometricSettings)
+    gradient: GradientSettings | None = None
     inflation: float = 1.75
     model_deviation: float = 0.65
 

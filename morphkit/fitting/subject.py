@@ -106,7 +106,7 @@ def fit_images(
     ------
     ValueError
         Without images, when `landmarks` are not as many, or when `shared_focal` is True for photos of
-        different sizes.
+        different sizes, or when `settings` ask for the polish, which is for single photos.
     MorphkitError
         The first photo's, when none can be used.
     """
@@ -114,6 +114,10 @@ def fit_images(
         raise ValueError("images: expected at least one photo, got none")
     if landmarks is not None and len(landmarks) != len(images):
         raise ValueError(f"landmarks: expected one for each of {len(images)} photos, got {len(landmarks)}")
+    if settings.gradient is not None:
+        raise ValueError(
+            "settings: gradient is for single photos; several are fitted without it, expected None"
+        )
     given = [None] * len(images) if landmarks is None else landmarks
     with one_thread():
         model = load_default_model() if model is None else model
