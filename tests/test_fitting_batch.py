@@ -19,7 +19,8 @@ from PIL import Image
 from morphkit.archive import save_model
 from morphkit.errors import BadInputError, OutputError
 from morphkit.fitting import FitSettings, fit_batch, fit_folder
-from morphkit.fitting.batch import PhotoFile, find_photos, head_angles
+from morphkit.fitting.batch import FitPlan, PhotoFile, find_photos, head_angles
+from morphkit.fitting.batch.task import Task, run
 from morphkit.geometry.views import turn
 
 FAST = FitSettings(photometric=None)
@@ -178,14 +179,24 @@ def names_of(summary) -> list[str]:
 @needs_kill
 def test_a_killed_worker_costs_only_its_photo(tmp_path, batch):
     outcomes = batch(fill(tmp_path / "in", "a.jpg", "dies.jpg"), jobs=2)
-    found = statuses(outcomes)
-    assert found["dies"] == "failed"
-    assert found["a"] in (
-        "fitted",
-        "reused",
-    )  # reused where it was done, but not yet reported, when its pool died
+    assert statuses(outcomes) == {"a": "fitted", "dies": "failed"}
     assert "ended from outside" in outcomes["dies"].error
     assert not list((tmp_path / "out").glob(".fitting-*"))
+
+
+@pytest.mark.parametrize("reuse", [True, False])
+def test_what_a_worker_finished_before_it_died_is_this_runs(tmp_path, model, reuse):
+    photo = find_photos([fill(tmp_path / "in", "a.jpg")], tmp_path / "out")[0]
+    plan = FitPlan(model, "hash", FAST, "numba", (), "code")
+    first, second = (
+        Task(photo, plan, tmp_path / "out", tmp_path / name / "0", reuse, False, quick) for name in "12"
+    )
+    done, written = run(first), (tmp_path / "out" / "a" / "params.json").stat()
+    again = run(first)
+    assert done.status == again.status == "fitted"
+    assert again.figures.landmark_error == done.figures.landmark_error
+    assert (tmp_path / "out" / "a" / "params.json").stat() == written  # fitted once
+    assert run(second).status == ("reused" if reuse else "fitted")
 
 
 def test_a_full_disk_ends_the_batch_with_one_sentence(tmp_path, batch):

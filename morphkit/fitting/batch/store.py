@@ -24,22 +24,26 @@ class Record:
 
     Attributes
     ----------
+    run : that made it.
     fingerprint : of what it was made.
     figures : of the fit.
     seconds : that it took.
     files : sizes in bytes of its files by their names.
     """
 
+    run: str
     fingerprint: Fingerprint
     figures: FitFigures
     seconds: float
     files: Mapping[str, int]
 
 
-def write_record(folder: Path, fingerprint: Fingerprint, figures: FitFigures, seconds: float) -> None:
+def write_record(
+    folder: Path, run: str, fingerprint: Fingerprint, figures: FitFigures, seconds: float
+) -> None:
     """Complete a folder that holds a result's files, and nothing else."""
     files = {path.name: path.stat().st_size for path in sorted(folder.iterdir())}
-    write_json(folder / RECORD, Record(fingerprint, figures, round(seconds, 3), files))
+    write_json(folder / RECORD, Record(run, fingerprint, figures, round(seconds, 3), files))
 
 
 def read_record(folder: Path) -> Record | None:
@@ -48,7 +52,8 @@ def read_record(folder: Path) -> Record | None:
         values = json.loads((folder / RECORD).read_text(encoding="utf-8"))
         files = {str(name): int(size) for name, size in values["files"].items()}
         figures = FitFigures.read(values["figures"])
-        return Record(dict(values["fingerprint"]), figures, float(values["seconds"]), files)
+        run, made_of = str(values.get("run", "")), dict(values["fingerprint"])
+        return Record(run, made_of, figures, float(values["seconds"]), files)
     return None
 
 

@@ -69,7 +69,7 @@ class Task:
     photo : its files.
     plan : what the batch shares.
     output : the folder that gets a folder for each photo.
-    scratch : a folder of this task's alone, on the same disk.
+    scratch : a folder of this task's alone, on the same disk, in one of this run's alone.
     reuse : take a result that is there if nothing that it depends on has changed.
     thumbnail : draw one for the contact sheet.
     fit : does it.
@@ -87,6 +87,11 @@ class Task:
     def folder(self) -> Path:
         """The folder that gets the result's files."""
         return self.output / self.photo.name
+
+    @property
+    def run(self) -> str:
+        """What tells this run's results from those of others."""
+        return self.scratch.parent.name
 
 
 def fit_photo(photo: PhotoFile, plan: FitPlan, folder: Path) -> FitFigures:
@@ -170,12 +175,16 @@ def fingerprint(photo: PhotoFile, plan: FitPlan) -> Fingerprint:
 def _done(task: Task, start: float) -> PhotoOutcome:
     made_of, earlier = fingerprint(task.photo, task.plan), read_record(task.folder)
     outcome = PhotoOutcome(task.photo.name, task.photo.path, "fitted", task.folder)
-    if task.reuse and earlier and earlier.fingerprint == made_of and is_complete(task.folder, earlier):
-        return replace(outcome, status="reused", figures=earlier.figures, seconds=earlier.seconds)
+    if earlier and earlier.fingerprint == made_of and is_complete(task.folder, earlier):
+        done = replace(outcome, figures=earlier.figures, seconds=earlier.seconds)
+        if earlier.run == task.run:  # its process died before it could tell
+            return done
+        if task.reuse:
+            return replace(done, status="reused")
     with filled_folder(task.folder, task.scratch, last=RECORD) as folder:
         figures = task.fit(task.photo, task.plan, folder)
         seconds = time.perf_counter() - start
-        write_record(folder, made_of, figures, seconds)
+        write_record(folder, task.run, made_of, figures, seconds)
         new = frozenset(path.name for path in folder.iterdir())
     remove_files(task.folder, earlier, kept=new)
     return replace(outcome, figures=figures, seconds=seconds)
