@@ -9,7 +9,7 @@ from morphkit import gaussian
 from morphkit.linear import LinearModel
 
 
-def log_probability(coefficients: Float[np.ndarray, "c"]) -> float:
+def log_probability(coefficients: Float[np.ndarray, " c"]) -> float:
     """Return the log density of coefficients, which are standard normal; components beyond c are left open.
 
     How many standard deviations they are from the mean is their norm.

@@ -26,7 +26,7 @@ class NamedDirections:
         if len(self.names) != len(self.coefficients):
             raise ValueError(f"{len(self.names)} names for {len(self.coefficients)} rows of coefficients")
 
-    def combine(self, strengths: Mapping[str, float]) -> Float[np.ndarray, "k"]:
+    def combine(self, strengths: Mapping[str, float]) -> Float[np.ndarray, " k"]:
         """Return the group's coefficients for units at these strengths; KeyError names an unknown unit."""
         rows = dict(zip(self.names, self.coefficients, strict=True))
         total = np.zeros(self.coefficients.shape[1])

@@ -27,7 +27,7 @@ class LinearModel:
 
     mean: Float[np.ndarray, "v 3"]
     basis: Float[np.ndarray, "d k"]
-    standard_deviations: Float[np.ndarray, "k"]
+    standard_deviations: Float[np.ndarray, " k"]
     noise_variance: float = 0.0
 
     def __post_init__(self) -> None:
@@ -49,7 +49,7 @@ class LinearModel:
         return gaussian.cross_gram(self.basis, self.basis)
 
     @cached_property
-    def signal_deviations(self) -> Float[np.ndarray, "k"]:
+    def signal_deviations(self) -> Float[np.ndarray, " k"]:
         """The components' standard deviations without the noise that their variances contain, (k,) float64.
 
         Probabilistic PCA's loadings are W = basis · signal_deviations, and its covariance W Wᵀ + σ² I
@@ -70,7 +70,7 @@ class LinearModel:
         """Whether the columns are orthonormal to 1e-3; false for a marginal."""
         return bool(np.abs(self.gram - np.eye(self.n_components)).max(initial=0.0) < 1e-3)
 
-    def offset(self, coefficients: Float[np.ndarray, "c"]) -> Float[np.ndarray, "v 3"]:
+    def offset(self, coefficients: Float[np.ndarray, " c"]) -> Float[np.ndarray, "v 3"]:
         """Return the displacement from the mean, (v, 3) float64.
 
         Parameters
@@ -87,12 +87,12 @@ class LinearModel:
             raise ValueError(f"coefficients has {c} entries; the model has {self.n_components} components")
         return self.displace(self.standard_deviations[:c] * coefficients)
 
-    def displace(self, along: Float[np.ndarray, "c"]) -> Float[np.ndarray, "v 3"]:
+    def displace(self, along: Float[np.ndarray, " c"]) -> Float[np.ndarray, "v 3"]:
         """Return basis · along, (v, 3) float64: like `offset`, but in the basis's own units."""
         moved = self.basis[:, : len(along)] @ along.astype(self.basis.dtype)
         return moved.astype(np.float64).reshape(-1, 3)
 
-    def instance(self, coefficients: Float[np.ndarray, "c"]) -> Float[np.ndarray, "v 3"]:
+    def instance(self, coefficients: Float[np.ndarray, " c"]) -> Float[np.ndarray, "v 3"]:
         """Return mean + basis · (σ ⊙ coefficients), (v, 3) float64; see `offset`."""
         return self.mean + self.offset(coefficients)
 
@@ -102,7 +102,7 @@ class LinearModel:
 
     def project(
         self, values: Float[np.ndarray, "v 3"], noise_variance: float | None = 0.0
-    ) -> Float[np.ndarray, "k"]:
+    ) -> Float[np.ndarray, " k"]:
         """Return the coefficients whose instance is nearest to `values`.
 
         Parameters
@@ -148,7 +148,7 @@ class LinearModel:
             noise / rest if rest else 0.0,
         )
 
-    def marginal(self, vertex_indices: Int[np.ndarray, "n"]) -> LinearModel:
+    def marginal(self, vertex_indices: Int[np.ndarray, " n"]) -> LinearModel:
         """Return the statistics of some vertices only, with the *same* coefficients.
 
         ``marginal(i).instance(c) == instance(c)[i]``, hence the columns are no longer orthonormal;
@@ -158,7 +158,7 @@ class LinearModel:
         basis = np.asfortranarray(self.basis[rows])
         return replace(self, mean=self.mean[vertex_indices], basis=basis)
 
-    def vertex_deviations(self) -> Float[np.ndarray, "v"]:
+    def vertex_deviations(self) -> Float[np.ndarray, " v"]:
         """Return how far each vertex strays: its root mean square distance from the mean, (v,), in mm.
 
         Of instances, so without the noise term; for that, add 3 · noise_variance to the squares.

@@ -49,7 +49,7 @@ class Landmarks:
 
     names: tuple[str, ...]
     points: Float[np.ndarray, "n 3"]
-    standard_deviations: Float[np.ndarray, "n"] | None = None
+    standard_deviations: Float[np.ndarray, " n"] | None = None
     covariances: Float[np.ndarray, "n 3 3"] | None = None
 
     def __post_init__(self) -> None:
@@ -96,7 +96,7 @@ class LandmarkEmbedding:
     """
 
     names: tuple[str, ...]
-    face_indices: Int[np.ndarray, "n"]
+    face_indices: Int[np.ndarray, " n"]
     barycentrics: Float[np.ndarray, "n 3"]
 
     def landmarks(self, vertices: Float[np.ndarray, "v 3"], faces: Int[np.ndarray, "f 3"]) -> Landmarks:
@@ -118,4 +118,4 @@ class Template:
 
     mesh: Mesh
     landmarks: Mapping[str, LandmarkEmbedding] = field(default_factory=dict)
-    masks: Mapping[str, Bool[np.ndarray, "v"]] = field(default_factory=dict)
+    masks: Mapping[str, Bool[np.ndarray, " v"]] = field(default_factory=dict)

@@ -25,8 +25,8 @@ __all__ = ["LinearModel", "MorphableModel", "NamedDirections", "ShapeCoefficient
 class ShapeCoefficients:
     """A shape's coefficients, in standard deviations, (k,) float64; expression is None without that group."""
 
-    identity: Float[np.ndarray, "i"]
-    expression: Float[np.ndarray, "e"] | None = None
+    identity: Float[np.ndarray, " i"]
+    expression: Float[np.ndarray, " e"] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,8 +54,8 @@ class MorphableModel:
     expression_units: NamedDirections | None = None
     uv: Float[np.ndarray, "f 3 2"] | None = None
     landmarks: Mapping[str, LandmarkEmbedding] = field(default_factory=dict)
-    masks: Mapping[str, Bool[np.ndarray, "v"]] = field(default_factory=dict)
-    mirror: Int[np.ndarray, "v"] | None = None
+    masks: Mapping[str, Bool[np.ndarray, " v"]] = field(default_factory=dict)
+    mirror: Int[np.ndarray, " v"] | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -77,8 +77,8 @@ class MorphableModel:
 
     def instance(
         self,
-        identity: Float[np.ndarray, "i"] | None = None,
-        expression: Float[np.ndarray, "e"] | None = None,
+        identity: Float[np.ndarray, " i"] | None = None,
+        expression: Float[np.ndarray, " e"] | None = None,
     ) -> Float[np.ndarray, "v 3"]:
         """Return the vertices for these coefficients (None: the mean), (v, 3) float64, millimetres.
 
@@ -90,7 +90,7 @@ class MorphableModel:
         vertices = self.identity.instance(np.zeros(0) if identity is None else identity)
         return vertices + self._expressed(expression)
 
-    def albedo_instance(self, albedo: Float[np.ndarray, "a"] | None = None) -> Float[np.ndarray, "v 3"]:
+    def albedo_instance(self, albedo: Float[np.ndarray, " a"] | None = None) -> Float[np.ndarray, "v 3"]:
         """Return linear RGB for these coefficients (None: the mean), (v, 3) float64, clipped to 0..1.
 
         Raises
@@ -104,9 +104,9 @@ class MorphableModel:
 
     def mesh(
         self,
-        identity: Float[np.ndarray, "i"] | None = None,
-        expression: Float[np.ndarray, "e"] | None = None,
-        albedo: Float[np.ndarray, "a"] | None = None,
+        identity: Float[np.ndarray, " i"] | None = None,
+        expression: Float[np.ndarray, " e"] | None = None,
+        albedo: Float[np.ndarray, " a"] | None = None,
     ) -> Mesh:
         """Return the instance as a mesh, coloured where the model has an albedo group."""
         colors = None
@@ -145,7 +145,7 @@ class MorphableModel:
         *,
         noise_variance: float = 0.0,
         scale: bool = False,
-        weights: Float[np.ndarray, "v"] | None = None,
+        weights: Float[np.ndarray, " v"] | None = None,
     ) -> tuple[ShapeCoefficients, Similarity]:
         """Return the coefficients of a shape in any pose, and its map into the model's frame.
 
@@ -174,12 +174,12 @@ class MorphableModel:
 
     def posterior(
         self,
-        vertex_indices: Int[np.ndarray, "m"],
+        vertex_indices: Int[np.ndarray, " m"],
         points: Float[np.ndarray, "m 3"],
-        deviations: float | Float[np.ndarray, "m"] | None = None,
+        deviations: float | Float[np.ndarray, " m"] | None = None,
         *,
         covariances: Float[np.ndarray, "m 3 3"] | None = None,
-        expression: Float[np.ndarray, "e"] | None = None,
+        expression: Float[np.ndarray, " e"] | None = None,
     ) -> MorphableModel:
         """Return the model of the people who could have these points: see `morphkit.posterior.posterior`.
 
@@ -200,9 +200,9 @@ class MorphableModel:
         landmarks: Landmarks,
         embedding: str = "ibug68",
         *,
-        deviations: float | Float[np.ndarray, "n"] | None = None,
+        deviations: float | Float[np.ndarray, " n"] | None = None,
         covariances: Float[np.ndarray, "n 3 3"] | None = None,
-        expression: Float[np.ndarray, "e"] | None = None,
+        expression: Float[np.ndarray, " e"] | None = None,
     ) -> MorphableModel:
         """Return the model of the people who could have these landmarks; see `posterior`.
 
@@ -259,7 +259,7 @@ class MorphableModel:
             expression_units=units,
         )
 
-    def marginal(self, vertex_indices: Int[np.ndarray, "n"]) -> MorphableModel:
+    def marginal(self, vertex_indices: Int[np.ndarray, " n"]) -> MorphableModel:
         """Return the model of some vertices only, with the same coefficients (`LinearModel.marginal`).
 
         Faces, uv, landmarks, masks and the mirror map are kept where all they refer to survives.

@@ -25,7 +25,7 @@ class PosedCoefficients:
     converged : whether the pose stood still in the end.
     """
 
-    coefficients: Float[np.ndarray, "k"]
+    coefficients: Float[np.ndarray, " k"]
     similarity: Similarity
     iterations: int
     converged: bool
@@ -37,7 +37,7 @@ def pose_and_project(
     *,
     noise_variance: float = 0.0,
     scale: bool = False,
-    weights: Float[np.ndarray, "v"] | None = None,
+    weights: Float[np.ndarray, " v"] | None = None,
     tolerance: float = 1e-6,
     max_iterations: int = 200,
 ) -> PosedCoefficients:

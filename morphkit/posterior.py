@@ -11,9 +11,9 @@ from morphkit.linear import LinearModel
 
 def posterior(
     model: LinearModel,
-    vertex_indices: Int[np.ndarray, "m"],
+    vertex_indices: Int[np.ndarray, " m"],
     points: Float[np.ndarray, "m 3"],
-    deviations: float | Float[np.ndarray, "m"] | None = None,
+    deviations: float | Float[np.ndarray, " m"] | None = None,
     *,
     covariances: Float[np.ndarray, "m 3 3"] | None = None,
 ) -> LinearModel:
@@ -85,9 +85,9 @@ def posterior_at(
 
 def log_evidence(
     model: LinearModel,
-    vertex_indices: Int[np.ndarray, "m"],
+    vertex_indices: Int[np.ndarray, " m"],
     points: Float[np.ndarray, "m 3"],
-    deviations: float | Float[np.ndarray, "m"] | None = None,
+    deviations: float | Float[np.ndarray, " m"] | None = None,
     *,
     covariances: Float[np.ndarray, "m 3 3"] | None = None,
 ) -> float:
@@ -108,7 +108,7 @@ def log_evidence(
 
 def checked_covariances(
     points: Float[np.ndarray, "m 3"],
-    deviations: float | Float[np.ndarray, "m"] | None,
+    deviations: float | Float[np.ndarray, " m"] | None,
     covariances: Float[np.ndarray, "m 3 3"] | None = None,
 ) -> Float[np.ndarray, "m 3 3"]:
     """Return a covariance for each observation, from either description; ValueError says what is wrong."""

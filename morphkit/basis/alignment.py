@@ -36,8 +36,8 @@ class Alignment:
     similarities: tuple[Similarity, ...]
     iterations: int
     converged: bool
-    residuals: Float[np.ndarray, "n"]
-    scan_weights: Float[np.ndarray, "n"]
+    residuals: Float[np.ndarray, " n"]
+    scan_weights: Float[np.ndarray, " n"]
 
 
 def align_shapes(
@@ -45,8 +45,8 @@ def align_shapes(
     reference: Float[np.ndarray, "v 3"] | None = None,
     *,
     scale: bool = False,
-    weights: Float[np.ndarray, "v"] | None = None,
-    scan_weights: Float[np.ndarray, "n"] | None = None,
+    weights: Float[np.ndarray, " v"] | None = None,
+    scan_weights: Float[np.ndarray, " n"] | None = None,
     valid: Bool[np.ndarray, "n v"] | h5py.Dataset | None = None,
     robust: Literal["huber", "tukey"] | None = None,
     robust_over: Literal["vertices", "scans"] = "vertices",

@@ -32,7 +32,7 @@ class Evaluation:
     outliers : training shapes that stand out.
     """
 
-    compactness: Float[np.ndarray, "k"]
+    compactness: Float[np.ndarray, " k"]
     generalization: Metric | None = None
     leave_out: Metric | None = None
     specificity: Metric | None = None
@@ -51,7 +51,7 @@ def evaluate_basis(
     *,
     held_out: Float[np.ndarray, "n v 3"] | None = None,
     training: Float[np.ndarray, "m v 3"] | None = None,
-    mask: Bool[np.ndarray, "v"] | None = None,
+    mask: Bool[np.ndarray, " v"] | None = None,
     samples: int = 200,
     seed: int = 0,
     progress: Progress | None = None,

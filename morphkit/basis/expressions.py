@@ -34,10 +34,10 @@ class Roles:
     orphan_subjects : the persons of those, in order, once.
     """
 
-    neutral: Int[np.ndarray, "m"]
-    expressive: Int[np.ndarray, "e"]
-    own: tuple[Int[np.ndarray, "_"], ...]
-    orphans: Int[np.ndarray, "o"]
+    neutral: Int[np.ndarray, " m"]
+    expressive: Int[np.ndarray, " e"]
+    own: tuple[Int[np.ndarray, " _"], ...]
+    orphans: Int[np.ndarray, " o"]
     orphan_subjects: tuple[str, ...]
 
 
@@ -80,7 +80,7 @@ def expression_offsets(
     aligned: Float[np.ndarray, "m v 3"] | h5py.Dataset,
     similarities: Sequence[Similarity],
     *,
-    weights: Float[np.ndarray, "v"] | None = None,
+    weights: Float[np.ndarray, " v"] | None = None,
     valid: Bool[np.ndarray, "n v"] | h5py.Dataset | None = None,
     output: h5py.Group | None = None,
 ) -> Float[np.ndarray, "e v 3"] | h5py.Dataset:
@@ -167,7 +167,7 @@ def _place(pairs: _Pairs, base: np.ndarray) -> list[Poses]:
 
 
 def place_robustly(
-    shape: Float[np.ndarray, "1 v 3"], target: Float[np.ndarray, "v 3"], weights: Float[np.ndarray, "v"]
+    shape: Float[np.ndarray, "1 v 3"], target: Float[np.ndarray, "v 3"], weights: Float[np.ndarray, " v"]
 ) -> Poses:
     """Return the rigid motion of a shape that makes the weighted sum of distances to the target least.
 

@@ -25,12 +25,12 @@ class Deviations:
     shares : of the limit that they must not pass; above one does not belong.
     """
 
-    sigmas: Float[np.ndarray, "k"]
-    shares: Float[np.ndarray, "k"]
+    sigmas: Float[np.ndarray, " k"]
+    shares: Float[np.ndarray, " k"]
 
 
 def deviations(
-    values: Float[np.ndarray, "k"], usual: Float[np.ndarray, "m"], level: float, *, signed: bool = False
+    values: Float[np.ndarray, " k"], usual: Float[np.ndarray, " m"], level: float, *, signed: bool = False
 ) -> Deviations:
     """Return how far values lie from m usual ones that they are not among.
 
@@ -63,8 +63,8 @@ def deviations(
 
 
 def find_extremes(
-    values: Float[np.ndarray, "n"], level: float, *, least: float = 0.0, signed: bool = False
-) -> Bool[np.ndarray, "n"]:
+    values: Float[np.ndarray, " n"], level: float, *, least: float = 0.0, signed: bool = False
+) -> Bool[np.ndarray, " n"]:
     """Return which of n numbers do not belong with the others; a quarter of them at most.
 
     From the outside in, so that odd ones that are alike do not hide each other: as many are taken out as

@@ -36,7 +36,7 @@ class Spectrum:
     notes : what differs from what was asked for.
     """
 
-    values: Float[np.ndarray, "k"]
+    values: Float[np.ndarray, " k"]
     vectors: Float[np.ndarray, "n k"]
     total: float
     notes: tuple[str, ...] = ()
@@ -44,7 +44,7 @@ class Spectrum:
 
 def exact_spectrum(
     samples: Samples,
-    share: Float[np.ndarray, "n"],
+    share: Float[np.ndarray, " n"],
     components: int | float | None,
     rank: int,
     centered: bool,
@@ -182,7 +182,7 @@ def _center(
         np.subtract(values[:, chunk], offset[chunk], out=rest[:, chunk])
 
 
-def weigh(gram: Float[np.ndarray, "n n"], share: Float[np.ndarray, "n"], centered: bool) -> None:
+def weigh(gram: Float[np.ndarray, "n n"], share: Float[np.ndarray, " n"], centered: bool) -> None:
     """Turn inner products about some point into those about the weighted mean, times √share, in place.
 
     Gram matrices about two points differ by the same for a whole row and the same for a whole column.

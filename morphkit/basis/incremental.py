@@ -18,7 +18,7 @@ def update_pca(
     data: Float[np.ndarray, "n d"] | Float[np.ndarray, "n v 3"] | h5py.Dataset | Samples,
     components: int | float | None = None,
     *,
-    weights: Float[np.ndarray, "n"] | None = None,
+    weights: Float[np.ndarray, " n"] | None = None,
 ) -> PCA:
     """Return the components of all samples so far and of new ones, without the old ones.
 

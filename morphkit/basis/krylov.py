@@ -17,7 +17,7 @@ _PASSES = 8
 
 
 def krylov_spectrum(
-    samples: Samples, share: Float[np.ndarray, "n"], count: int, centered: bool, seed: int = 0
+    samples: Samples, share: Float[np.ndarray, " n"], count: int, centered: bool, seed: int = 0
 ) -> Spectrum:
     """Return approximate leading eigenvectors, by passes over the data until the last one stands still.
 

@@ -26,7 +26,7 @@ def fit_linear_model(
     shapes: Float[np.ndarray, "n v 3"] | h5py.Dataset,
     components: int | float | None = None,
     *,
-    weights: Float[np.ndarray, "n"] | None = None,
+    weights: Float[np.ndarray, " n"] | None = None,
 ) -> LinearModel:
     """Return the statistics of aligned shapes (or any per-vertex triples without gaps); see `fit_pca`."""
     return linear_model(fit_pca(shapes, components, weights=weights))
@@ -36,8 +36,8 @@ def fit_shapes(
     shapes: Float[np.ndarray, "n v 3"] | h5py.Dataset,
     components: int | float | None = None,
     *,
-    weights: Float[np.ndarray, "n"] | None = None,
-    mirror: Int[np.ndarray, "v"] | None = None,
+    weights: Float[np.ndarray, " n"] | None = None,
+    mirror: Int[np.ndarray, " v"] | None = None,
     centered: bool = True,
     method: str = "exact",
     output: h5py.Group | None = None,
@@ -63,8 +63,8 @@ def fit_incomplete_shapes(
     valid: Bool[np.ndarray, "n v"],
     components: int | float | None = None,
     *,
-    weights: Float[np.ndarray, "n"] | None = None,
-    mirror: Int[np.ndarray, "v"] | None = None,
+    weights: Float[np.ndarray, " n"] | None = None,
+    mirror: Int[np.ndarray, " v"] | None = None,
     output: h5py.Group | None = None,
 ) -> tuple[MissingPCA, int]:
     """Return the principal components of shapes from their valid vertices alone.
@@ -91,8 +91,8 @@ def fit_albedo(
     faces: Int[np.ndarray, "f 3"],
     components: int | None = None,
     *,
-    weights: Float[np.ndarray, "n"] | None = None,
-    mirror: Int[np.ndarray, "v"] | None = None,
+    weights: Float[np.ndarray, " n"] | None = None,
+    mirror: Int[np.ndarray, " v"] | None = None,
     output: h5py.Group | None = None,
 ) -> tuple[LinearModel, MissingPCA]:
     """Return the statistics of vertex colours in which NaN marks what a scan did not show.
@@ -215,7 +215,7 @@ def linear_model(pca: PCA) -> LinearModel:
     )
 
 
-def compactness(model: LinearModel) -> Float[np.ndarray, "k"]:
+def compactness(model: LinearModel) -> Float[np.ndarray, " k"]:
     """Return the share of the total variance (noise included) in the first 1, 2, ... k components.
 
     References

@@ -34,9 +34,9 @@ class Curve:
     """
 
     modes: tuple[int, ...]
-    mean: Float[np.ndarray, "m"]
-    low: Float[np.ndarray, "m"]
-    high: Float[np.ndarray, "m"]
+    mean: Float[np.ndarray, " m"]
+    low: Float[np.ndarray, " m"]
+    high: Float[np.ndarray, " m"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +63,7 @@ def generalization(
     held_out: Float[np.ndarray, "n v 3"] | h5py.Dataset,
     faces: Int[np.ndarray, "f 3"],
     *,
-    mask: Bool[np.ndarray, "v"] | None = None,
+    mask: Bool[np.ndarray, " v"] | None = None,
     modes: Sequence[int] | None = None,
     limit: int = 200,
     seed: int = 0,
@@ -106,7 +106,7 @@ def leave_out_generalization(
     faces: Int[np.ndarray, "f 3"],
     *,
     held_out: int | None = None,
-    mask: Bool[np.ndarray, "v"] | None = None,
+    mask: Bool[np.ndarray, " v"] | None = None,
     modes: Sequence[int] | None = None,
     limit: int = 400,
     seed: int = 0,
@@ -157,7 +157,7 @@ def specificity(
     shapes: Float[np.ndarray, "n v 3"] | h5py.Dataset,
     faces: Int[np.ndarray, "f 3"],
     *,
-    mask: Bool[np.ndarray, "v"] | None = None,
+    mask: Bool[np.ndarray, " v"] | None = None,
     modes: Sequence[int] | None = None,
     samples: int = 200,
     limit: int = 500,

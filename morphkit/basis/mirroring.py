@@ -17,7 +17,7 @@ _FLIP = np.array([-1.0, 1.0, 1.0])
 
 
 def mirror_image(
-    values: Float[np.ndarray, "*n v 3"], mirror: Int[np.ndarray, "v"], flip: bool
+    values: Float[np.ndarray, "*n v 3"], mirror: Int[np.ndarray, " v"], flip: bool
 ) -> Float[np.ndarray, "*n v 3"]:
     """Return per-vertex triples as the mirror shows them, x negated if they are positions (`flip`).
 
@@ -33,7 +33,7 @@ def mirror_image(
 
 def mirror_images(
     values: Float[np.ndarray, "n v 3"] | h5py.Dataset,
-    mirror: Int[np.ndarray, "v"],
+    mirror: Int[np.ndarray, " v"],
     flip: bool,
     output: h5py.Group | None = None,
 ) -> Float[np.ndarray, "n v 3"] | h5py.Dataset:
@@ -47,7 +47,7 @@ def mirror_images(
 
 
 def symmetric(
-    values: Float[np.ndarray, "v 3"], mirror: Int[np.ndarray, "v"], flip: bool = True
+    values: Float[np.ndarray, "v 3"], mirror: Int[np.ndarray, " v"], flip: bool = True
 ) -> Float[np.ndarray, "v 3"]:
     """Return the mean of a shape and its mirror image, exactly its own mirror image."""
     return (values + mirror_image(values, mirror, flip)) / 2
@@ -55,10 +55,10 @@ def symmetric(
 
 def fit_mirrored(
     shapes: Float[np.ndarray, "n v 3"] | h5py.Dataset,
-    mirror: Int[np.ndarray, "v"],
+    mirror: Int[np.ndarray, " v"],
     components: int | float | None = None,
     *,
-    weights: Float[np.ndarray, "n"] | None = None,
+    weights: Float[np.ndarray, " n"] | None = None,
     centered: bool = True,
     method: str = "exact",
     flip: bool = True,

@@ -32,7 +32,7 @@ class MissingPCA:
     """
 
     pca: PCA
-    observed: Bool[np.ndarray, "d"]
+    observed: Bool[np.ndarray, " d"]
     iterations: int
     converged: bool
 
@@ -42,7 +42,7 @@ def fit_pca_with_missing(
     components: int | None = None,
     *,
     valid: Bool[np.ndarray, "n m"] | h5py.Dataset | None = None,
-    weights: Float[np.ndarray, "n"] | None = None,
+    weights: Float[np.ndarray, " n"] | None = None,
     tolerance: float = 1e-3,
     max_iterations: int = 50,
 ) -> MissingPCA:

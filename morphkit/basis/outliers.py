@@ -53,7 +53,7 @@ class Outlier:
 def find_outliers(
     shapes: Float[np.ndarray, "n v 3"] | h5py.Dataset,
     *,
-    mask: Bool[np.ndarray, "v"] | None = None,
+    mask: Bool[np.ndarray, " v"] | None = None,
     faces: Int[np.ndarray, "f 3"] | None = None,
     components: int = 50,
     false_alarms: float = 0.02,

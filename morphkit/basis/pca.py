@@ -34,9 +34,9 @@ class PCA:
     notes : what differs from what was asked for.
     """
 
-    mean: Float[np.ndarray, "d"]
+    mean: Float[np.ndarray, " d"]
     components: Float[np.ndarray, "d k"]
-    variances: Float[np.ndarray, "k"]
+    variances: Float[np.ndarray, " k"]
     noise_variance: float
     total_variance: float
     n_samples: int
@@ -54,7 +54,7 @@ def fit_pca(
     data: Float[np.ndarray, "n d"] | Float[np.ndarray, "n v 3"] | h5py.Dataset | Samples,
     components: int | float | None = None,
     *,
-    weights: Float[np.ndarray, "n"] | None = None,
+    weights: Float[np.ndarray, " n"] | None = None,
     method: str = "exact",
     centered: bool = True,
     mapper: Mapper = map,

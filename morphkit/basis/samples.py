@@ -74,7 +74,7 @@ def working_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
 class ArraySamples(Samples):
     """Samples in memory, (n, d) or (n, v, 3)."""
 
-    def __init__(self, values: Float[np.ndarray, "n *d"]) -> None:
+    def __init__(self, values: Float[np.ndarray, " n *d"]) -> None:
         self.values = values.reshape(len(values), -1)
         self.shape = (len(values), self.values.shape[1])
         self.dtype = working_dtype(values.dtype)

@@ -37,7 +37,7 @@ def transfer_colors(
     registered: Mesh,
     settings: ColorSettings | None = None,
     *,
-    valid: Bool[np.ndarray, "v"] | None = None,
+    valid: Bool[np.ndarray, " v"] | None = None,
 ) -> Float[np.ndarray, "v 3"]:
     """Return linear RGB (float32) at the vertices of `registered`, NaN where the scan has none to give.
 

@@ -42,8 +42,8 @@ class RegisteredScan:
     name: str
     mesh: Mesh
     millimetres_per_unit: float
-    valid: Bool[np.ndarray, "v"]
-    distances: Float[np.ndarray, "v"]
+    valid: Bool[np.ndarray, " v"]
+    distances: Float[np.ndarray, " v"]
     rotation: Float[np.ndarray, "3 3"]
     landmarks: Landmarks
     diagnosis: Diagnosis

@@ -52,7 +52,7 @@ class Material:
         return replace(self, entries={k: entry for k, entry in self.entries.items() if k not in names})
 
     @property
-    def weights(self) -> Float[np.ndarray, "n"] | None:
+    def weights(self) -> Float[np.ndarray, " n"] | None:
         """How much each scan counts; None when all count alike."""
         weights = np.array([entry.weight for entry in self.entries.values()])
         return None if (weights == 1.0).all() else weights

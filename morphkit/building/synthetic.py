@@ -93,7 +93,7 @@ def scan_head(
     return SyntheticScan(_shuffle(replace(piece, vertices=pose.apply(piece.vertices)), rng), pose)
 
 
-def _seen_faces(mesh: Mesh) -> Bool[np.ndarray, "f"]:
+def _seen_faces(mesh: Mesh) -> Bool[np.ndarray, " f"]:
     middle = (mesh.vertices.min(axis=0) + mesh.vertices.max(axis=0)) / 2
     extent = np.linalg.norm(mesh.vertices - middle, axis=1).max()
     seen = np.zeros(len(mesh.faces), dtype=bool)
@@ -109,7 +109,7 @@ def _seen_faces(mesh: Mesh) -> Bool[np.ndarray, "f"]:
 
 def _inside_border(
     mesh: Mesh, center: np.ndarray, rng: np.random.Generator, settings: ScannerSettings
-) -> Bool[np.ndarray, "v"]:
+) -> Bool[np.ndarray, " v"]:
     offset = mesh.vertices - center
     angle = np.arctan2(offset[:, 1], offset[:, 0])
     waves = sum(rng.uniform(1, 5) * np.cos(k * angle + rng.uniform(0, 2 * np.pi)) for k in (2, 3, 5, 9))
@@ -128,7 +128,7 @@ def _roughen(mesh: Mesh, rng: np.random.Generator, settings: ScannerSettings) ->
     return replace(mesh, vertices=mesh.vertices + noise[:, None] * normals, colors=colors)
 
 
-def _smooth_noise(points: Float[np.ndarray, "n 3"], rng: np.random.Generator) -> Float[np.ndarray, "n"]:
+def _smooth_noise(points: Float[np.ndarray, "n 3"], rng: np.random.Generator) -> Float[np.ndarray, " n"]:
     """Return noise of unit variance: plane waves, 8 to 40 mm long, in random directions."""
     directions = rng.standard_normal((_WAVES, 3))
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
@@ -184,7 +184,7 @@ def _shuffle(mesh: Mesh, rng: np.random.Generator) -> Mesh:
     return Mesh(mesh.vertices[order], faces, None if mesh.colors is None else mesh.colors[order])
 
 
-def _submesh(mesh: Mesh, keep: Bool[np.ndarray, "f"]) -> Mesh:
+def _submesh(mesh: Mesh, keep: Bool[np.ndarray, " f"]) -> Mesh:
     used, faces = np.unique(mesh.faces[keep], return_inverse=True)
     compact: Int[np.ndarray, "f 3"] = faces.reshape(-1, 3).astype(np.int32)
     return Mesh(mesh.vertices[used], compact, None if mesh.colors is None else mesh.colors[used])

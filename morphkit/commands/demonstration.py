@@ -167,7 +167,7 @@ def _random_person(head: MorphableModel, rng: np.random.Generator) -> Mesh:
     return replace(head.mesh(identity, expression, albedo), uv=None)
 
 
-def _natural_albedo(group: LinearModel, rng: np.random.Generator) -> Float[np.ndarray, "k"]:
+def _natural_albedo(group: LinearModel, rng: np.random.Generator) -> Float[np.ndarray, " k"]:
     """Return random albedo coefficients, drawn towards the mean until hardly a colour leaves 0..1.
 
     Skin tones are not Gaussian: the tails of a linear model are darker than black.
@@ -180,7 +180,7 @@ def _natural_albedo(group: LinearModel, rng: np.random.Generator) -> Float[np.nd
     return np.zeros_like(coefficients)
 
 
-def _out_of_gamut(group: LinearModel, coefficients: Float[np.ndarray, "c"]) -> float:
+def _out_of_gamut(group: LinearModel, coefficients: Float[np.ndarray, " c"]) -> float:
     """Return the share of colour values that lie (nearly) outside 0..1."""
     colors = group.instance(coefficients)
     return float(((colors < _DARKEST) | (colors > 1.0)).mean())
@@ -219,7 +219,7 @@ def _errors(
     return {name: _summary(np.concatenate(values)) for name, values in sets.items()}
 
 
-def _summary(values: Float[np.ndarray, "n"]) -> tuple[float, float, float]:
+def _summary(values: Float[np.ndarray, " n"]) -> tuple[float, float, float]:
     return float(values.mean()), float(np.median(values)), float(np.quantile(values, 0.95))
 
 

@@ -42,7 +42,7 @@ class Face:
     vertices: Float[np.ndarray, "v 3"]
     faces: Int[np.ndarray, "f 3"] | None
     landmarks: Landmarks
-    counted: Bool[np.ndarray, "v"] | None = None
+    counted: Bool[np.ndarray, " v"] | None = None
 
     @property
     def points(self) -> Float[np.ndarray, "7 3"]:

@@ -50,8 +50,8 @@ class FaceScore:
 
     name: str
     points: int
-    distances: Float[np.ndarray, "n"] | None
-    baseline: Float[np.ndarray, "n"] | None = None
+    distances: Float[np.ndarray, " n"] | None
+    baseline: Float[np.ndarray, " n"] | None = None
     reason: str = ""
 
     @property
@@ -122,7 +122,7 @@ def ranked(scores: Sequence[FaceScore]) -> list[FaceScore]:
     return sorted((score for score in scores if score.distances is not None), key=lambda score: score.median)
 
 
-def measured_vertices(face: Face, crop: float | Literal["now"]) -> Bool[np.ndarray, "v"]:
+def measured_vertices(face: Face, crop: float | Literal["now"]) -> Bool[np.ndarray, " v"]:
     """Return which vertices of a true face are measured, as a mask.
 
     Raises

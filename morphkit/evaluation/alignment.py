@@ -38,7 +38,7 @@ class Alignment:
     """
 
     similarity: Similarity
-    distances: Float[np.ndarray, "n"]
+    distances: Float[np.ndarray, " n"]
     converged: bool
 
 

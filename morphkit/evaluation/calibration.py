@@ -26,8 +26,8 @@ class Calibration:
         the sharper says more.
     """
 
-    low: Float[np.ndarray, "n"]
-    high: Float[np.ndarray, "n"]
+    low: Float[np.ndarray, " n"]
+    high: Float[np.ndarray, " n"]
     sharpness: float
 
     def coverage(self, level: float) -> float:
@@ -36,11 +36,11 @@ class Calibration:
             raise ValueError(f"level: expected 0..1, got {level}")
         return self._share(0.5 - 0.5 * level, 0.5 + 0.5 * level)
 
-    def curve(self, levels: Float[np.ndarray, "k"]) -> Float[np.ndarray, "k"]:
+    def curve(self, levels: Float[np.ndarray, " k"]) -> Float[np.ndarray, " k"]:
         """Return the coverage at each level: a calibrated prediction's is the diagonal."""
         return np.array([self.coverage(float(level)) for level in levels])
 
-    def histogram(self, bins: int = 10) -> Float[np.ndarray, "b"]:
+    def histogram(self, bins: int = 10) -> Float[np.ndarray, " b"]:
         """Return the shares of places in equal bins of 0..1.
 
         Ideally all 1 / bins; a U says too sure, a hump too unsure, a slope biased.
@@ -87,7 +87,7 @@ def gaussian_calibration(errors: Float[np.ndarray, "*n"], deviations: Float[np.n
     return Calibration(places, places, float(deviations.mean()))
 
 
-def sample_calibration(samples: Float[np.ndarray, "k *n"], truth: Float[np.ndarray, "*n"]) -> Calibration:
+def sample_calibration(samples: Float[np.ndarray, " k *n"], truth: Float[np.ndarray, "*n"]) -> Calibration:
     """Return the calibration of predictions as samples.
 
     Parameters

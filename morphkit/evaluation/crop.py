@@ -29,7 +29,7 @@ class FaceCrop:
     centre: Float[np.ndarray, "3"]
     radius: float
 
-    def contains(self, vertices: Float[np.ndarray, "v 3"]) -> Bool[np.ndarray, "v"]:
+    def contains(self, vertices: Float[np.ndarray, "v 3"]) -> Bool[np.ndarray, " v"]:
         """Return which vertices lie in the ball; those that are not numbers do not."""
         inside: np.ndarray = np.linalg.norm(vertices - self.centre, axis=1) <= self.radius
         return inside

@@ -29,8 +29,8 @@ class DepthErrors:
         face is farther from the camera.
     """
 
-    vertices: Int[np.ndarray, "n"]
-    errors: Float[np.ndarray, "n"]
+    vertices: Int[np.ndarray, " n"]
+    errors: Float[np.ndarray, " n"]
 
 
 def depth_errors(
@@ -39,7 +39,7 @@ def depth_errors(
     similarity: Similarity,
     forward: Float[np.ndarray, "3"],
     *,
-    crop: FaceCrop | Bool[np.ndarray, "v"] | None = None,
+    crop: FaceCrop | Bool[np.ndarray, " v"] | None = None,
     reach: float = _REACH,
 ) -> DepthErrors:
     """Return how much farther from the camera the true surface is than each vertex of a fit.
@@ -121,7 +121,7 @@ def depth_shifts(
 
 def _measured(
     vertices: np.ndarray, similarity: Similarity, crop: FaceCrop | np.ndarray | None
-) -> Bool[np.ndarray, "v"]:
+) -> Bool[np.ndarray, " v"]:
     if crop is None:
         return np.ones(len(vertices), bool)
     if isinstance(crop, FaceCrop):

@@ -26,7 +26,7 @@ class LandmarkErrors:
     threshold : above which a face has failed, and up to which `auc` reaches.
     """
 
-    errors: Float[np.ndarray, "n"]
+    errors: Float[np.ndarray, " n"]
     threshold: float = _THRESHOLD
 
     @property

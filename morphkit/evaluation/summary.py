@@ -23,12 +23,12 @@ class PooledErrors:
         and `median_with_failures`, and nowhere else.
     """
 
-    distances: Float[np.ndarray, "n"]
+    distances: Float[np.ndarray, " n"]
     failed_points: int = 0
 
     @classmethod
     def of(
-        cls, faces: Sequence[Float[np.ndarray, "_"] | None], points: Sequence[int] | None = None
+        cls, faces: Sequence[Float[np.ndarray, " _"] | None], points: Sequence[int] | None = None
     ) -> PooledErrors:
         """Pool faces, None for a failure.
 
@@ -67,7 +67,7 @@ class PooledErrors:
             return np.inf if total else np.nan
         return float(np.partition(self.distances, middle)[list(middle)].mean(dtype=np.float64))
 
-    def curve(self, thresholds: Float[np.ndarray, "t"]) -> Float[np.ndarray, "t"]:
+    def curve(self, thresholds: Float[np.ndarray, " t"]) -> Float[np.ndarray, " t"]:
         """Return the share of all points, failures' included, whose distance is at most each threshold."""
         total = max(len(self.distances) + self.failed_points, 1)
         within: np.ndarray = np.searchsorted(self._sorted, thresholds, side="right") / total

@@ -124,7 +124,7 @@ def within_covariance(
     return shrunk
 
 
-def _numbered(people: Sequence[Hashable]) -> Int[np.ndarray, "n"]:
+def _numbered(people: Sequence[Hashable]) -> Int[np.ndarray, " n"]:
     number = {person: i for i, person in enumerate(dict.fromkeys(people))}
     return np.array([number[person] for person in people])
 
@@ -160,7 +160,7 @@ def _closer(
     return won / compared
 
 
-def _auc(same: Float[np.ndarray, "s"], different: Float[np.ndarray, "d"]) -> float:
+def _auc(same: Float[np.ndarray, " s"], different: Float[np.ndarray, " d"]) -> float:
     """Return the Mann-Whitney statistic as a share: ties count half."""
     ranks = rankdata(np.concatenate([same, different]))
     above = ranks[: len(same)].sum() - len(same) * (len(same) + 1) / 2

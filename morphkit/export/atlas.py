@@ -29,7 +29,7 @@ class Sites:
 
     corners: Int[np.ndarray, "n 3"]
     weights: Float[np.ndarray, "n 3"]
-    spacing: Float[np.ndarray, "n"]
+    spacing: Float[np.ndarray, " n"]
 
     def of(self, values: Float[np.ndarray, "v d"]) -> Float[np.ndarray, "n d"]:
         """Return per-vertex values at the points, float32."""
@@ -42,7 +42,7 @@ class Sites:
         found: np.ndarray = matrix @ np.ascontiguousarray(values, np.float32)
         return found
 
-    def at(self, index: Int[np.ndarray, "m"]) -> Sites:
+    def at(self, index: Int[np.ndarray, " m"]) -> Sites:
         """Return some of the points."""
         return Sites(self.corners[index], self.weights[index], self.spacing[index])
 
@@ -59,7 +59,7 @@ class Atlas:
     """
 
     size: int
-    texels: Int[np.ndarray, "n"]
+    texels: Int[np.ndarray, " n"]
     sites: Sites
 
     def picture(self, values: Shaped[np.ndarray, "n d"]) -> Shaped[np.ndarray, "s s d"]:
@@ -75,7 +75,7 @@ def texel_atlas(
     uv: Float[np.ndarray, "f 3 2"],
     size: int,
     *,
-    depth: Float[np.ndarray, "v"] | None = None,
+    depth: Float[np.ndarray, " v"] | None = None,
 ) -> Atlas:
     """Rasterize a mesh in its texture.
 
@@ -116,7 +116,7 @@ def usable_uv(uv: Float[np.ndarray, "f 3 2"] | None) -> bool:
 
 def cylinder_uv(
     vertices: Float[np.ndarray, "v 3"], faces: Int[np.ndarray, "f 3"]
-) -> tuple[Float[np.ndarray, "f 3 2"], Float[np.ndarray, "v"]]:
+) -> tuple[Float[np.ndarray, "f 3 2"], Float[np.ndarray, " v"]]:
     """Unroll a head around its y axis, the seam at the back.
 
     Height and turn keep their proportions at the face. Where layers lie over each other, such as the mouth's
@@ -155,7 +155,7 @@ def _turns(outward: Float[np.ndarray, "f 3 2"], least: float) -> Float[np.ndarra
 
 def _texel_spacing(
     vertices: np.ndarray, faces: np.ndarray, uv: np.ndarray, size: int
-) -> Float[np.ndarray, "f"]:
+) -> Float[np.ndarray, " f"]:
     """Return the millimetres that a texel spans on each triangle."""
     a, b = (uv[:, k].astype(np.float64) - uv[:, 0] for k in (1, 2))
     flat = 0.5 * np.abs(a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0]) * size * size

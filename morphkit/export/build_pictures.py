@@ -47,7 +47,7 @@ class ModeStrip:
 def registration_strip(
     scan: Mesh,
     registered: Mesh,
-    distances: Float[np.ndarray, "v"],
+    distances: Float[np.ndarray, " v"],
     rotation: Float[np.ndarray, "3 3"],
     *,
     size: int = 280,
@@ -108,7 +108,7 @@ def contact_sheet(pictures: Sequence[UInt8[np.ndarray, "h w 3"]], columns: int) 
     return np.concatenate(rows)
 
 
-def heat_colors(distances: Float[np.ndarray, "v"], limit: float = HEAT_LIMIT) -> Float[np.ndarray, "v 3"]:
+def heat_colors(distances: Float[np.ndarray, " v"], limit: float = HEAT_LIMIT) -> Float[np.ndarray, "v 3"]:
     """Return linear RGB (float32) for distances in 0..`limit` millimetres; NaN stays NaN."""
     encoded = matplotlib.colormaps[HEAT_MAP](np.nan_to_num(distances) / limit)[:, :3]
     linear = srgb_to_linear(encoded)

@@ -21,7 +21,7 @@ _COLORS = ("#9a4f2e", "#2f5f8f", "#4d7c46")
 _GUIDES = (90, 95, 98)  # per cent of the variance
 
 
-def compactness_figure(shares: Float[np.ndarray, "k"]) -> Figure:
+def compactness_figure(shares: Float[np.ndarray, " k"]) -> Figure:
     """Draw the share of the variance in the first modes, and where it passes 90, 95 and 98 per cent."""
     figure, axes = _figure("modes", "variance explained, %")
     values = np.concatenate([[0.0], 100 * shares])
@@ -49,7 +49,7 @@ def metric_figure(metric: Metric) -> Figure:
     return figure
 
 
-def cumulative_figure(curves: Mapping[str, Float[np.ndarray, "t"]], limit: float) -> Figure:
+def cumulative_figure(curves: Mapping[str, Float[np.ndarray, " t"]], limit: float) -> Figure:
     """Draw shares of points (0..1) within distances evenly spaced from 0 to `limit` millimetres, by name."""
     figure, axes = _figure("distance, mm", "points within it, %")
     for (name, shares), color in zip(curves.items(), _COLORS, strict=False):

@@ -16,12 +16,12 @@ _DIMMEST, _BRIGHTEST = 0.75, 1.3  # of the face's usual light, for what the phot
 _FEATHER = 4  # rings of triangles over which the photo's colours fade out beyond the face
 
 
-def pictured_region(model: MorphableModel) -> Float[np.ndarray, "v"]:
+def pictured_region(model: MorphableModel) -> Float[np.ndarray, " v"]:
     """Return what a photo of a face shows of it, 0..1: face, eyes, and what an open mouth lets see."""
     return faded(face_mask(model) | _eyes_and_mouth(model), model.faces, _FEATHER)
 
 
-def _eyes_and_mouth(model: MorphableModel) -> Bool[np.ndarray, "v"]:
+def _eyes_and_mouth(model: MorphableModel) -> Bool[np.ndarray, " v"]:
     region = np.zeros(model.n_vertices, dtype=bool)
     if "eyes" in model.masks:
         region |= model.masks["eyes"]
@@ -31,12 +31,12 @@ def _eyes_and_mouth(model: MorphableModel) -> Bool[np.ndarray, "v"]:
     return region
 
 
-def face_mask(model: MorphableModel) -> Bool[np.ndarray, "v"]:
+def face_mask(model: MorphableModel) -> Bool[np.ndarray, " v"]:
     """Return the vertices of the face: the model's own mask, or all of them."""
     return model.masks.get("face", np.ones(model.n_vertices, dtype=bool))
 
 
-def attended_region(model: MorphableModel) -> Float[np.ndarray, "v"]:
+def attended_region(model: MorphableModel) -> Float[np.ndarray, " v"]:
     """Return the skin whose colours a fit compares with the photo's, 0..1: the face without eyes and ears."""
     region = face_mask(model).copy()
     for name in ("eyes", "ears", "neck"):
@@ -74,7 +74,7 @@ def expected_colors(
 
 def agreement(
     model: MorphableModel, seen: Sighting, expected: Float[np.ndarray, "v 3"]
-) -> Float[np.ndarray, "v"]:
+) -> Float[np.ndarray, " v"]:
     """Return 1 in the middle of the face; towards its border, less where hair or wall is seen for skin."""
     inner = model.masks.get("narrow_face")
     if inner is None or not (inner & (seen.trust > 0.5)).any():
@@ -87,7 +87,7 @@ def agreement(
     return middle + (1.0 - middle) * likeness
 
 
-def faded(mask: Bool[np.ndarray, "v"], faces: Int[np.ndarray, "f 3"], rings: int) -> Float[np.ndarray, "v"]:
+def faded(mask: Bool[np.ndarray, " v"], faces: Int[np.ndarray, "f 3"], rings: int) -> Float[np.ndarray, " v"]:
     """Return 1 in a region, falling to 0 over `rings` rings of triangles outside it (inside, if negative)."""
     edges = unique_edges(faces)
     grown = [mask if rings > 0 else ~mask]
@@ -100,8 +100,8 @@ def faded(mask: Bool[np.ndarray, "v"], faces: Int[np.ndarray, "f 3"], rings: int
 
 
 def _least_around(
-    values: Float[np.ndarray, "v"], faces: Int[np.ndarray, "f 3"], rings: int
-) -> Float[np.ndarray, "v"]:
+    values: Float[np.ndarray, " v"], faces: Int[np.ndarray, "f 3"], rings: int
+) -> Float[np.ndarray, " v"]:
     """Return the least value within some rings of triangles around each vertex."""
     for _ in range(rings):
         low = values[faces].min(axis=1)

@@ -52,7 +52,7 @@ def fit_pictures(
     mesh: Mesh,
     normals: Float[np.ndarray, "v 3"],
     lit_colors: Float[np.ndarray, "v 3"] | None,
-    opacity: Float[np.ndarray, "v"],
+    opacity: Float[np.ndarray, " v"],
     *,
     size: int = 512,
 ) -> FitPictures:
@@ -94,7 +94,7 @@ def turned_view(
     mesh: Mesh,
     yaw: float,
     *,
-    shown: Bool[np.ndarray, "v"] | None = None,
+    shown: Bool[np.ndarray, " v"] | None = None,
     shading: Shading = "colored",
     size: int = 512,
 ) -> UInt8[np.ndarray, "h w 3"]:

@@ -42,7 +42,7 @@ class FitPage:
     facts: Sequence[tuple[str, str]]
     notes: Sequence[str]
     files: Sequence[tuple[str, str]] = ()
-    coefficients: Mapping[str, Float[np.ndarray, "_"]] = field(default_factory=dict)
+    coefficients: Mapping[str, Float[np.ndarray, " _"]] = field(default_factory=dict)
     units: Mapping[str, float] = field(default_factory=dict)
     landmarks: str | None = None
     textures: Sequence[tuple[UInt8[np.ndarray, "_ _ 3"], str]] = ()
@@ -80,7 +80,7 @@ def write_fit_report(path: Path | str, pictures: FitPictures, page: FitPage) -> 
     )
 
 
-def _bars(values: Float[np.ndarray, "n"]) -> list[tuple[int, float, float, str]]:
+def _bars(values: Float[np.ndarray, " n"]) -> list[tuple[int, float, float, str]]:
     """Return a rectangle for each coefficient: x, top and height of a drawing from -1 to 1; and its words."""
     heights = np.clip(values / _SIGMAS, -1.0, 1.0)
     return [

@@ -41,7 +41,7 @@ class FitPicture:
 
 def error_strip(
     truth: Mesh,
-    distances: Float[np.ndarray, "v"],
+    distances: Float[np.ndarray, " v"],
     fitted: Mesh,
     rotation: Float[np.ndarray, "3 3"],
     centre: Float[np.ndarray, "3"],

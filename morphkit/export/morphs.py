@@ -19,7 +19,7 @@ _IDLE = 1e-6  # of the longest unit, up to which one does nothing
 _LEAST = 5e-4  # strength
 
 
-def unit_strengths(model: MorphableModel, expression: Float[np.ndarray, "e"]) -> dict[str, float]:
+def unit_strengths(model: MorphableModel, expression: Float[np.ndarray, " e"]) -> dict[str, float]:
     """Return how strong each named expression unit is, 0..1, nearest in millimetres; empty without units.
 
     Parameters
@@ -45,7 +45,7 @@ def unit_strengths(model: MorphableModel, expression: Float[np.ndarray, "e"]) ->
 
 def morph_targets(
     model: MorphableModel,
-    expression: Float[np.ndarray, "e"],
+    expression: Float[np.ndarray, " e"],
     moved: Float[np.ndarray, "v 3"],
 ) -> tuple[MorphTarget, ...]:
     """Return the model's expression units, or its leading components, with the weights of a fit.
@@ -70,7 +70,7 @@ def morph_targets(
 
 
 def _units(
-    model: MorphableModel, group: LinearModel, expression: Float[np.ndarray, "e"]
+    model: MorphableModel, group: LinearModel, expression: Float[np.ndarray, " e"]
 ) -> tuple[MorphTarget, ...]:
     if model.expression_units is None:
         return ()
@@ -82,7 +82,7 @@ def _units(
     )
 
 
-def _components(group: LinearModel, expression: Float[np.ndarray, "e"]) -> tuple[MorphTarget, ...]:
+def _components(group: LinearModel, expression: Float[np.ndarray, " e"]) -> tuple[MorphTarget, ...]:
     count = min(_COMPONENTS, group.n_components)
     weights = np.zeros(count)
     weights[: len(expression)] = expression[:count]

@@ -47,7 +47,7 @@ def draw_face(
     vertices: Float[np.ndarray, "v 3"],
     faces: Int[np.ndarray, "f 3"],
     colors: Float[np.ndarray, "v 3"],
-    opacity: Float[np.ndarray, "v"] | None = None,
+    opacity: Float[np.ndarray, " v"] | None = None,
 ) -> Layer:
     """Draw vertex colours through a photo's camera.
 
@@ -68,7 +68,7 @@ def draw_faces(
     vertices: Float[np.ndarray, "v 3"],
     faces: Int[np.ndarray, "f 3"],
     colors: Sequence[Float[np.ndarray, "v 3"]],
-    opacity: Float[np.ndarray, "v"],
+    opacity: Float[np.ndarray, " v"],
 ) -> list[Layer]:
     """Draw a face in several colours, for little more than one costs; see `draw_face`."""
     left, top, width, height = _window(camera, vertices[opacity > 0] if opacity.any() else vertices)

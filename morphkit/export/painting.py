@@ -44,8 +44,8 @@ class Layer:
     """
 
     ratio: Float[np.ndarray, "n 3"]
-    trust: Float[np.ndarray, "n"]
-    sharpness: Float[np.ndarray, "n"]
+    trust: Float[np.ndarray, " n"]
+    sharpness: Float[np.ndarray, " n"]
 
 
 def ratio_layer(sighting: Sighting, base: Float[np.ndarray, "n 3"]) -> Layer:
@@ -69,7 +69,7 @@ class SmoothField:
         self._smooth = sparse.csc_array(_FOLLOWS**2 * cotangent_laplacian(vertices, faces) + forgetting)
 
     def solve(
-        self, values: Float[np.ndarray, "v d"], weights: Float[np.ndarray, "v"]
+        self, values: Float[np.ndarray, "v d"], weights: Float[np.ndarray, " v"]
     ) -> Float[np.ndarray, "v d"]:
         """Return the field g of least Σ area (weight (g − value)² + ℓ² |∇g|² + (ℓ / L)² g²).
 
@@ -104,7 +104,7 @@ class Paint:
         return sites.of(np.maximum(self.base, _DARKEST) * self.field)
 
     def colors(
-        self, sites: Sites, own: Layer, mirrored: Layer | None, mirror: Int[np.ndarray, "v"] | None
+        self, sites: Sites, own: Layer, mirrored: Layer | None, mirror: Int[np.ndarray, " v"] | None
     ) -> Float[np.ndarray, "n 3"]:
         """Return linear RGB: as seen where trusted, else the smooth field with the other side's detail.
 
@@ -128,7 +128,7 @@ def mix_paint(
     smooth: SmoothField,
     base: Float[np.ndarray, "v 3"],
     own: Layer,
-    mirror: Int[np.ndarray, "v"] | None,
+    mirror: Int[np.ndarray, " v"] | None,
 ) -> Paint:
     """Return a surface's paint from what was seen at its vertices.
 

@@ -45,9 +45,9 @@ class Sighting:
     """
 
     colors: Float[np.ndarray, "n 3"]
-    trust: Float[np.ndarray, "n"]
-    saturated: Float[np.ndarray, "n"]
-    sharpness: Float[np.ndarray, "n"]
+    trust: Float[np.ndarray, " n"]
+    saturated: Float[np.ndarray, " n"]
+    sharpness: Float[np.ndarray, " n"]
 
 
 class PhotoView:
@@ -70,7 +70,7 @@ class PhotoView:
         faces: Int[np.ndarray, "f 3"],
         *,
         attention: Float[np.ndarray, "h w"] | None = None,
-        attended: Float[np.ndarray, "v"] | None = None,
+        attended: Float[np.ndarray, " v"] | None = None,
     ) -> None:
         if photo.shape[:2] != (camera.height, camera.width):
             raise ValueError(
@@ -134,7 +134,7 @@ class PhotoView:
                 self._levels[number] = _quarter_means(_quarters(self._level(number - 1)))
         return self._levels[number]
 
-    def _sampled(self, pixels: Float[np.ndarray, "n 2"], span: Float[np.ndarray, "n"]) -> np.ndarray:
+    def _sampled(self, pixels: Float[np.ndarray, "n 2"], span: Float[np.ndarray, " n"]) -> np.ndarray:
         """Return the photo's means over about `span` pixels: between two levels of its pyramid."""
         left, top, right, bottom = self._window
         most = min(_LEVELS, max(right - left, bottom - top).bit_length() - 1)
@@ -149,7 +149,7 @@ class PhotoView:
                 colors[near] += share[near, None] * found
         return colors
 
-    def _unhidden(self, in_camera: Float[np.ndarray, "n 3"], facing: Float[np.ndarray, "n"]) -> np.ndarray:
+    def _unhidden(self, in_camera: Float[np.ndarray, "n 3"], facing: Float[np.ndarray, " n"]) -> np.ndarray:
         """Return 0..1: whether nothing stands before points, nor close beside their line of sight."""
         window, nearest, farthest = self._depths
         column, row = (_projected(in_camera, window).astype(np.int32).clip(0, _SIDE - 1)).T
@@ -176,7 +176,7 @@ class PhotoView:
         around = 2 * max(1, round(_OUTLINE * scale)) + 1
         return window, minimum_filter(depth, 2 * _AROUND + 1), maximum_filter(depth, around)
 
-    def _attentive(self, sites: Sites, pixels: Float[np.ndarray, "n 2"]) -> Float[np.ndarray, "n"]:
+    def _attentive(self, sites: Sites, pixels: Float[np.ndarray, "n 2"]) -> Float[np.ndarray, " n"]:
         """Return trust by attention, smoothed; what it does not speak of is trusted."""
         left, top, right, bottom = self._window
         step = max(1, max(right - left, bottom - top) // _ATTENTION_SIDE)
@@ -196,7 +196,7 @@ def _projected(in_camera: Float[np.ndarray, "n 3"], camera: PhotoCamera) -> Floa
     return np.stack([a * x + b * y + left, c * x + d * y + top], axis=1)
 
 
-def _in_frame(pixels: Float[np.ndarray, "n 2"], camera: PhotoCamera) -> Float[np.ndarray, "n"]:
+def _in_frame(pixels: Float[np.ndarray, "n 2"], camera: PhotoCamera) -> Float[np.ndarray, " n"]:
     size = np.array([camera.width, camera.height], np.float32)
     inside = np.minimum(pixels, size - pixels).min(axis=1)
     return np.clip(inside / _FRAME, 0.0, 1.0)

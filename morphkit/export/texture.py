@@ -46,7 +46,7 @@ class Evidence:
 
     view: PhotoView
     base: Float[np.ndarray, "v 3"]
-    confidence: Float[np.ndarray, "v"]
+    confidence: Float[np.ndarray, " v"]
     shading: Float[np.ndarray, "v 3"] | None = None
 
 
@@ -92,7 +92,7 @@ class FacePainter:
         vertices: Float[np.ndarray, "v 3"],
         faces: Int[np.ndarray, "f 3"],
         evidence: Sequence[Evidence],
-        mirror: Int[np.ndarray, "v"] | None = None,
+        mirror: Int[np.ndarray, " v"] | None = None,
         albedo: Float[np.ndarray, "v 3"] | None = None,
     ) -> None:
         if not evidence:
@@ -162,7 +162,9 @@ class FacePainter:
         """Return a sighting, trusted no more than its vertices are."""
         return replace(seen, trust=seen.trust * sites.of(evidence.confidence[:, None])[:, 0])
 
-    def _mirrored_layers(self, sites: Sites, mirror: Int[np.ndarray, "v"]) -> tuple[list[Layer], list[Layer]]:
+    def _mirrored_layers(
+        self, sites: Sites, mirror: Int[np.ndarray, " v"]
+    ) -> tuple[list[Layer], list[Layer]]:
         """Return the layers of the same points on the other side."""
         other = Sites(mirror[sites.corners], sites.weights, sites.spacing)
         return self._layers(other, self._sightings(other))

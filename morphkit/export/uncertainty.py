@@ -18,13 +18,13 @@ _STEPS = (0.5, 1.0, 2.0, 3.0, 5.0, 10.0, 20.0, 50.0)  # millimetres that a scale
 _RED = np.array([0.85, 0.10, 0.06])  # linear, over what was rejected
 
 
-def scale_end(deviations: Float[np.ndarray, "v"]) -> float:
+def scale_end(deviations: Float[np.ndarray, " v"]) -> float:
     """Return a round number of millimetres that most deviations of a face lie below."""
     most = float(np.percentile(deviations, 75.0)) if len(deviations) else 0.0
     return next((step for step in _STEPS if step >= most), _STEPS[-1])
 
 
-def deviation_colors(deviations: Float[np.ndarray, "v"], end: float) -> Float[np.ndarray, "v 3"]:
+def deviation_colors(deviations: Float[np.ndarray, " v"], end: float) -> Float[np.ndarray, "v 3"]:
     """Return linear RGB: dark blue for 0 to yellow for `end` millimetres, grey for what is far above."""
     share = np.clip(deviations / end, 0.0, 1.0)
     colors = matplotlib.colormaps[_MAP](share)[:, :3]
@@ -44,7 +44,7 @@ def attention_picture(
     camera: PhotoCamera,
     vertices: Float[np.ndarray, "v 3"],
     faces: Int[np.ndarray, "f 3"],
-    attended: Float[np.ndarray, "v"],
+    attended: Float[np.ndarray, " v"],
 ) -> UInt8[np.ndarray, "h w 3"]:
     """Return `attention_overlay` for a face; `attended` is 0..1 where the fit may look."""
     layer = draw_face(camera, vertices, faces, np.zeros((len(vertices), 3)), attended)

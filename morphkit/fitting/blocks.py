@@ -10,12 +10,12 @@ from scipy import sparse
 
 
 def block_details(
-    row: Int[np.ndarray, "n"],
-    column: Int[np.ndarray, "n"],
+    row: Int[np.ndarray, " n"],
+    column: Int[np.ndarray, " n"],
     values: Float[np.ndarray, "n k"],
-    weights: Float[np.ndarray, "n"],
+    weights: Float[np.ndarray, " n"],
     bands: int,
-) -> Iterator[tuple[Float[np.ndarray, "m k"], Float[np.ndarray, "m"]]]:
+) -> Iterator[tuple[Float[np.ndarray, "m k"], Float[np.ndarray, " m"]]]:
     """Yield, band by band from fine to coarse, how values differ from the mean of their 2×2 block.
 
     Band 0 holds pixels against blocks of 2×2, band 1 these blocks against ones of 4×4, and so on; the last

@@ -38,7 +38,7 @@ class Trust:
     """
 
     weights: Float[np.ndarray, "s s"]
-    deviations: Float[np.ndarray, "bands"]
+    deviations: Float[np.ndarray, " bands"]
     shown: Float[np.ndarray, "s s"]
 
 
@@ -93,7 +93,7 @@ class PhotometricEnergy:
 
     def normal_equations(
         self, look: Look, picture: Picture
-    ) -> tuple[Float[np.ndarray, "p p"], Float[np.ndarray, "p"]]:
+    ) -> tuple[Float[np.ndarray, "p p"], Float[np.ndarray, " p"]]:
         """Return JᵀWJ and JᵀWr over (pose, identity, expression, albedo, light), priors included."""
         n = len(picture.row)
         jacobian = self._jacobian(look, picture, np.arange(n))
@@ -108,15 +108,15 @@ class PhotometricEnergy:
             normal += rows.T @ rows
         return self._with_priors(look, normal[:-1, :-1], normal[:-1, -1])
 
-    def _worth(self) -> Float[np.ndarray, "bands"]:
+    def _worth(self) -> Float[np.ndarray, " bands"]:
         """Return what a unit of each band's weighted squared residual counts."""
         finer = np.arange(len(self.trust.deviations))[::-1]  # than the coarsest
         worth: np.ndarray = self.settings.evidence * _FINER**finer / self.trust.deviations**2
         return worth
 
     def _with_priors(
-        self, look: Look, hessian: Float[np.ndarray, "p p"], gradient: Float[np.ndarray, "p"]
-    ) -> tuple[Float[np.ndarray, "p p"], Float[np.ndarray, "p"]]:
+        self, look: Look, hessian: Float[np.ndarray, "p p"], gradient: Float[np.ndarray, " p"]
+    ) -> tuple[Float[np.ndarray, "p p"], Float[np.ndarray, " p"]]:
         by_face, towards = self.sparse.normal_equations(look.face)
         n, a = len(towards), len(look.albedo)
         hessian, gradient = hessian.copy(), gradient.copy()
@@ -147,7 +147,7 @@ class PhotometricEnergy:
         return float(np.log(level / self.settings.light_level)) / deviation, slope
 
     def _jacobian(
-        self, look: Look, picture: Picture, chosen: Int[np.ndarray, "n"]
+        self, look: Look, picture: Picture, chosen: Int[np.ndarray, " n"]
     ) -> Float[np.ndarray, "n 3 p"]:
         """Return the derivatives of the square-rooted colours of the chosen pixels."""
         seen = _Surface(self.model, look, picture, chosen)
@@ -173,7 +173,7 @@ class _Surface:
     model: DenseModel
     look: Look
     picture: Picture
-    chosen: Int[np.ndarray, "n"]
+    chosen: Int[np.ndarray, " n"]
 
     @property
     def _corners(self) -> Float[np.ndarray, "n 3 3"]:
@@ -252,7 +252,7 @@ def look_light(look: Look, picture: Picture, window: Window, settings: Photometr
 
 
 def _picture_slope(
-    picture: Picture, window: Window, chosen: Int[np.ndarray, "n"]
+    picture: Picture, window: Window, chosen: Int[np.ndarray, " n"]
 ) -> Float[np.ndarray, "n 3 2"]:
     """Return the colours' slope by x and y, per pixel: the mean of the drawn and the photographed one."""
     mean = 0.5 * (_root(np.maximum(picture.image, 0.0)) + _root(window.image))
@@ -269,12 +269,12 @@ def _root(linear: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
 def _bands(
     picture: Picture,
     values: Float[np.ndarray, "n k"],
-    weights: Float[np.ndarray, "n"],
+    weights: Float[np.ndarray, " n"],
     settings: PhotometricSettings,
-) -> Iterator[tuple[Float[np.ndarray, "m k"], Float[np.ndarray, "m"]]]:
+) -> Iterator[tuple[Float[np.ndarray, "m k"], Float[np.ndarray, " m"]]]:
     bands = 1 + max(0, round(np.log2(len(picture.image) / settings.blocks)))
     return block_details(picture.row, picture.column, values.astype(np.float32, copy=False), weights, bands)
 
 
-def _median(lengths: Float[np.ndarray, "n"]) -> float:
+def _median(lengths: Float[np.ndarray, " n"]) -> float:
     return float(np.median(lengths)) if len(lengths) else 0.0

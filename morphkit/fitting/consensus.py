@@ -29,12 +29,12 @@ class Evidence:
     """
 
     precision: Float[np.ndarray, "n n"]
-    vector: Float[np.ndarray, "n"]
+    vector: Float[np.ndarray, " n"]
 
 
 def pooled(
-    evidence: Sequence[Evidence], weights: Float[np.ndarray, "p"]
-) -> tuple[Float[np.ndarray, "n"], Float[np.ndarray, "n n"]]:
+    evidence: Sequence[Evidence], weights: Float[np.ndarray, " p"]
+) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, "n n"]]:
     """Return mean and covariance of the posterior: the prior once, each photo's evidence times its weight."""
     precision = np.eye(len(evidence[0].vector))
     vector = np.zeros(len(precision))
@@ -45,7 +45,7 @@ def pooled(
     return covariance @ vector, _symmetric(covariance)
 
 
-def disagreement(one: Evidence, mean: Float[np.ndarray, "n"], covariance: Float[np.ndarray, "n n"]) -> float:
+def disagreement(one: Evidence, mean: Float[np.ndarray, " n"], covariance: Float[np.ndarray, "n n"]) -> float:
     """Return how far a photo lies from what others say: 1 on average when all errors are as believed.
 
     The squared Mahalanobis distance of its most likely parameters from `mean`, by the sum of both
@@ -64,7 +64,7 @@ def disagreement(one: Evidence, mean: Float[np.ndarray, "n"], covariance: Float[
 
 def photo_weights(
     evidence: Sequence[Evidence],
-) -> tuple[Float[np.ndarray, "p"], Float[np.ndarray, "p"]]:
+) -> tuple[Float[np.ndarray, " p"], Float[np.ndarray, " p"]]:
     """Return how far each photo counts, in (0, 1], and its disagreement with the others.
 
     Starts with the photos that agree with most others pair by pair, then compares each with the weighted
@@ -87,7 +87,7 @@ def photo_weights(
     return weights, _left_out(evidence, weights)
 
 
-def _weights(off: Float[np.ndarray, "p"]) -> Float[np.ndarray, "p"]:
+def _weights(off: Float[np.ndarray, " p"]) -> Float[np.ndarray, " p"]:
     """Return weights that fall steeply beyond some times the median photo's disagreement.
 
     Most photos count fully: weights that follow every chance difference waste what the photos know.
@@ -97,7 +97,7 @@ def _weights(off: Float[np.ndarray, "p"]) -> Float[np.ndarray, "p"]:
     return weights
 
 
-def _left_out(evidence: Sequence[Evidence], weights: Float[np.ndarray, "p"]) -> Float[np.ndarray, "p"]:
+def _left_out(evidence: Sequence[Evidence], weights: Float[np.ndarray, " p"]) -> Float[np.ndarray, " p"]:
     """Return each photo's disagreement with the consensus of the others."""
     off = np.empty(len(evidence))
     for k, one in enumerate(evidence):
@@ -107,7 +107,7 @@ def _left_out(evidence: Sequence[Evidence], weights: Float[np.ndarray, "p"]) -> 
     return off
 
 
-def _between_pairs(evidence: Sequence[Evidence]) -> Float[np.ndarray, "p"]:
+def _between_pairs(evidence: Sequence[Evidence]) -> Float[np.ndarray, " p"]:
     """Return each photo's lower median disagreement with single others."""
     alone = [pooled([one], np.ones(1)) for one in evidence]
     off = np.array([[disagreement(one, *other) for other in alone] for one in evidence])

@@ -59,7 +59,7 @@ class _Band:
 
 @dataclass(frozen=True, eq=False)
 class _Slid:
-    landmarks: Int[np.ndarray, "m"]
+    landmarks: Int[np.ndarray, " m"]
     points: PointModel
     normals: Float[np.ndarray, "m 2"]
 
@@ -84,7 +84,7 @@ def _band(model: MorphableModel, outline: Float[np.ndarray, "n 3"]) -> _Band:
     return _Band(vertex_points(model, vertices), faces, unique_edges(faces))
 
 
-def _outline_mask(model: MorphableModel) -> Bool[np.ndarray, "v"]:
+def _outline_mask(model: MorphableModel) -> Bool[np.ndarray, " v"]:
     allowed = np.ones(len(model.identity.mean), dtype=bool)
     for name in ("ears", "eyes", "lips"):
         if name in model.masks:
@@ -114,7 +114,7 @@ def _slide(seen: SeenLandmarks, points: PointModel, band: _Band, face: Face) -> 
 
 def _facing(
     pose: Pose, vertices: Float[np.ndarray, "v 3"], normals: Float[np.ndarray, "v 3"]
-) -> Float[np.ndarray, "v"]:
+) -> Float[np.ndarray, " v"]:
     """Return the cosine between each normal and the direction to the camera."""
     to_camera = -pose.rotation.T @ pose.translation - vertices
     cosine: np.ndarray = (normals * to_camera).sum(axis=1) / np.linalg.norm(to_camera, axis=1)
@@ -126,7 +126,7 @@ def _nearest(
     crossings: Float[np.ndarray, "c 3"],
     pixels: Float[np.ndarray, "n 2"],
     places: Float[np.ndarray, "n 3"],
-) -> tuple[Int[np.ndarray, "n"], Bool[np.ndarray, "n"]]:
+) -> tuple[Int[np.ndarray, " n"], Bool[np.ndarray, " n"]]:
     """Return, for each landmark, the crossing nearest in the photo among those in reach on the head."""
     if len(crossings) == 0:
         return np.zeros(len(pixels), dtype=int), np.zeros(len(pixels), dtype=bool)
@@ -137,15 +137,15 @@ def _nearest(
 
 
 def _facing_at(
-    places: Float[np.ndarray, "n 3"], vertices: Float[np.ndarray, "v 3"], facing: Float[np.ndarray, "v"]
-) -> Float[np.ndarray, "n"]:
+    places: Float[np.ndarray, "n 3"], vertices: Float[np.ndarray, "v 3"], facing: Float[np.ndarray, " v"]
+) -> Float[np.ndarray, " n"]:
     """Return how squarely places on the skin face the camera: the cosine of the nearest vertex."""
     cosine: np.ndarray = facing[cKDTree(vertices).query(places)[1]]
     return cosine
 
 
 def _between(
-    points: PointModel, a: Int[np.ndarray, "m"], b: Int[np.ndarray, "m"], share: Float[np.ndarray, "m 1"]
+    points: PointModel, a: Int[np.ndarray, " m"], b: Int[np.ndarray, " m"], share: Float[np.ndarray, "m 1"]
 ) -> PointModel:
     first, second, s = points.take(a), points.take(b), share[:, :, None]
     return PointModel(

@@ -33,13 +33,13 @@ class DenseModel:
     shape: Float[np.ndarray, "v 3 k"]
     albedo_mean: Float[np.ndarray, "v 3"]
     albedo: Float[np.ndarray, "v 3 a"]
-    attention: Bool[np.ndarray, "f"]
+    attention: Bool[np.ndarray, " f"]
 
     def vertices(self, face: Face) -> Float[np.ndarray, "v 3"]:
         """Return a face's vertices, millimetres, head frame."""
         return _instance(self.mean, self.shape, np.concatenate([face.identity, face.expression]))
 
-    def albedo_colors(self, coefficients: Float[np.ndarray, "a"]) -> Float[np.ndarray, "v 3"]:
+    def albedo_colors(self, coefficients: Float[np.ndarray, " a"]) -> Float[np.ndarray, "v 3"]:
         """Return linear RGB, at least a trace above black."""
         return np.maximum(_instance(self.albedo_mean, self.albedo, coefficients), 1e-3)
 
@@ -65,19 +65,19 @@ def dense_model(model: MorphableModel) -> DenseModel:
     return DenseModel(model.faces.astype(np.int32), identity_mean, shape, albedo_mean, albedo, compared)
 
 
-def compared_faces(model: MorphableModel) -> Bool[np.ndarray, "f"]:
+def compared_faces(model: MorphableModel) -> Bool[np.ndarray, " f"]:
     """Return the triangles whose colour is compared with the photo's."""
     compared: np.ndarray = _attention(model)[model.faces].all(axis=1)
     return compared
 
 
-def face_mask(model: MorphableModel) -> Bool[np.ndarray, "v"]:
+def face_mask(model: MorphableModel) -> Bool[np.ndarray, " v"]:
     """Return the vertices of the face: the model's own mask, or all of them."""
     everywhere = np.ones(len(model.identity.mean), dtype=bool)
     return model.masks.get("face", everywhere)
 
 
-def _attention(model: MorphableModel) -> Bool[np.ndarray, "v"]:
+def _attention(model: MorphableModel) -> Bool[np.ndarray, " v"]:
     """Return the skin that photos usually show bare: the face without eyes and ears, to the mid forehead."""
     attention = face_mask(model).copy()
     for name in ("eyes", "ears", "neck"):
@@ -97,6 +97,6 @@ def _scaled(group: LinearModel) -> tuple[Float[np.ndarray, "v 3"], Float[np.ndar
 
 
 def _instance(
-    mean: Float[np.ndarray, "v 3"], basis: Float[np.ndarray, "v 3 k"], coefficients: Float[np.ndarray, "k"]
+    mean: Float[np.ndarray, "v 3"], basis: Float[np.ndarray, "v 3 k"], coefficients: Float[np.ndarray, " k"]
 ) -> Float[np.ndarray, "v 3"]:
     return mean + basis @ coefficients.astype(np.float32)

@@ -313,7 +313,7 @@ def fit_result(fitted: SingleFit, clock: Clock) -> FitResult:
     )
 
 
-def _doubts(error: float, identity: Float[np.ndarray, "i"]) -> tuple[str, ...]:
+def _doubts(error: float, identity: Float[np.ndarray, " i"]) -> tuple[str, ...]:
     """Return what speaks against a fit, one sentence each."""
     doubts: tuple[str, ...] = ()
     if error > _LARGE_ERROR:

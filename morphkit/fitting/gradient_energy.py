@@ -153,12 +153,12 @@ class GradientEnergy:
     photo: Float[Tensor, "1 s s 3"]
     landmarks: LandmarkTarget
     weights: EnergyWeights
-    compared: Bool[Tensor, "f"]
+    compared: Bool[Tensor, " f"]
     attention: Float[Tensor, "1 s s"]
-    bare_skin: Bool[Tensor, "v"]
+    bare_skin: Bool[Tensor, " v"]
     recognition: Recognition | None
 
-    def terms(self, step: Float[Tensor, "p"]) -> dict[str, Float[Tensor, ""]]:
+    def terms(self, step: Float[Tensor, " p"]) -> dict[str, Float[Tensor, ""]]:
         """Return the weighted terms after a step in (pose, identity, expression, albedo, light).
 
         Their sum is the energy. Those of weight zero are left out.
@@ -192,7 +192,7 @@ class GradientEnergy:
         return texture_flattening_loss(linear_to_srgb(self.scene.albedo(moved)), self.bare_skin)
 
 
-def seen_faces(drawn: Rendering, faces: Bool[Tensor, "f"]) -> Bool[Tensor, "batch h w"]:
+def seen_faces(drawn: Rendering, faces: Bool[Tensor, " f"]) -> Bool[Tensor, "batch h w"]:
     """Return the pixels that see one of some triangles."""
     seen: Tensor = (drawn.face_ids >= 0) & faces[drawn.face_ids.clamp_min(0)]
     return seen

@@ -49,7 +49,7 @@ class GradientFit:
     energies: Mapping[str, tuple[float, ...]]
 
     @property
-    def total(self) -> Float[np.ndarray, "steps"]:
+    def total(self) -> Float[np.ndarray, " steps"]:
         """The energy before each step and at the end."""
         return np.sum(list(self.energies.values()), axis=0)
 
@@ -58,7 +58,7 @@ def refine(
     look: Look,
     window: Window,
     model: MorphableModel,
-    compared: Bool[np.ndarray, "f"],
+    compared: Bool[np.ndarray, " f"],
     landmarks: LandmarkTarget,
     settings: GradientSettings,
     rasterizer: Rasterizer,
@@ -117,7 +117,7 @@ class _Descent:
     least: float = float("inf")
     best: Tensor = field(default_factory=lambda: torch.zeros(0))
 
-    def meet(self, place: Float[Tensor, "p"], terms: Mapping[str, Tensor]) -> None:
+    def meet(self, place: Float[Tensor, " p"], terms: Mapping[str, Tensor]) -> None:
         values = {name: float(value.detach()) for name, value in terms.items()}
         for name, value in values.items():
             self.trace.setdefault(name, []).append(value)
@@ -129,7 +129,7 @@ def prepare_energy(
     look: Look,
     window: Window,
     model: MorphableModel,
-    compared: Bool[np.ndarray, "f"],
+    compared: Bool[np.ndarray, " f"],
     landmarks: LandmarkTarget,
     settings: GradientSettings,
     rasterizer: Rasterizer,
@@ -166,14 +166,14 @@ def _points68(look: Look, window: Window, model: MorphableModel) -> Float[Tensor
     return tensor(window.zoom * (pixels - [window.left, window.top]))[None]
 
 
-def _bare_skin(model: MorphableModel, compared: Bool[np.ndarray, "f"]) -> Bool[np.ndarray, "v"]:
+def _bare_skin(model: MorphableModel, compared: Bool[np.ndarray, " f"]) -> Bool[np.ndarray, " v"]:
     """Return the model's own mask of bare skin, or the vertices of the compared triangles."""
     seen = np.zeros(len(model.identity.mean), dtype=bool)
     seen[model.faces[compared]] = True
     return model.masks.get("skin", seen)
 
 
-def _units(look: Look, window: Window) -> Float[Tensor, "p"]:
+def _units(look: Look, window: Window) -> Float[Tensor, " p"]:
     """Return what a step of one means in each variable of `Look.moved`."""
     pose = [_ROTATION] * 3 + [_SHIFT / window.zoom] * 2 + [_SCALE, _FOCAL]
     coefficients = len(look.face.identity) + len(look.face.expression) + len(look.albedo)

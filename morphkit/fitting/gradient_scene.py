@@ -34,13 +34,13 @@ class Moved:
     camera_matrix: Float[Tensor, "3 3"]
     rotation: Float[Tensor, "3 3"]
     translation: Float[Tensor, "3"]
-    identity: Float[Tensor, "i"]
-    expression: Float[Tensor, "e"]
-    albedo: Float[Tensor, "a"]
+    identity: Float[Tensor, " i"]
+    expression: Float[Tensor, " e"]
+    albedo: Float[Tensor, " a"]
     light: Float[Tensor, "9 3"]
 
     @classmethod
-    def by(cls, look: Look, step: Float[Tensor, "p"]) -> Moved:
+    def by(cls, look: Look, step: Float[Tensor, " p"]) -> Moved:
         """Return ``look.moved(step)``, differentiable in the step (float32)."""
         groups = look.face.identity, look.face.expression, look.albedo, look.light
         pose, *moves = torch.split(step, [POSE, *(group.size for group in groups)])

@@ -42,7 +42,7 @@ class Sharing:
     focal: FocalPrior | None = None
 
     @property
-    def shared(self) -> Int[np.ndarray, "s"]:
+    def shared(self) -> Int[np.ndarray, " s"]:
         """Where the shared parameters stand among a look's: identity, albedo, then perhaps focal length."""
         albedo = POSE + self.identity + self.expression
         places = [np.arange(POSE, POSE + self.identity), np.arange(albedo, albedo + self.albedo)]
@@ -51,20 +51,20 @@ class Sharing:
         return np.concatenate(places)
 
     @property
-    def own(self) -> Int[np.ndarray, "o"]:
+    def own(self) -> Int[np.ndarray, " o"]:
         """Where a photo's own parameters stand."""
         count = POSE + self.identity + self.expression + self.albedo + _LIGHT
         return np.setdiff1d(np.arange(count), self.shared)
 
     @property
-    def roots(self) -> Float[np.ndarray, "s"]:
+    def roots(self) -> Float[np.ndarray, " s"]:
         """Square roots of the prior's precision."""
         parts = [np.full(self.identity, self.identity_weight), np.full(self.albedo, self.albedo_weight)]
         if self.focal is not None:
             parts.append(np.array([self.focal.deviation**-2]))
         return np.sqrt(np.concatenate(parts))
 
-    def at(self, look: Look) -> Float[np.ndarray, "s"]:
+    def at(self, look: Look) -> Float[np.ndarray, " s"]:
         """Return a look's shared parameters in the prior's standard deviations."""
         parts = [look.face.identity, look.albedo]
         if self.focal is not None:
@@ -86,28 +86,28 @@ class Quadratic:
     """
 
     shared: Float[np.ndarray, "s s"]
-    shared_slope: Float[np.ndarray, "s"]
+    shared_slope: Float[np.ndarray, " s"]
     across: Float[np.ndarray, "s o"]
     own: Float[np.ndarray, "o o"]
-    own_slope: Float[np.ndarray, "o"]
+    own_slope: Float[np.ndarray, " o"]
 
     def damped(self, damping: float) -> Quadratic:
         """Return it with every diagonal raised by a share."""
         shared, own = (block + damping * np.diag(np.diag(block)) for block in (self.shared, self.own))
         return replace(self, shared=shared, own=own)
 
-    def eliminated(self) -> tuple[Float[np.ndarray, "s s"], Float[np.ndarray, "s"]]:
+    def eliminated(self) -> tuple[Float[np.ndarray, "s s"], Float[np.ndarray, " s"]]:
         """Return the shared parameters' matrix and slope, the photo's own answering (Schur complement)."""
         gain = np.linalg.solve(self.own, self.across.T).T
         matrix = self.shared - gain @ self.across.T
         return 0.5 * (matrix + matrix.T), self.shared_slope - gain @ self.own_slope
 
-    def evidence(self, at: Float[np.ndarray, "s"]) -> Evidence:
+    def evidence(self, at: Float[np.ndarray, " s"]) -> Evidence:
         """Return what the photo says about the shared parameters, linearised where they are `at`."""
         matrix, slope = self.eliminated()
         return Evidence(matrix, matrix @ at - slope)
 
-    def answer(self, step: Float[np.ndarray, "s"]) -> Float[np.ndarray, "o"]:
+    def answer(self, step: Float[np.ndarray, " s"]) -> Float[np.ndarray, " o"]:
         """Return the best step of the photo's own parameters, given that of the shared ones."""
         answer: np.ndarray = -np.linalg.solve(self.own, self.own_slope + self.across.T @ step)
         return answer
@@ -195,7 +195,7 @@ class Problem:
 
     def _equations(
         self, look: Look, picture: Picture | None
-    ) -> tuple[Float[np.ndarray, "p p"], Float[np.ndarray, "p"]]:
+    ) -> tuple[Float[np.ndarray, "p p"], Float[np.ndarray, " p"]]:
         if self.colored is not None and picture is not None:
             return self.colored.normal_equations(look, picture)
         by_face, towards = self.scene.sparse.normal_equations(look.face)
@@ -225,10 +225,10 @@ class Joint:
 
 def shared_step(
     quadratics: Sequence[Quadratic],
-    weights: Float[np.ndarray, "p"],
-    at: Float[np.ndarray, "s"],
+    weights: Float[np.ndarray, " p"],
+    at: Float[np.ndarray, " s"],
     damping: float,
-) -> Float[np.ndarray, "s"]:
+) -> Float[np.ndarray, " s"]:
     """Return the shared parameters' joint step: each photo's own eliminated, the prior counted once."""
     matrix, slope = (1.0 + damping) * np.eye(len(at)), at.copy()
     for quadratic, weight in zip(quadratics, weights, strict=True):
@@ -239,7 +239,7 @@ def shared_step(
     return step
 
 
-def moved(look: Look, sharing: Sharing, quadratic: Quadratic, step: Float[np.ndarray, "s"]) -> Look:
+def moved(look: Look, sharing: Sharing, quadratic: Quadratic, step: Float[np.ndarray, " s"]) -> Look:
     """Return a look after a step of the shared parameters and its own answer to it."""
     whole = np.zeros(len(sharing.shared) + len(sharing.own))
     whole[sharing.shared] = step / sharing.roots
@@ -250,7 +250,7 @@ def moved(look: Look, sharing: Sharing, quadratic: Quadratic, step: Float[np.nda
 def descend(
     scenes: Sequence[Scene],
     looks: Sequence[Look],
-    weights: Float[np.ndarray, "p"],
+    weights: Float[np.ndarray, " p"],
     *,
     iterations: int,
     tolerance: float,
@@ -300,7 +300,7 @@ _Drawn = tuple[Sequence[Look], Sequence[Picture | None]]
 
 
 def _energies(
-    problems: Sequence[Problem], weights: Float[np.ndarray, "p"], here: _Drawn, ahead: _Drawn
+    problems: Sequence[Problem], weights: Float[np.ndarray, " p"], here: _Drawn, ahead: _Drawn
 ) -> tuple[float, float]:
     """Return the energy of two states, compared at the pixels that both show."""
     totals = []

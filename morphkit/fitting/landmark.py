@@ -26,10 +26,10 @@ class Face:
     """
 
     pose: Pose
-    identity: Float[np.ndarray, "i"]
-    expression: Float[np.ndarray, "e"]
+    identity: Float[np.ndarray, " i"]
+    expression: Float[np.ndarray, " e"]
 
-    def moved(self, step: Float[np.ndarray, "p"]) -> Face:
+    def moved(self, step: Float[np.ndarray, " p"]) -> Face:
         """Return the face after a step in (pose, identity, expression)."""
         identity, expression = np.split(step[POSE:], [len(self.identity)])
         return Face(self.pose.moved(step[:POSE]), self.identity + identity, self.expression + expression)
@@ -130,7 +130,7 @@ class LandmarkEnergy:
         priors = self._prior_residuals(face)
         return float(data + priors @ priors)
 
-    def normal_equations(self, face: Face) -> tuple[Float[np.ndarray, "p p"], Float[np.ndarray, "p"]]:
+    def normal_equations(self, face: Face) -> tuple[Float[np.ndarray, "p p"], Float[np.ndarray, " p"]]:
         """Return JᵀJ and Jᵀr, the outliers weighted down (iteratively reweighted least squares)."""
         errors = self._errors(face)
         lengths = np.linalg.norm(errors, axis=1)
@@ -155,12 +155,12 @@ class LandmarkEnergy:
         columns = [by_pose, by_point @ points.identity, by_point @ points.expression]
         return self.seen.whitening @ np.concatenate(columns, axis=2)
 
-    def _prior_residuals(self, face: Face) -> Float[np.ndarray, "p"]:
+    def _prior_residuals(self, face: Face) -> Float[np.ndarray, " p"]:
         log_focal = np.log(face.pose.focal / self.focal_prior.focal)
         values = np.concatenate([np.zeros(POSE - 1), [log_focal], face.identity, face.expression])
         return self._prior_jacobian(face) * values
 
-    def _prior_jacobian(self, face: Face) -> Float[np.ndarray, "p"]:
+    def _prior_jacobian(self, face: Face) -> Float[np.ndarray, " p"]:
         identity = np.full(len(face.identity), np.sqrt(self.settings.identity_weight))
         expression = np.full(len(face.expression), np.sqrt(self.settings.expression_weight))
         return np.concatenate([np.zeros(POSE - 1), [1.0 / self.focal_prior.deviation], identity, expression])

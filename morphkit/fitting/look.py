@@ -29,10 +29,10 @@ class Look:
     """
 
     face: Face
-    albedo: Float[np.ndarray, "a"]
+    albedo: Float[np.ndarray, " a"]
     light: Float[np.ndarray, "9 3"]
 
-    def moved(self, step: Float[np.ndarray, "p"]) -> Look:
+    def moved(self, step: Float[np.ndarray, " p"]) -> Look:
         """Return the look after a step in (pose, identity, expression, albedo, light)."""
         shape = POSE + len(self.face.identity) + len(self.face.expression)
         by_face, by_albedo, by_light = np.split(step, [shape, shape + len(self.albedo)])
@@ -55,13 +55,13 @@ class Picture:
     """
 
     image: Float[np.ndarray, "s s 3"]
-    row: Int[np.ndarray, "n"]
-    column: Int[np.ndarray, "n"]
+    row: Int[np.ndarray, " n"]
+    column: Int[np.ndarray, " n"]
     faces: Int[np.ndarray, "n 3"]
     barycentrics: Float[np.ndarray, "n 3"]
     normals: Float[np.ndarray, "n 3"]
     albedo: Float[np.ndarray, "n 3"]
-    attention: Float[np.ndarray, "n"]
+    attention: Float[np.ndarray, " n"]
 
     @property
     def compared(self) -> Bool[np.ndarray, "s s"]:

@@ -192,7 +192,7 @@ class _Writer:
     ) -> None:
         self.result, self.folder, self.groups = result, folder, groups
         self.texture_size, self.others = texture_size, others
-        self.deviations: Float[np.ndarray, "v"] | None = result.vertex_deviations
+        self.deviations: Float[np.ndarray, " v"] | None = result.vertex_deviations
         self.attention: Float[np.ndarray, "h w"] | None = result.attention
 
     @cached_property
@@ -224,7 +224,7 @@ class _Writer:
         )
 
     @cached_property
-    def opacity(self) -> Float[np.ndarray, "v"]:
+    def opacity(self) -> Float[np.ndarray, " v"]:
         model = self.result.model
         return faded(face_mask(model), model.faces, -_EDGE)
 

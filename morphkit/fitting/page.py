@@ -40,7 +40,7 @@ class FitView:
     """
 
     pictures: FitPictures
-    shown: Bool[np.ndarray, "v"]
+    shown: Bool[np.ndarray, " v"]
     texture: FaceTexture | None
     uncertain: tuple[Mesh, float] | None
     attended: UInt8[np.ndarray, "h w 3"] | None
@@ -135,7 +135,7 @@ def _seen_part(visibility: UInt8[np.ndarray, "s s"]) -> tuple[slice, slice]:
     return slice(start[0], start[0] + side), slice(start[1], start[1] + side)
 
 
-def _landmarks(result: FitResult, shown: Bool[np.ndarray, "v"]) -> str:
+def _landmarks(result: FitResult, shown: Bool[np.ndarray, " v"]) -> str:
     window = face_window(result.camera, result.vertices[shown], margin=0.15)
     picture = crop(result.photo, window, min(_LANDMARK_SIDE, window[2] - window[0]))
     fitted = np.full_like(result.seen.pixels, np.nan, dtype=np.float64)
@@ -151,5 +151,5 @@ def _percent(share: float) -> str:
     return f"{100.0 * share:.1f} %" if np.isfinite(share) else "unknown"
 
 
-def _rms(values: Float[np.ndarray, "n"]) -> float:
+def _rms(values: Float[np.ndarray, " n"]) -> float:
     return float(np.sqrt(np.mean(values**2))) if len(values) else 0.0

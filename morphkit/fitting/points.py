@@ -27,17 +27,17 @@ class PointModel:
     expression: Float[np.ndarray, "n 3 e"]
 
     def at(
-        self, identity: Float[np.ndarray, "i"], expression: Float[np.ndarray, "e"]
+        self, identity: Float[np.ndarray, " i"], expression: Float[np.ndarray, " e"]
     ) -> Float[np.ndarray, "n 3"]:
         """Return the points of a face."""
         return self.mean + self.identity @ identity + self.expression @ expression
 
-    def take(self, index: Int[np.ndarray, "m"]) -> PointModel:
+    def take(self, index: Int[np.ndarray, " m"]) -> PointModel:
         """Return the points at `index`, in that order."""
         return PointModel(self.mean[index], self.identity[index], self.expression[index])
 
 
-def vertex_points(model: MorphableModel, vertices: Int[np.ndarray, "n"]) -> PointModel:
+def vertex_points(model: MorphableModel, vertices: Int[np.ndarray, " n"]) -> PointModel:
     """Return the model of some of its vertices."""
     return embedded_points(model, vertices[:, None], np.ones((len(vertices), 1)))
 

@@ -84,7 +84,7 @@ class Pose:
 def scaled_orthographic(
     points: Float[np.ndarray, "n 3"],
     pixels: Float[np.ndarray, "n 2"],
-    weights: Float[np.ndarray, "n"],
+    weights: Float[np.ndarray, " n"],
     *,
     focal: float,
     centre: Float[np.ndarray, "2"],

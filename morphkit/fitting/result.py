@@ -55,9 +55,9 @@ class FitResult:
     photo: UInt8[np.ndarray, "h w 3"]
     source: Path | None
     model: MorphableModel
-    identity: Float[np.ndarray, "i"]
-    expression: Float[np.ndarray, "e"]
-    albedo: Float[np.ndarray, "a"]
+    identity: Float[np.ndarray, " i"]
+    expression: Float[np.ndarray, " e"]
+    albedo: Float[np.ndarray, " a"]
     camera: PhotoCamera
     sh_coefficients: Float[np.ndarray, "9 3"] | None
     vertices: Float[np.ndarray, "v 3"]
@@ -72,7 +72,7 @@ class FitResult:
     notes: tuple[str, ...]
     converged: bool
     posterior: FacePosterior | None = None
-    vertex_deviations: Float[np.ndarray, "v"] | None = None
+    vertex_deviations: Float[np.ndarray, " v"] | None = None
     attention: Float[np.ndarray, "h w"] | None = None
     polish_energies: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 

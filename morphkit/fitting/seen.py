@@ -63,8 +63,8 @@ class SeenLandmarks:
     set_name: str
     names: tuple[str, ...]
     pixels: Float[np.ndarray, "n 2"]
-    deviations: Float[np.ndarray, "n"]
-    on_outline: Bool[np.ndarray, "n"]
+    deviations: Float[np.ndarray, " n"]
+    on_outline: Bool[np.ndarray, " n"]
 
     def among(self, names: Iterable[str]) -> SeenLandmarks:
         """Return those whose names are in `names`."""

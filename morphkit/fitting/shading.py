@@ -53,7 +53,7 @@ def fit_light(
     albedo: Float[np.ndarray, "n 3"],
     normals: Float[np.ndarray, "n 3"],
     colors: Float[np.ndarray, "n 3"],
-    weights: Float[np.ndarray, "n"],
+    weights: Float[np.ndarray, " n"],
     prior: Float[np.ndarray, "27 27"],
 ) -> Float[np.ndarray, "9 3"]:
     """Return the light that explains colours best, in closed form.

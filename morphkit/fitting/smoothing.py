@@ -18,7 +18,7 @@ _LEAST = 1e-9  # of the mean precision, which every frame has
 def smoothed(
     values: Float[np.ndarray, "t n"],
     precisions: Float[np.ndarray, "t n n"],
-    known: Bool[np.ndarray, "t"],
+    known: Bool[np.ndarray, " t"],
     cutoff: float,
 ) -> Float[np.ndarray, "t n"]:
     """Return the likeliest smooth sequence.

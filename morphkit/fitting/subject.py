@@ -63,12 +63,12 @@ class SubjectFit:
 
     photos: tuple[FitResult, ...]
     indices: tuple[int, ...]
-    identity: Float[np.ndarray, "i"]
-    albedo: Float[np.ndarray, "a"]
+    identity: Float[np.ndarray, " i"]
+    albedo: Float[np.ndarray, " a"]
     neutral: Float[np.ndarray, "v 3"]
-    neutral_deviations: Float[np.ndarray, "v"]
-    weights: Float[np.ndarray, "p"]
-    disagreements: Float[np.ndarray, "p"]
+    neutral_deviations: Float[np.ndarray, " v"]
+    weights: Float[np.ndarray, " p"]
+    disagreements: Float[np.ndarray, " p"]
     failures: tuple[FailedPhoto, ...]
     notes: tuple[str, ...]
     converged: bool
@@ -182,8 +182,8 @@ def fit_together(
 class _Verdict:
     """How far each photo counts, and how far it disagrees with the others."""
 
-    weights: Float[np.ndarray, "p"]
-    disagreements: Float[np.ndarray, "p"]
+    weights: Float[np.ndarray, " p"]
+    disagreements: Float[np.ndarray, " p"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -267,7 +267,7 @@ class _Knowledge:
         pairs = zip(self.quadratics, self.looks, strict=True)
         return [quadratic.evidence(self.sharing.at(look)) for quadratic, look in pairs]
 
-    def agreed(self, weights: Float[np.ndarray, "p"]) -> tuple[Look, ...]:
+    def agreed(self, weights: Float[np.ndarray, " p"]) -> tuple[Look, ...]:
         """Return the looks with the parameters that the photos agree on, and each photo's answer to them."""
         mean, _ = pooled(self.evidence, weights)
         pairs = zip(self.looks, self.quadratics, strict=True)
@@ -366,7 +366,7 @@ def _photo_result(
 
 def _neutral_deviations(
     single: SingleFit, neutral: Float[np.ndarray, "v 3"], covariance: Float[np.ndarray, "i i"]
-) -> Float[np.ndarray, "v"]:
+) -> Float[np.ndarray, " v"]:
     """Return the deviations of a face without expression, as a photo's are counted."""
     count, settings = len(covariance), single.settings
     whole = np.zeros((POSE + count, POSE + count))

@@ -52,7 +52,7 @@ class TrackedFrame:
 
 
 def person_model(
-    model: MorphableModel, identity: Float[np.ndarray, "i"], albedo: Float[np.ndarray, "a"]
+    model: MorphableModel, identity: Float[np.ndarray, " i"], albedo: Float[np.ndarray, " a"]
 ) -> MorphableModel:
     """Return the model of one person: their neutral face and skin as means, expressions as they are."""
     skin = model.albedo

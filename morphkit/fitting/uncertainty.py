@@ -87,7 +87,7 @@ def vertex_deviations(
     vertices: Float[np.ndarray, "v 3"],
     posterior: FacePosterior,
     model_deviation: float,
-) -> Float[np.ndarray, "v"]:
+) -> Float[np.ndarray, " v"]:
     """Return the standard deviation of each vertex along the surface's normal, mm.
 
     Parameters
@@ -109,5 +109,5 @@ def _motions(vertices: Float[np.ndarray, "v 3"]) -> Float[np.ndarray, "v 3 7"]:
     return np.concatenate([shifts, turns, centred[:, :, None]], axis=2)
 
 
-def _face(model: MorphableModel) -> Bool[np.ndarray, "v"]:
+def _face(model: MorphableModel) -> Bool[np.ndarray, " v"]:
     return model.masks.get("face", np.ones(model.n_vertices, dtype=bool))

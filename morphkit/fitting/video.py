@@ -77,7 +77,7 @@ class VideoFit:
     notes: tuple[str, ...]
 
     @property
-    def found(self) -> Bool[np.ndarray, "t"]:
+    def found(self) -> Bool[np.ndarray, " t"]:
         """Which frames show the face."""
         return np.array([frame is not None for frame in self.raw])
 
@@ -165,7 +165,7 @@ def _silent(stage: str, done: int, total: int) -> None:
     """Tell nobody."""
 
 
-def _survey(video: Video) -> tuple[Float[np.ndarray, "t"], tuple[int, int]]:
+def _survey(video: Video) -> tuple[Float[np.ndarray, " t"], tuple[int, int]]:
     """Return each frame's sharpness, and the frames' size."""
     sharpness, sizes = [], set()
     for frame in video:
@@ -187,7 +187,7 @@ def _sharpness(frame: Frame) -> float:
 
 
 def _keyframes(
-    sharpness: Float[np.ndarray, "t"],
+    sharpness: Float[np.ndarray, " t"],
     count: int,
     landmarks: Sequence[Float[np.ndarray, "68 2"] | None] | None,
 ) -> list[int]:
@@ -229,7 +229,7 @@ def _smooth(raw: Sequence[TrackedFrame | None], rate: float, settings: VideoSett
     return tuple(states.look(*pair) for pair in zip(motion, light, strict=True))
 
 
-def _nearest(known: Bool[np.ndarray, "t"]) -> list[int]:
+def _nearest(known: Bool[np.ndarray, " t"]) -> list[int]:
     """Return, for each frame, the nearest known one."""
     places = np.flatnonzero(known)
     return [int(places[np.abs(places - i).argmin()]) for i in range(len(known))]
@@ -274,7 +274,7 @@ class _States:
             out[:] = turn.T @ out @ turn
         return moving
 
-    def look(self, motion: Float[np.ndarray, "n"], light: Float[np.ndarray, "27"]) -> Look:
+    def look(self, motion: Float[np.ndarray, " n"], light: Float[np.ndarray, "27"]) -> Look:
         pose = Pose(
             rotation_matrix(motion[:3]) @ self.middle,
             motion[3:5],

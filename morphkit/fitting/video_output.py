@@ -133,7 +133,7 @@ def _overlaid(
     result: VideoFit,
     number: int,
     frame: Frame,
-    opacity: Float[np.ndarray, "v"],
+    opacity: Float[np.ndarray, " v"],
     albedo: Float[np.ndarray, "v 3"] | None,
 ) -> UInt8[np.ndarray, "h w 3"]:
     if not result.found[number]:

@@ -32,8 +32,8 @@ class ClosestPoints:
     """
 
     points: Float[np.ndarray, "n 3"]
-    distances: Float[np.ndarray, "n"]
-    face_indices: Int[np.ndarray, "n"]
+    distances: Float[np.ndarray, " n"]
+    face_indices: Int[np.ndarray, " n"]
     barycentrics: Float[np.ndarray, "n 3"]
 
 
@@ -98,7 +98,7 @@ class ClosestPointQuery:
         *,
         normals: Float[np.ndarray, "n 3"] | None = None,
         min_cosine: float = 0.0,
-        hints: Int[np.ndarray, "n"] | None = None,
+        hints: Int[np.ndarray, " n"] | None = None,
         workers: int = 1,
     ) -> ClosestPoints:
         """Return the closest surface point of each query point.
@@ -144,7 +144,7 @@ class ClosestPointQuery:
         run_all(run, split_range(count, workers))
         return ClosestPoints(surface, distances, face_indices, weights)
 
-    def touches_boundary(self, closest: ClosestPoints) -> Bool[np.ndarray, "n"]:
+    def touches_boundary(self, closest: ClosestPoints) -> Bool[np.ndarray, " n"]:
         """Tell which closest points lie on the mesh's border: there the true counterpart may be missing."""
         if self._boundary is None:
             faces = self._mesh.faces

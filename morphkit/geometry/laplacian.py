@@ -11,7 +11,7 @@ from morphkit.geometry.topology import unique_edges
 
 
 def graph_laplacian(
-    edges: Int[np.ndarray, "e 2"], weights: Float[np.ndarray, "e"], vertex_count: int
+    edges: Int[np.ndarray, "e 2"], weights: Float[np.ndarray, " e"], vertex_count: int
 ) -> sparse.csc_array:
     """Return the (v, v) Laplacian D - W of a weighted graph; `edges` are undirected and listed once."""
     i, j = edges.T
@@ -49,6 +49,8 @@ def cotangent_laplacian(
     return sparse.csc_array(matrix)
 
 
-def vertex_areas(vertices: Float[np.ndarray, "v 3"], faces: Int[np.ndarray, "f 3"]) -> Float[np.ndarray, "v"]:
+def vertex_areas(
+    vertices: Float[np.ndarray, "v 3"], faces: Int[np.ndarray, "f 3"]
+) -> Float[np.ndarray, " v"]:
     """Return a third of the area of the triangles around each vertex (the lumped mass)."""
     return np.bincount(faces.ravel(), np.repeat(face_areas(vertices, faces) / 3, 3), len(vertices))

@@ -14,7 +14,7 @@ def face_area_vectors(
     return 0.5 * np.cross(b - a, c - a)
 
 
-def face_areas(vertices: Float[np.ndarray, "v 3"], faces: Int[np.ndarray, "f 3"]) -> Float[np.ndarray, "f"]:
+def face_areas(vertices: Float[np.ndarray, "v 3"], faces: Int[np.ndarray, "f 3"]) -> Float[np.ndarray, " f"]:
     """Return each triangle's area."""
     return np.linalg.norm(face_area_vectors(vertices, faces), axis=1)
 

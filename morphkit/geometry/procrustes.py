@@ -11,7 +11,7 @@ from morphkit.geometry.similarity import Similarity
 def fit_similarity(
     source: Float[np.ndarray, "n 3"],
     target: Float[np.ndarray, "n 3"],
-    weights: Float[np.ndarray, "n"] | None = None,
+    weights: Float[np.ndarray, " n"] | None = None,
     scale: bool = True,
 ) -> Similarity:
     """Return the similarity that minimises the weighted squared distance of mapped `source` to `target`.

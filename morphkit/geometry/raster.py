@@ -187,7 +187,7 @@ def _band_shift(height: int, threads: int) -> int:
     return next(shift for shift in (6, 5, 4, 3) if shift == 3 or height >> shift >= 3 * threads)
 
 
-def _centres(size: int) -> Float[np.ndarray, "n"]:
+def _centres(size: int) -> Float[np.ndarray, " n"]:
     """Return the NDC of pixel centres along an axis."""
     return (2 * np.arange(size) + 1) / size - 1.0
 

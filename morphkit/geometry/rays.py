@@ -23,11 +23,11 @@ class RayHits:
     barycentrics : (n, 3) weights in those triangles, rows sum to one.
     """
 
-    face_indices: Int[np.ndarray, "n"]
+    face_indices: Int[np.ndarray, " n"]
     barycentrics: Float[np.ndarray, "n 3"]
 
     @property
-    def hit(self) -> Bool[np.ndarray, "n"]:
+    def hit(self) -> Bool[np.ndarray, " n"]:
         """Whether there is an answer."""
         return self.face_indices >= 0
 

@@ -23,14 +23,14 @@ class SurfaceSamples:
     """
 
     points: Float[np.ndarray, "n 3"]
-    face_indices: Int[np.ndarray, "n"]
+    face_indices: Int[np.ndarray, " n"]
     barycentrics: Float[np.ndarray, "n 3"]
 
 
 def interpolate(
     values: Float[np.ndarray, "v d"],
     faces: Int[np.ndarray, "f 3"],
-    face_indices: Int[np.ndarray, "n"],
+    face_indices: Int[np.ndarray, " n"],
     barycentrics: Float[np.ndarray, "n 3"],
 ) -> Float[np.ndarray, "n d"]:
     """Return per-vertex values at surface points."""
@@ -58,7 +58,7 @@ def sample_surface(mesh: Mesh, count: int, *, seed: int = 0) -> SurfaceSamples:
     return SurfaceSamples(points, face_indices, barycentrics)
 
 
-def farthest_points(points: Float[np.ndarray, "n 3"], count: int) -> Int[np.ndarray, "m"]:
+def farthest_points(points: Float[np.ndarray, "n 3"], count: int) -> Int[np.ndarray, " m"]:
     """Return the indices of `count` well spread points: each is the farthest from those before it."""
     count = min(count, len(points))
     chosen = np.empty(count, dtype=np.int64)
@@ -75,7 +75,7 @@ def farthest_points(points: Float[np.ndarray, "n 3"], count: int) -> Int[np.ndar
 
 
 def surface_colors(
-    mesh: Mesh, face_indices: Int[np.ndarray, "n"], barycentrics: Float[np.ndarray, "n 3"]
+    mesh: Mesh, face_indices: Int[np.ndarray, " n"], barycentrics: Float[np.ndarray, "n 3"]
 ) -> Float[np.ndarray, "n 3"]:
     """Return the linear RGB colour (0..1, float32) at surface points, NaN where a face index is negative.
 

@@ -43,7 +43,7 @@ def edge_neighbours(faces: Int[np.ndarray, "f 3"]) -> Int[np.ndarray, "f 3"]:
     return across.reshape(-1, 3)
 
 
-def boundary_vertices(faces: Int[np.ndarray, "f 3"], vertex_count: int) -> Bool[np.ndarray, "v"]:
+def boundary_vertices(faces: Int[np.ndarray, "f 3"], vertex_count: int) -> Bool[np.ndarray, " v"]:
     """Return which of `vertex_count` vertices lie on a boundary edge."""
     mask = np.zeros(vertex_count, dtype=bool)
     mask[boundary_edges(faces)] = True
@@ -57,12 +57,12 @@ def vertex_adjacency(faces: Int[np.ndarray, "f 3"], vertex_count: int) -> sparse
     return sparse.csr_array((ones, (np.r_[i, j], np.r_[j, i])), shape=(vertex_count, vertex_count))
 
 
-def connected_components(faces: Int[np.ndarray, "f 3"], vertex_count: int) -> Int[np.ndarray, "v"]:
+def connected_components(faces: Int[np.ndarray, "f 3"], vertex_count: int) -> Int[np.ndarray, " v"]:
     """Return each vertex's component number; vertices without a triangle are components of their own."""
     return csgraph.connected_components(vertex_adjacency(faces, vertex_count), directed=False)[1]
 
 
-def edge_chains(edges: Int[np.ndarray, "e 2"]) -> Int[np.ndarray, "e"]:
+def edge_chains(edges: Int[np.ndarray, "e 2"]) -> Int[np.ndarray, " e"]:
     """Return the number of the chain or loop that each edge belongs to, such as those along borders.
 
     Edges that share a vertex belong together; the numbers run from zero without gaps.
@@ -70,13 +70,13 @@ def edge_chains(edges: Int[np.ndarray, "e 2"]) -> Int[np.ndarray, "e"]:
     vertices, compact = np.unique(edges, return_inverse=True)
     start, end = compact.reshape(-1, 2).T
     graph = sparse.coo_array((np.ones(len(edges)), (start, end)), shape=(len(vertices), len(vertices)))
-    chains: Int[np.ndarray, "e"] = csgraph.connected_components(graph, directed=False)[1][start]
+    chains: Int[np.ndarray, " e"] = csgraph.connected_components(graph, directed=False)[1][start]
     return chains
 
 
 def dilate(
-    mask: Bool[np.ndarray, "v"], faces: Int[np.ndarray, "f 3"], rings: int = 1
-) -> Bool[np.ndarray, "v"]:
+    mask: Bool[np.ndarray, " v"], faces: Int[np.ndarray, "f 3"], rings: int = 1
+) -> Bool[np.ndarray, " v"]:
     """Return `mask` grown by `rings` rings of neighbouring vertices."""
     edges = unique_edges(faces)
     grown = mask.copy()

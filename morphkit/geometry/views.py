@@ -127,9 +127,9 @@ class BackProjection:
     """
 
     points: Float[np.ndarray, "n 3"]
-    face_indices: Int[np.ndarray, "n"]
+    face_indices: Int[np.ndarray, " n"]
     barycentrics: Float[np.ndarray, "n 3"]
-    hit: Bool[np.ndarray, "n"]
+    hit: Bool[np.ndarray, " n"]
 
 
 def render_view(
@@ -268,7 +268,7 @@ def _shade(
     return image
 
 
-def _lamp(normals: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "n"]:
+def _lamp(normals: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, " n"]:
     """Return how bright white matter of these normals, in camera coordinates, would be.
 
     A lamp hangs beside the camera, and some light comes from everywhere.
@@ -279,7 +279,7 @@ def _lamp(normals: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "n"]:
     return _AMBIENT + (1.1 - _AMBIENT) * np.maximum(normals @ towards, 0)
 
 
-def _triple(a: np.ndarray, b: np.ndarray, c: np.ndarray) -> Float[np.ndarray, "n"]:
+def _triple(a: np.ndarray, b: np.ndarray, c: np.ndarray) -> Float[np.ndarray, " n"]:
     return np.einsum("nd,nd->n", a, np.cross(b, c))
 
 

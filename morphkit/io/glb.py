@@ -98,7 +98,7 @@ def write_glb(
 
 def split_at_seams(
     mesh: Mesh,
-) -> tuple[Int[np.ndarray, "f 3"], Int[np.ndarray, "s"], Float[np.ndarray, "s 2"] | None]:
+) -> tuple[Int[np.ndarray, "f 3"], Int[np.ndarray, " s"], Float[np.ndarray, "s 2"] | None]:
     """Return faces, the original vertex of each new vertex, and uv for each, v up."""
     if mesh.uv is None:
         return mesh.faces, np.arange(len(mesh.vertices)), None

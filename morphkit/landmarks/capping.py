@@ -44,13 +44,13 @@ def cap_holes(mesh: Mesh, widest: float) -> Mesh:
     )
 
 
-def _widths(points: Float[np.ndarray, "e 3"], hole: Int[np.ndarray, "e"]) -> Float[np.ndarray, "h"]:
+def _widths(points: Float[np.ndarray, "e 3"], hole: Int[np.ndarray, " e"]) -> Float[np.ndarray, " h"]:
     widths = np.zeros(hole.max() + 1)
     np.maximum.at(widths, hole, 2 * np.linalg.norm(points - _means(points, hole)[hole], axis=1))
     return widths
 
 
-def _means(values: np.ndarray, group: Int[np.ndarray, "e"]) -> np.ndarray:
+def _means(values: np.ndarray, group: Int[np.ndarray, " e"]) -> np.ndarray:
     """Return the mean rows of each group; NaN rows are left out where others are known."""
     known = np.isfinite(values).all(axis=1)
     count = np.bincount(group[known], minlength=group.max() + 1)[:, None]
@@ -60,7 +60,7 @@ def _means(values: np.ndarray, group: Int[np.ndarray, "e"]) -> np.ndarray:
     return means.astype(values.dtype)
 
 
-def _cap_uv(uv: Float[np.ndarray, "f 3 2"], on_rim: Int[np.ndarray, "e"]) -> Float[np.ndarray, "e 3 2"]:
+def _cap_uv(uv: Float[np.ndarray, "f 3 2"], on_rim: Int[np.ndarray, " e"]) -> Float[np.ndarray, "e 3 2"]:
     """Return the caps' texture coordinates: the rim edge's, and its middle, so that no seam is crossed."""
     edge = uv[:, [1, 2, 2, 0, 0, 1]].reshape(-1, 2, 2)[on_rim]
     return np.concatenate([edge[:, ::-1], edge.mean(axis=1, keepdims=True)], axis=1)

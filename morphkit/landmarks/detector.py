@@ -78,7 +78,7 @@ def _tiles(pyramid: Pyramid, smallest: float, angle: float) -> Iterator[Square]:
         side /= 2
 
 
-def _starts(length: int, side: float) -> Float[np.ndarray, "n"]:
+def _starts(length: int, side: float) -> Float[np.ndarray, " n"]:
     """Return where tiles of `side` start so that they cover `length` and overlap."""
     if length <= side:
         return np.array([(length - side) / 2])

@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 def texture_flattening_loss(
-    albedo: Float[Tensor, "batch v 3"], region: Bool[Tensor, "v"] | Int[Tensor, "n"]
+    albedo: Float[Tensor, "batch v 3"], region: Bool[Tensor, " v"] | Int[Tensor, " n"]
 ) -> Float[Tensor, ""]:
     """Return the variance of the albedo over a region, summed over the colours (Deng et al. 2019, eq. 6).
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 def landmark_loss(
-    projected: Float[Tensor, "batch n 2"], observed: Float[Tensor, "batch n 2"], weights: Float[Tensor, "n"]
+    projected: Float[Tensor, "batch n 2"], observed: Float[Tensor, "batch n 2"], weights: Float[Tensor, " n"]
 ) -> Float[Tensor, ""]:
     """Return the mean weighted squared distance in pixels (Deng et al. 2019, eq. 3)."""
     square = ((projected - observed) ** 2).sum(dim=-1)

@@ -27,7 +27,7 @@ _BLOCKS = 8  # their number is a multiple of this, so that threads get equal sha
 
 def combine(
     coefficients: Float[Tensor, "batch c"],
-    mean: Float[Tensor, "d"],
+    mean: Float[Tensor, " d"],
     basis: Float[Tensor, "k d"],
     spans: Sequence[Span],
 ) -> Float[Tensor, "batch d"]:

@@ -33,10 +33,10 @@ class Border:
     lengths : (e,) millimetres.
     """
 
-    vertices: Int[np.ndarray, "b"]
+    vertices: Int[np.ndarray, " b"]
     middles: Float[np.ndarray, "e 3"]
     directions: Float[np.ndarray, "e 3"]
-    lengths: Float[np.ndarray, "e"]
+    lengths: Float[np.ndarray, " e"]
 
 
 def longest_border(mesh: Mesh) -> Border | None:

@@ -35,9 +35,9 @@ class MeshMatrix:
     beside : (e,) their entries.
     """
 
-    diagonal: Float[np.ndarray, "v"]
+    diagonal: Float[np.ndarray, " v"]
     edges: Int[np.ndarray, "e 2"]
-    beside: Float[np.ndarray, "e"]
+    beside: Float[np.ndarray, " e"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,14 +58,14 @@ class ControlMesh:
     held : the weight in it that holds the control vertices.
     """
 
-    vertex_indices: Int[np.ndarray, "m"]
+    vertex_indices: Int[np.ndarray, " m"]
     rest: Float[np.ndarray, "m 3"]
     faces: Int[np.ndarray, "g 3"]
-    areas: Float[np.ndarray, "m"]
-    active: Bool[np.ndarray, "m"]
+    areas: Float[np.ndarray, " m"]
+    active: Bool[np.ndarray, " m"]
     energy: MeshMatrix
     plan: CholeskyPlan
-    members: Int[np.ndarray, "n"]
+    members: Int[np.ndarray, " n"]
     extension: CholeskyFactor | None
     held: float
 
@@ -81,8 +81,8 @@ class ControlMesh:
 def control_meshes(
     vertices: Float[np.ndarray, "v 3"],
     faces: Int[np.ndarray, "f 3"],
-    components: Int[np.ndarray, "v"],
-    passive: Bool[np.ndarray, "v"],
+    components: Int[np.ndarray, " v"],
+    passive: Bool[np.ndarray, " v"],
     settings: CoarseSettings,
 ) -> tuple[ControlMesh, ...]:
     """Return control meshes of the template's parts that look for the scan, one for each of the sizes."""
@@ -140,8 +140,8 @@ class _Extender:
 
 
 def submesh(
-    faces: Int[np.ndarray, "f 3"], kept: Bool[np.ndarray, "v"]
-) -> tuple[Int[np.ndarray, "n"], Int[np.ndarray, "g 3"]]:
+    faces: Int[np.ndarray, "f 3"], kept: Bool[np.ndarray, " v"]
+) -> tuple[Int[np.ndarray, " n"], Int[np.ndarray, "g 3"]]:
     """Return the kept vertices' indices, and the triangles among them in their numbering."""
     members = np.flatnonzero(kept)
     number = np.full(len(kept), -1)

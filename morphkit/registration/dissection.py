@@ -23,7 +23,7 @@ class Part:
     children : numbers of the parts just beneath; smaller than the part's own.
     """
 
-    members: Int[np.ndarray, "m"]
+    members: Int[np.ndarray, " m"]
     children: tuple[int, ...]
 
 

@@ -27,7 +27,7 @@ class Evidence:
         return cls(np.zeros((count, 3, 3)), np.zeros((count, 3)))
 
     def add(
-        self, indices: Int[np.ndarray, "n"], precisions: Float[np.ndarray, "n 3 3"], wanted: np.ndarray
+        self, indices: Int[np.ndarray, " n"], precisions: Float[np.ndarray, "n 3 3"], wanted: np.ndarray
     ) -> None:
         """Add that the vertices `indices` are displaced by the (n, 3) `wanted`."""
         np.add.at(self.precisions, indices, precisions)

@@ -100,7 +100,7 @@ class _Search:
                 return count, True
         return self._settings.iterations, False
 
-    def _match(self) -> tuple[Float[np.ndarray, "n 3"], Float[np.ndarray, "n"]]:
+    def _match(self) -> tuple[Float[np.ndarray, "n 3"], Float[np.ndarray, " n"]]:
         """Return the moving vertices' closest points in the system's frame, and which of them count."""
         vertices, frame = self.vertices, self._frame
         normals = vertex_normals(vertices, frame.prepared.mesh.faces)[frame.members]
@@ -118,8 +118,8 @@ class _Frame:
         mesh = prepared.mesh
         moving = np.unique(prepared.components[~prepared.passive])
         self.prepared = prepared
-        self.members: Int[np.ndarray, "n"] = np.flatnonzero(np.isin(prepared.components, moving))
-        self.active: Bool[np.ndarray, "n"] = ~prepared.passive[self.members]
+        self.members: Int[np.ndarray, " n"] = np.flatnonzero(np.isin(prepared.components, moving))
+        self.active: Bool[np.ndarray, " n"] = ~prepared.passive[self.members]
         self._number = np.full(len(mesh.vertices), -1)
         self._number[self.members] = np.arange(len(self.members))
         low, high = mesh.vertices[self.members].min(axis=0), mesh.vertices[self.members].max(axis=0)

@@ -40,7 +40,7 @@ class AffineLandmarks:
     corners: Int[np.ndarray, "l 3"]
     barycentrics: Float[np.ndarray, "l 3"]
     points: Float[np.ndarray, "l 3"]
-    weights: Float[np.ndarray, "l"]
+    weights: Float[np.ndarray, " l"]
 
 
 class AffineSystem:
@@ -71,7 +71,7 @@ class AffineSystem:
         self,
         maps: Float[np.ndarray, "v 4 3"],
         points: Float[np.ndarray, "v 3"],
-        weights: Float[np.ndarray, "v"],
+        weights: Float[np.ndarray, " v"],
         stiffness: float,
         landmarks: AffineLandmarks | None = None,
         landmark_weight: float = 0.0,

@@ -45,8 +45,8 @@ class PreparedTemplate:
 
     mesh: Mesh
     controls: tuple[ControlMesh, ...]
-    passive: Bool[np.ndarray, "v"]
-    components: Int[np.ndarray, "v"]
+    passive: Bool[np.ndarray, " v"]
+    components: Int[np.ndarray, " v"]
     bending: Bending
 
 
@@ -65,11 +65,11 @@ class LandmarkPairs:
     """
 
     names: tuple[str, ...]
-    face_indices: Int[np.ndarray, "n"]
+    face_indices: Int[np.ndarray, " n"]
     barycentrics: Float[np.ndarray, "n 3"]
     source: Float[np.ndarray, "n 3"]
     target: Float[np.ndarray, "n 3"]
-    deviations: Float[np.ndarray, "n"]
+    deviations: Float[np.ndarray, " n"]
     covariances: Float[np.ndarray, "n 3 3"] | None = None
 
 

@@ -25,7 +25,7 @@ class Correspondence:
     barycentrics : (v, 3) weights there.
     """
 
-    face_indices: Int[np.ndarray, "v"]
+    face_indices: Int[np.ndarray, " v"]
     barycentrics: Float[np.ndarray, "v 3"]
 
 
@@ -73,8 +73,8 @@ class RegistrationResult:
     """
 
     mesh: Mesh
-    valid: Bool[np.ndarray, "v"]
-    distances: Float[np.ndarray, "v"]
+    valid: Bool[np.ndarray, " v"]
+    distances: Float[np.ndarray, " v"]
     correspondence: Correspondence
     similarity: Similarity
     diagnosis: Diagnosis

@@ -32,9 +32,9 @@ class _Front:
     """
 
     own: slice
-    later: Int[np.ndarray, "m"]
-    source: Int[np.ndarray, "s"]
-    destination: Int[np.ndarray, "s"]
+    later: Int[np.ndarray, " m"]
+    source: Int[np.ndarray, " s"]
+    destination: Int[np.ndarray, " s"]
     children: tuple[tuple[int, np.ndarray], ...]
 
 

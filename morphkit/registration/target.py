@@ -27,7 +27,7 @@ class SurfaceSample:
 
     points: Float[np.ndarray, "n 3"]
     normals: Float[np.ndarray, "n 3"]
-    near_border: Bool[np.ndarray, "n"]
+    near_border: Bool[np.ndarray, " n"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +43,7 @@ class SurfaceMatches:
 
     closest: ClosestPoints
     normals: Float[np.ndarray, "n 3"]
-    usable: Bool[np.ndarray, "n"]
+    usable: Bool[np.ndarray, " n"]
 
 
 class Target:
@@ -93,6 +93,6 @@ def unit(vectors: np.ndarray) -> np.ndarray:
     return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
 
 
-def robust_weight(distances: Float[np.ndarray, "n"], cutoff: float) -> Float[np.ndarray, "n"]:
+def robust_weight(distances: Float[np.ndarray, " n"], cutoff: float) -> Float[np.ndarray, " n"]:
     """Return Geman and McClure's weights: one at zero, a quarter at `cutoff`."""
     return 1 / (1 + (distances / cutoff) ** 2) ** 2

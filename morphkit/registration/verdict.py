@@ -27,9 +27,9 @@ _LIMITS = (
 def gate(
     match: SurfaceMatches,
     normals: Float[np.ndarray, "v 3"],
-    passive: Bool[np.ndarray, "v"],
+    passive: Bool[np.ndarray, " v"],
     settings: GateSettings,
-) -> Bool[np.ndarray, "v"]:
+) -> Bool[np.ndarray, " v"]:
     """Return which vertices have a scan point that is near, faces the same way and is not on its border."""
     cosine = np.einsum("vd,vd->v", match.normals, normals)
     near = match.closest.distances <= settings.max_distance
@@ -39,12 +39,12 @@ def gate(
 def diagnose(
     prepared: PreparedTemplate,
     vertices: Float[np.ndarray, "v 3"],
-    valid: Bool[np.ndarray, "v"],
-    distances: Float[np.ndarray, "v"],
+    valid: Bool[np.ndarray, " v"],
+    distances: Float[np.ndarray, " v"],
     landmarks: LandmarkPairs | None,
     similarity: Similarity,
     strain: float | None,
-    judged: Bool[np.ndarray, "v"],
+    judged: Bool[np.ndarray, " v"],
 ) -> Diagnosis:
     """Return the figures; `judged` are the vertices that a scan of a face should cover."""
     faces = prepared.mesh.faces

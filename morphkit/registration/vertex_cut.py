@@ -11,7 +11,7 @@ LOW, HIGH, BOTH = -1, -2, -3  # the two ends, and what lies between them
 _UNBREAKABLE = 1 << 20
 
 
-def smallest_vertex_cut(edges: Int[np.ndarray, "e 2"], count: int) -> Int[np.ndarray, "v"] | None:
+def smallest_vertex_cut(edges: Int[np.ndarray, "e 2"], count: int) -> Int[np.ndarray, " v"] | None:
     """Return for each of `count` vertices whether it lies with LOW or HIGH, or (BOTH) separates them.
 
     Parameters

@@ -18,16 +18,16 @@ class Blends(NamedTuple):
     amount : (n,) how much of the source goes into the target, 0..0.5.
     """
 
-    target: Int[Tensor, "n"]
-    source: Int[Tensor, "n"]
-    amount: Float[Tensor, "n"]
+    target: Int[Tensor, " n"]
+    source: Int[Tensor, " n"]
+    amount: Float[Tensor, " n"]
 
 
 def find_blends(
     resolution: tuple[int, int],
-    image: Int[Tensor, "n"],
-    near: Int[Tensor, "n"],
-    far: Int[Tensor, "n"],
+    image: Int[Tensor, " n"],
+    near: Int[Tensor, " n"],
+    far: Int[Tensor, " n"],
     first: Float[Tensor, "n 3"],
     second: Float[Tensor, "n 3"],
 ) -> Blends:

@@ -146,7 +146,7 @@ class PerspectiveCamera(_PosedCamera):
     @classmethod
     def from_parameters(
         cls,
-        focal: Float[Tensor, "batch"],
+        focal: Float[Tensor, " batch"],
         axis_angle: Float[Tensor, "batch 3"],
         translation: Float[Tensor, "batch 3"],
         width: int,
@@ -206,7 +206,7 @@ class OrthographicCamera(_PosedCamera):
     @classmethod
     def from_parameters(
         cls,
-        scale: Float[Tensor, "batch"],
+        scale: Float[Tensor, " batch"],
         axis_angle: Float[Tensor, "batch 3"],
         translation: Float[Tensor, "batch 2"],
         width: int,
@@ -241,7 +241,7 @@ class OrthographicCamera(_PosedCamera):
         return torch.stack([x, y, z, w], dim=1)
 
 
-def weak_perspective(camera: PerspectiveCamera, depth: Float[Tensor, "batch"]) -> OrthographicCamera:
+def weak_perspective(camera: PerspectiveCamera, depth: Float[Tensor, " batch"]) -> OrthographicCamera:
     """Return the cameras that see everything as if it lay at one depth, as far as a pinhole camera sees it.
 
     At that depth both agree; a point (x, y) in front or behind by dz is off by the share dz / depth of its
@@ -259,7 +259,7 @@ def weak_perspective(camera: PerspectiveCamera, depth: Float[Tensor, "batch"]) -
 
 
 def square_intrinsics(
-    scale: Float[Tensor, "batch"], principal_point: Float[Tensor, "batch 2"]
+    scale: Float[Tensor, " batch"], principal_point: Float[Tensor, "batch 2"]
 ) -> Float[Tensor, "batch 3 3"]:
     """Return K of square pixels: a focal length (or scale) and the pixel of the optical axis."""
     zero, one = torch.zeros_like(scale), torch.ones_like(scale)

@@ -130,7 +130,7 @@ def _rotation_quadrature(order: int) -> tuple[np.ndarray, np.ndarray, np.ndarray
     return directions, weights[:, None] * basis, (band[:, None] == band).astype(np.float64)
 
 
-def sphere_quadrature(degree: int) -> tuple[Float[np.ndarray, "n 3"], Float[np.ndarray, "n"]]:
+def sphere_quadrature(degree: int) -> tuple[Float[np.ndarray, "n 3"], Float[np.ndarray, " n"]]:
     """Return directions and weights that integrate polynomials to a degree over the unit sphere exactly.
 
     Gauss-Legendre along z times evenly spaced angles about it.

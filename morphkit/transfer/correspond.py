@@ -94,7 +94,7 @@ def _matched(
     return SurfaceMap(source, target, fitted.vertices, face_indices, barycentrics, distances, valid)
 
 
-def _inside(fitted: Mesh, face_indices: np.ndarray, barycentrics: np.ndarray) -> Bool[np.ndarray, "v"]:
+def _inside(fitted: Mesh, face_indices: np.ndarray, barycentrics: np.ndarray) -> Bool[np.ndarray, " v"]:
     """Tell which points do not lie on the border, where the nearest point may be no counterpart."""
     border = boundary_vertices(fitted.faces, len(fitted.vertices))[fitted.faces[face_indices]]
     inside: np.ndarray = (barycentrics * ~border).sum(axis=1) > _ON_BORDER
@@ -124,7 +124,7 @@ def _nearest(
 
 def _groups(
     source: Mesh, fitted: Mesh, target: Mesh, eyes: np.ndarray, guides: Guides
-) -> Iterator[tuple[Int[np.ndarray, "n"], Int[np.ndarray, "m"]]]:
+) -> Iterator[tuple[Int[np.ndarray, " n"], Int[np.ndarray, " m"]]]:
     """Yield vertices of the target, and the source's faces that they may lie on; together all vertices."""
     seeing = eyes[source.faces].any(axis=1)
     eyeballs = _eyeballs(fitted, seeing, target)
@@ -138,7 +138,7 @@ def _groups(
             yield vertices, np.flatnonzero(~seeing & ~across)
 
 
-def _by_parts(valid: np.ndarray, target: Mesh, eyeballs: np.ndarray) -> Bool[np.ndarray, "v"]:
+def _by_parts(valid: np.ndarray, target: Mesh, eyeballs: np.ndarray) -> Bool[np.ndarray, " v"]:
     """Return `valid`, but alike in small parts: eyeballs move as one; teeth, not covered, must not tear."""
     parts = connected_components(target.faces, len(target.vertices))
     sizes = np.bincount(parts)
@@ -148,7 +148,7 @@ def _by_parts(valid: np.ndarray, target: Mesh, eyeballs: np.ndarray) -> Bool[np.
     return alike
 
 
-def _eyeballs(fitted: Mesh, seeing: np.ndarray, target: Mesh) -> Bool[np.ndarray, "v"]:
+def _eyeballs(fitted: Mesh, seeing: np.ndarray, target: Mesh) -> Bool[np.ndarray, " v"]:
     """Return the vertices of small parts of the target that lie on the source's eyeballs."""
     parts = connected_components(target.faces, len(target.vertices))
     sizes = np.bincount(parts)

@@ -13,7 +13,7 @@ from morphkit.mesh import Mesh
 
 
 def extended(
-    values: Float[np.ndarray, "v d"], known: Bool[np.ndarray, "v"], mesh: Mesh, fade: float
+    values: Float[np.ndarray, "v d"], known: Bool[np.ndarray, " v"], mesh: Mesh, fade: float
 ) -> Float[np.ndarray, "v d"]:
     """Return `values` where they are known, and a smooth continuation elsewhere.
 

@@ -17,7 +17,7 @@ _REACH = 0.5  # of the mouth's width: no lip is farther from its outer contour
 _CLEARLY = 0.06  # of the mouth's width: near the corners, neither
 
 
-def lip_sides(mesh: Mesh, ibug68: LandmarkEmbedding) -> Int[np.ndarray, "v"]:
+def lip_sides(mesh: Mesh, ibug68: LandmarkEmbedding) -> Int[np.ndarray, " v"]:
     """Return UPPER or LOWER for the vertices of and around each lip, NEITHER elsewhere.
 
     Distances are measured along edges from the lips' outer contours. Sides are told for meshes with a cut

@@ -14,8 +14,8 @@ _FADE = 6.0  # millimetres of the source: regions reach a little across its hole
 
 
 def transfer_masks(
-    masks: Mapping[str, Bool[np.ndarray, "s"]], surface_map: SurfaceMap
-) -> dict[str, Bool[np.ndarray, "v"]]:
+    masks: Mapping[str, Bool[np.ndarray, " s"]], surface_map: SurfaceMap
+) -> dict[str, Bool[np.ndarray, " v"]]:
     """Return the regions that the target has any vertex of.
 
     Parameters

@@ -19,7 +19,7 @@ _KEPT_EDGES = 0.65  # the mirrored diagonals of quads need not be edges, the qua
 _SHIFT = 0.25  # of an edge: the median distance between a vertex's image and its partner
 
 
-def transfer_mirror(mirror: Int[np.ndarray, "s"], surface_map: SurfaceMap) -> Int[np.ndarray, "v"] | None:
+def transfer_mirror(mirror: Int[np.ndarray, " s"], surface_map: SurfaceMap) -> Int[np.ndarray, " v"] | None:
     """Return each target vertex's partner across the plane of symmetry; None if the target has no such plane.
 
     The source's map, through the surface map and back, says where partners must be; the target's own
@@ -76,7 +76,7 @@ def _refined(mesh: Mesh, partner: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return partner, moved
 
 
-def _completed(partner: np.ndarray, image: np.ndarray, vertices: np.ndarray) -> Int[np.ndarray, "v"]:
+def _completed(partner: np.ndarray, image: np.ndarray, vertices: np.ndarray) -> Int[np.ndarray, " v"]:
     """Return the map with those left over paired, the nearest first; a last odd one with itself."""
     partner = partner.astype(np.int32)
     left = np.flatnonzero(partner < 0)

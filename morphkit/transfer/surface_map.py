@@ -31,10 +31,10 @@ class SurfaceMap:
     source: Mesh
     target: Mesh
     fitted: Float[np.ndarray, "s 3"]
-    face_indices: Int[np.ndarray, "v"]
+    face_indices: Int[np.ndarray, " v"]
     barycentrics: Float[np.ndarray, "v 3"]
-    distances: Float[np.ndarray, "v"]
-    valid: Bool[np.ndarray, "v"]
+    distances: Float[np.ndarray, " v"]
+    valid: Bool[np.ndarray, " v"]
 
     @cached_property
     def scale(self) -> float:

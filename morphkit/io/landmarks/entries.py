@@ -110,7 +110,7 @@ def _position(entry: Entry) -> list[float]:
     return [float(value) for value in values]
 
 
-def _deviations(entries: Sequence[Entry]) -> Float[np.ndarray, "n"] | None:
+def _deviations(entries: Sequence[Entry]) -> Float[np.ndarray, " n"] | None:
     if all(entry.deviation is None for entry in entries):
         return None
     values = [np.nan if entry.deviation is None else float(entry.deviation) for entry in entries]
