@@ -75,6 +75,11 @@ class MorphableModel:
         """The number of vertices v."""
         return len(self.identity.mean)
 
+    @property
+    def face_mask(self) -> Bool[np.ndarray, " v"]:
+        """The vertices of the face: the mask of that name, or all of them."""
+        return self.masks.get("face", np.ones(self.n_vertices, dtype=bool))
+
     def instance(
         self,
         identity: Float[np.ndarray, " i"] | None = None,

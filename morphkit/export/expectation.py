@@ -18,7 +18,7 @@ _FEATHER = 4  # rings of triangles over which the photo's colours fade out beyon
 
 def pictured_region(model: MorphableModel) -> Float[np.ndarray, " v"]:
     """Return what a photo of a face shows of it, 0..1: face, eyes, and what an open mouth lets see."""
-    return faded(face_mask(model) | _eyes_and_mouth(model), model.faces, _FEATHER)
+    return faded(model.face_mask | _eyes_and_mouth(model), model.faces, _FEATHER)
 
 
 def _eyes_and_mouth(model: MorphableModel) -> Bool[np.ndarray, " v"]:
@@ -31,18 +31,13 @@ def _eyes_and_mouth(model: MorphableModel) -> Bool[np.ndarray, " v"]:
     return region
 
 
-def face_mask(model: MorphableModel) -> Bool[np.ndarray, " v"]:
-    """Return the vertices of the face: the model's own mask, or all of them."""
-    return model.masks.get("face", np.ones(model.n_vertices, dtype=bool))
-
-
-def attended_region(model: MorphableModel) -> Float[np.ndarray, " v"]:
-    """Return the skin whose colours a fit compares with the photo's, 0..1: the face without eyes and ears."""
-    region = face_mask(model).copy()
+def face_skin(model: MorphableModel) -> Bool[np.ndarray, " v"]:
+    """Return the skin whose colours a photo's may be compared with: the face without eyes and ears."""
+    region = model.face_mask.copy()
     for name in ("eyes", "ears", "neck"):
         if name in model.masks:
             region &= ~model.masks[name]
-    return region.astype(np.float64)
+    return region
 
 
 def expected_colors(

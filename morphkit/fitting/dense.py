@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from morphkit.export.expectation import face_skin
 from morphkit.fitting.landmark import Face
 from morphkit.morphable import LinearModel, MorphableModel
 
@@ -71,18 +72,9 @@ def compared_faces(model: MorphableModel) -> Bool[np.ndarray, " f"]:
     return compared
 
 
-def face_mask(model: MorphableModel) -> Bool[np.ndarray, " v"]:
-    """Return the vertices of the face: the model's own mask, or all of them."""
-    everywhere = np.ones(len(model.identity.mean), dtype=bool)
-    return model.masks.get("face", everywhere)
-
-
 def _attention(model: MorphableModel) -> Bool[np.ndarray, " v"]:
     """Return the skin that photos usually show bare: the face without eyes and ears, to the mid forehead."""
-    attention = face_mask(model).copy()
-    for name in ("eyes", "ears", "neck"):
-        if name in model.masks:
-            attention &= ~model.masks[name]
+    attention = face_skin(model)
     embedding = model.landmarks.get("ibug68")
     if embedding is not None and set(_BROWS) <= set(embedding.names):
         mean = model.identity.mean.astype(np.float64)

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from morphkit.export.expectation import agreement, attended_region, expected_colors, pictured_region
+from morphkit.export.expectation import agreement, expected_colors, face_skin, pictured_region
 from morphkit.export.sighting import PhotoView
 from morphkit.export.texture import Evidence, FacePainter
 from morphkit.fitting.result import FitResult
@@ -54,7 +54,7 @@ def evidence(result: FitResult) -> Evidence:
         result.vertices,
         model.faces,
         attention=result.attention,
-        attended=attended_region(model),
+        attended=face_skin(model).astype(np.float64),
     )
     pictured = pictured_region(model)
     seen = replace(view.at_vertices, trust=(view.at_vertices.trust * pictured).astype(np.float32))

@@ -16,7 +16,7 @@ from jaxtyping import Float, UInt8
 import morphkit
 from morphkit.export.blender import METRE, SNIPPET, blender_camera
 from morphkit.export.camera import CONVENTIONS
-from morphkit.export.expectation import attended_region, face_mask, faded
+from morphkit.export.expectation import face_skin, faded
 from morphkit.export.fit_pictures import FitPictures, fit_pictures
 from morphkit.export.fit_report import write_fit_report
 from morphkit.export.morphs import morph_targets, unit_strengths
@@ -168,7 +168,7 @@ def _posterior_values(result: FitResult) -> dict[str, Any] | None:
     if result.posterior is None or result.vertex_deviations is None:
         return None
     shape = np.sqrt(np.diag(result.posterior.shape_covariance))
-    face = result.vertex_deviations[face_mask(result.model)]
+    face = result.vertex_deviations[result.model.face_mask]
     return {
         "identity_deviations": shape[: result.posterior.identity],
         "expression_deviations": shape[result.posterior.identity :],
@@ -226,7 +226,7 @@ class _Writer:
     @cached_property
     def opacity(self) -> Float[np.ndarray, " v"]:
         model = self.result.model
-        return faded(face_mask(model), model.faces, -_EDGE)
+        return faded(model.face_mask, model.faces, -_EDGE)
 
     @cached_property
     def pictures(self) -> FitPictures:
@@ -307,7 +307,7 @@ class _Writer:
     @property
     def uncertainty_end(self) -> float:
         """Millimetres at the end of the uncertainty map's scale."""
-        shown = face_mask(self.result.model)
+        shown = self.result.model.face_mask
         return 1.0 if self.deviations is None else scale_end(self.deviations[shown])
 
     @cached_property
@@ -316,7 +316,7 @@ class _Writer:
         if self.attention is None:
             return None
         fit, model = self.result, self.result.model
-        region = attended_region(model)
+        region = face_skin(model).astype(np.float64)
         return attention_picture(fit.photo, self.attention, fit.camera, fit.vertices, model.faces, region)
 
 

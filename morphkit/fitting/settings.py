@@ -128,8 +128,7 @@ class FitSettings:
         spread = self.landmark.expression_spread
         if spread is None or model.expression is None:
             return self
-        face = model.masks.get("face", np.ones(model.n_vertices, dtype=bool))
-        own = float(np.sqrt((model.expression.vertex_deviations()[face] ** 2).mean()))
+        own = float(np.sqrt((model.expression.vertex_deviations()[model.face_mask] ** 2).mean()))
         weight = self.landmark.expression_weight * max(1.0, own / spread) ** 2
         return replace(
             self, landmark=replace(self.landmark, expression_weight=weight, expression_spread=None)

@@ -10,7 +10,6 @@ from urllib.parse import quote
 import numpy as np
 
 from morphkit.export.blender import METRE
-from morphkit.export.expectation import face_mask
 from morphkit.export.fit_pictures import turned_view
 from morphkit.export.morphs import morph_targets
 from morphkit.export.person_page import PersonPhoto, write_person_page
@@ -142,7 +141,7 @@ def _turned(photo: FitResult) -> float:
 
 
 def _write_page(result: SubjectFit, folder: Path, names: Sequence[str], mesh: Mesh) -> None:
-    shown = face_mask(result.photos[0].model)
+    shown = result.photos[0].model.face_mask
     views = [turned_view(mesh, yaw, shown=shown, size=_SIDE) for yaw in _TURNS]
     photos = [
         _photo(folder, name, photo, float(weight), float(off))

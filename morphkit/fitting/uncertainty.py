@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 
 from morphkit.fitting.landmark import POSE
 from morphkit.geometry.normals import vertex_normals
@@ -74,7 +74,7 @@ def shape_factor(
     root = np.linalg.cholesky(posterior.shape_covariance)
     moved = np.concatenate(rows, axis=2) @ root
     motions = _motions(vertices)
-    face = _face(model)
+    face = model.face_mask
     whole = np.linalg.lstsq(
         motions[face].reshape(-1, 7), moved[face].reshape(-1, moved.shape[2]), rcond=None
     )[0]
@@ -107,7 +107,3 @@ def _motions(vertices: Float[np.ndarray, "v 3"]) -> Float[np.ndarray, "v 3 7"]:
     turns = np.stack([np.cross(axis, centred) for axis in np.eye(3)], axis=2)
     shifts = np.tile(np.eye(3), (len(vertices), 1, 1))
     return np.concatenate([shifts, turns, centred[:, :, None]], axis=2)
-
-
-def _face(model: MorphableModel) -> Bool[np.ndarray, " v"]:
-    return model.masks.get("face", np.ones(model.n_vertices, dtype=bool))

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from morphkit.export.expectation import face_mask, faded
+from morphkit.export.expectation import faded
 from morphkit.export.fit_pictures import clay_colors
 from morphkit.export.morphs import unit_strengths
 from morphkit.export.overlay import composite, draw_face
@@ -122,7 +122,7 @@ def overlay_frames(result: VideoFit) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
     A frame in which the face was not seen stays as it is.
     """
     model = result.model
-    opacity = faded(face_mask(model), model.faces, -_EDGE)
+    opacity = faded(model.face_mask, model.faces, -_EDGE)
     albedo = None if model.albedo is None else model.albedo_instance().astype(np.float64)
     frames = itertools.islice(result.video, len(result.looks))
     for i, frame in enumerate(frames):
