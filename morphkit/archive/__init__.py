@@ -1,5 +1,5 @@
 """Morphable models to files and back."""
 
-from morphkit.archive.files import load_default_model, load_model, save_model
+from morphkit.archive.files import load_default_model, load_model, resolve_model, save_model
 
-__all__ = ["load_default_model", "load_model", "save_model"]
+__all__ = ["load_default_model", "load_model", "resolve_model", "save_model"]

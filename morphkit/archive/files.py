@@ -55,6 +55,19 @@ def load_model(path: str | os.PathLike[str]) -> MorphableModel:
         ) from error
 
 
+def resolve_model(model: MorphableModel | str | os.PathLike[str] | None) -> MorphableModel:
+    """Return a model as it is, or read from its file; None is the default head.
+
+    Raises
+    ------
+    BadInputError
+        As `load_model` does.
+    """
+    if model is None:
+        return load_default_model()
+    return model if isinstance(model, MorphableModel) else load_model(model)
+
+
 def save_model(
     path: str | os.PathLike[str],
     model: MorphableModel,

@@ -35,11 +35,11 @@ def fit_person(photos: tuple[PhotoFile, ...], output: Path, how: HowToFit) -> in
     MorphkitError
         When no photo can be used, or the output cannot be written.
     """
-    from morphkit.archive import load_default_model, load_model
+    from morphkit.archive import resolve_model
     from morphkit.fitting import fit_images
     from morphkit.fitting.subject_output import write_subject
 
-    model = load_default_model() if how.model is None else load_model(how.model)
+    model = resolve_model(how.model)
     with StageProgress(announce=False, bars=not how.as_json) as progress:
         result = fit_images(
             [photo.path for photo in photos],
@@ -63,10 +63,10 @@ def fit_film(video: Path, rate: float | None, output: Path, how: HowToFit) -> in
     MorphkitError
         When the video cannot be used, or the output cannot be written.
     """
-    from morphkit.archive import load_default_model, load_model
+    from morphkit.archive import resolve_model
     from morphkit.fitting import fit_video, write_video_fit
 
-    model = load_default_model() if how.model is None else load_model(how.model)
+    model = resolve_model(how.model)
     with StageProgress(announce=False, bars=not how.as_json) as progress:
         result = fit_video(
             video, model, rate=rate, settings=how.settings, rasterizer=how.rasterizer, progress=progress

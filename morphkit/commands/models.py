@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from morphkit.archive import load_default_model, load_model
+from morphkit.archive import load_model, resolve_model
 from morphkit.export.facts import fact_rows
 from morphkit.geometry.topology import boundary_edges, connected_components
 from morphkit.io.meshes import read_mesh, write_mesh
@@ -56,7 +56,7 @@ def sample(
     suffix : "ply", "obj", "stl", "off" or "glb".
     expression : vary the expression too, else all are neutral.
     """
-    drawn_from = _model(model)
+    drawn_from = resolve_model(model)
     paths = tuple(Path(output) / f"head_{i:03d}.{suffix}" for i in range(count))
     for i, path in enumerate(paths):
         write_mesh(path, _draw(drawn_from, np.random.default_rng([seed, i]), expression))
@@ -71,12 +71,6 @@ def info(path: str | Path) -> Description:
         entries, rows = _model_entries(model), fact_rows(_scans_last(model.provenance))
         return Description(f"{path.name}: a morphable model", entries, tuple(rows))
     return Description(f"{path.name}: a mesh", _mesh_entries(read_mesh(path)))
-
-
-def _model(model: MorphableModel | str | Path | None) -> MorphableModel:
-    if model is None:
-        return load_default_model()
-    return model if isinstance(model, MorphableModel) else load_model(model)
 
 
 def _draw(model: MorphableModel, rng: np.random.Generator, expression: bool) -> Mesh:

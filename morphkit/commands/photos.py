@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
-from morphkit.archive import load_model
+from morphkit.archive import resolve_model
 from morphkit.fitting import FitResult, FitSettings, fit_image, write_fit
 from morphkit.morphable import MorphableModel
 
@@ -44,8 +44,9 @@ def fit(
     chosen = settings or FitSettings()
     if not photometric:
         chosen = replace(chosen, photometric=None)
-    known = model if isinstance(model, MorphableModel) or model is None else load_model(model)
-    result = fit_image(photo, known, landmarks=landmarks, settings=chosen, rasterizer=rasterizer)
+    result = fit_image(
+        photo, resolve_model(model), landmarks=landmarks, settings=chosen, rasterizer=rasterizer
+    )
     if output is not None:
         write_fit(result, output)
     return result

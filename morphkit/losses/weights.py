@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 Preset = Literal["deng2019", "deep3d_tf", "deep3d_pt", "morphkit"]
@@ -67,16 +67,7 @@ _DENG2019 = EnergyWeights(
     flattening_weight=5.0,
     monochrome_weight=10.0,
 )
-_DEEP3D = EnergyWeights(
-    photometric_weight=1.92,
-    landmark_weight=1.6e-3,
-    perceptual_weight=0.2,
-    identity_weight=_COEFFICIENTS * 1.0,
-    expression_weight=_COEFFICIENTS * 0.8,
-    albedo_weight=_COEFFICIENTS * 1.7e-2,
-    flattening_weight=5.0,
-    monochrome_weight=10.0,
-)
+_DEEP3D = replace(_DENG2019, photometric_weight=1.92, albedo_weight=_COEFFICIENTS * 1.7e-2)
 _MORPHKIT = EnergyWeights(
     photometric_weight=1.9,
     landmark_weight=1.6e-3,

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
-from morphkit.archive import load_default_model, load_model
+from morphkit.archive import resolve_model
 from morphkit.errors import MorphkitError, OutputError
 from morphkit.export.contact_sheet import write_thumbnail
 from morphkit.fitting.batch.outcome import FitFigures, PhotoOutcome, fit_figures
@@ -119,7 +119,7 @@ def load_once(path: Path | None, content: str) -> MorphableModel:  # noqa: ARG00
     BadInputError
         When the file cannot be read.
     """
-    return load_default_model() if path is None else load_model(path)
+    return resolve_model(path)
 
 
 def run(task: Task) -> PhotoOutcome | OutputError:
