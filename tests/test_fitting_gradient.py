@@ -27,7 +27,9 @@ from morphkit.losses.face_network import FaceNetwork
 from morphkit.morphable import MorphableModel
 from morphkit.rendering import get_rasterizer
 
-WITHOUT = replace(EnergyWeights.preset("morphkit"), perceptual_weight=0.0)
+WITHOUT, DENG2019 = (
+    replace(EnergyWeights.preset(name), perceptual_weight=0.0) for name in ("morphkit", "deng2019")
+)
 RASTERIZER = get_rasterizer("numba")
 
 
@@ -74,6 +76,11 @@ def _energy(look: Look, window: Window, model: MorphableModel, truth: Look, **ch
     return prepare_energy(look, window, model, compared, target, GradientSettings(**changes), RASTERIZER)
 
 
+def _refined(look: Look, window: Window, model: MorphableModel, compared, target, settings, *drawn: object):
+    energy = prepare_energy(look, window, model, compared, target, settings, *drawn)
+    return refine(energy, steps=settings.steps, rate=settings.rate)
+
+
 def _step(look: Look) -> torch.Tensor:
     return torch.zeros(POSE + len(look.face.identity) + len(look.face.expression) + len(look.albedo) + 27)
 
@@ -98,7 +105,7 @@ def test_a_step_is_the_looks_own(model, truth, rng):
 
 
 def test_the_truth_costs_nothing_but_its_priors(model, truth, window):
-    terms = _energy(truth, window, model, truth, weights=EnergyWeights.preset("deng2019")).terms(_step(truth))
+    terms = _energy(truth, window, model, truth, weights=DENG2019).terms(_step(truth))
     assert terms["photometric"] < 1e-4
     assert terms["landmark"] < 1e-8
     coefficients = truth.face.identity, truth.face.expression, truth.albedo
@@ -158,7 +165,7 @@ def test_observed_landmarks_weigh_one_on_average_and_keep_their_directions(model
 def test_derivatives_agree_with_differences(model, truth, window, rng, kind):
     """Along random directions; of the photometric term by albedo and light, which no outline disturbs."""
     start = truth.moved(0.02 * rng.normal(size=len(_step(truth))))
-    energy = _energy(start, window, model, truth, weights=EnergyWeights.preset("deng2019"))
+    energy = _energy(start, window, model, truth, weights=DENG2019)
     names = ["landmark", "coefficient", "flattening", "monochrome"] if kind == "smooth" else ["photometric"]
 
     def value(step):
@@ -182,7 +189,7 @@ def test_descent_finds_the_truth_again(model, truth, window):
     start = Look(zero, np.zeros(6), 1.1 * truth.light)
     target = LandmarkTarget.paper(model, _points68(model, truth), truth.face.pose.scale)
     settings = GradientSettings(weights=WITHOUT, steps=40, rate=0.1)
-    fit = refine(start, window, model, dense_model(model).attention, target, settings, RASTERIZER)
+    fit = _refined(start, window, model, dense_model(model).attention, target, settings, RASTERIZER)
 
     def error(look: Look) -> float:
         vertices = model.instance(look.face.identity, look.face.expression)
@@ -197,7 +204,7 @@ def test_descent_finds_the_truth_again(model, truth, window):
 def test_a_descent_repeats_itself(model, truth, window):
     target = LandmarkTarget.paper(model, _points68(model, truth), truth.face.pose.scale)
     inputs = truth, window, model, dense_model(model).attention, target, GradientSettings(WITHOUT, steps=3)
-    first, second = refine(*inputs, RASTERIZER), refine(*inputs, RASTERIZER)
+    first, second = _refined(*inputs, RASTERIZER), _refined(*inputs, RASTERIZER)
     assert np.array_equal(first.look.face.identity, second.look.face.identity)
     assert first.energies == second.energies
 
@@ -205,7 +212,7 @@ def test_a_descent_repeats_itself(model, truth, window):
 def test_no_step_returns_the_start(model, truth, window):
     target = LandmarkTarget.paper(model, _points68(model, truth), 1.0)
     compared = dense_model(model).attention
-    fit = refine(truth, window, model, compared, target, GradientSettings(WITHOUT, steps=0), RASTERIZER)
+    fit = _refined(truth, window, model, compared, target, GradientSettings(WITHOUT, steps=0), RASTERIZER)
     assert np.array_equal(fit.look.albedo, truth.albedo)
     assert len(fit.total) == 1
 
@@ -214,7 +221,7 @@ def test_what_cannot_be_refined_is_refused(model, truth, window):
     target = LandmarkTarget.paper(model, _points68(model, truth), 1.0)
     inputs = window, model, dense_model(model).attention, target, GradientSettings(WITHOUT), RASTERIZER
     with pytest.raises(ValueError, match="look: its light must be known, got zeros"):
-        refine(replace(truth, light=np.zeros((9, 3))), *inputs)
+        prepare_energy(replace(truth, light=np.zeros((9, 3))), *inputs)
     with pytest.raises(ValueError, match=r"model: must embed ibug68 landmarks, embeds \[\]"):
         LandmarkTarget.paper(replace(model, landmarks={}), _points68(model, truth), 1.0)
 
@@ -235,12 +242,14 @@ def test_the_perceptual_term_pulls_towards_the_photo(model, truth, window):
     target = LandmarkTarget.paper(model, _points68(model, truth), truth.face.pose.scale)
     compared = dense_model(model).attention
     settings = GradientSettings(weights, steps=20, rate=0.2)
-    fit = refine(start, window, model, compared, target, settings, RASTERIZER, network)
+    fit = _refined(start, window, model, compared, target, settings, RASTERIZER, network)
     assert fit.energies["perceptual"][-1] < 0.2 * fit.energies["perceptual"][0]
     with pytest.raises(ValueError, match="network: the perceptual term has a weight"):
-        refine(start, window, model, compared, target, settings, RASTERIZER)
+        prepare_energy(start, window, model, compared, target, settings, RASTERIZER)
     with pytest.raises(BadInputError, match="does not embed all ibug68 landmarks"):
-        refine(start, window, replace(model, landmarks={}), compared, target, settings, RASTERIZER, network)
+        prepare_energy(
+            start, window, replace(model, landmarks={}), compared, target, settings, RASTERIZER, network
+        )
 
 
 def test_kinds_of_attention(rng):

@@ -54,50 +54,23 @@ class GradientFit:
         return np.sum(list(self.energies.values()), axis=0)
 
 
-def refine(
-    look: Look,
-    window: Window,
-    model: MorphableModel,
-    compared: Bool[np.ndarray, " f"],
-    landmarks: LandmarkTarget,
-    settings: GradientSettings,
-    rasterizer: Rasterizer,
-    network: FaceNetwork | None = None,
-) -> GradientFit:
-    """Refine a look by the gradient of the paper's energy.
+def refine(energy: GradientEnergy, *, steps: int, rate: float) -> GradientFit:
+    """Refine a look by the gradient of its energy.
 
     Adam (Kingma & Ba 2015) on pose, identity, expression, albedo and light at once; only the focal length
     stays, which a single photo hardly shows. The best step met is returned, so the energy never rises.
 
     Parameters
     ----------
-    look : where to start; its light must be known.
-    window : the part of the photo that is compared.
-    model : has albedo.
-    compared : the triangles whose colour is compared, `DenseModel.attention`.
-    landmarks : what the landmark term compares.
-    settings : weights, steps, attention.
-    rasterizer : any backend.
-    network : for the perceptual term; needed exactly when it has a weight.
-
-    Raises
-    ------
-    BadInputError
-        When the perceptual term has a weight and the model embeds no iBUG-68 points to align faces by.
-    ValueError
-        When it has a weight and there is no network, the look's light is zero, or the model has no albedo.
+    energy : of steps from the look, see `prepare_energy`.
+    steps, rate : as in `GradientSettings`.
     """
-    if not look.light[0].any():
-        raise ValueError("look: its light must be known, got zeros; `look_light` finds it")
-    if settings.recognizes and network is None:
-        raise ValueError("network: the perceptual term has a weight and needs a face network")
-    energy = prepare_energy(look, window, model, compared, landmarks, settings, rasterizer, network)
-    units = _units(look, window)
+    units = _units(energy.scene.look, energy.scene.window)
     unitless = torch.zeros_like(units, requires_grad=True)
-    optimizer = torch.optim.Adam([unitless], lr=settings.rate)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(settings.steps, 1))
+    optimizer = torch.optim.Adam([unitless], lr=rate)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(steps, 1))
     descent = _Descent()
-    for _ in range(settings.steps):
+    for _ in range(steps):
         terms = energy.terms(units * unitless)
         descent.meet(unitless, terms)
         (unitless.grad,) = torch.autograd.grad(torch.stack(list(terms.values())).sum(), unitless)
@@ -106,7 +79,8 @@ def refine(
     with torch.no_grad():
         descent.meet(unitless, energy.terms(units * unitless))
     step = (units * descent.best).double().numpy()
-    return GradientFit(look.moved(step), {name: tuple(values) for name, values in descent.trace.items()})
+    look = energy.scene.look.moved(step)
+    return GradientFit(look, {name: tuple(values) for name, values in descent.trace.items()})
 
 
 @dataclass
@@ -135,7 +109,30 @@ def prepare_energy(
     rasterizer: Rasterizer,
     network: FaceNetwork | None = None,
 ) -> GradientEnergy:
-    """Return the energy of steps from a look; the parameters are those of `refine`."""
+    """Return the paper's energy of steps from a look.
+
+    Parameters
+    ----------
+    look : where steps start; its light must be known.
+    window : the part of the photo that is compared.
+    model : has albedo.
+    compared : the triangles whose colour is compared, `DenseModel.attention`.
+    landmarks : what the landmark term compares.
+    settings : weights, attention.
+    rasterizer : any backend.
+    network : for the perceptual term; needed exactly when it has a weight.
+
+    Raises
+    ------
+    BadInputError
+        When the perceptual term has a weight and the model embeds no iBUG-68 points to align faces by.
+    ValueError
+        When it has a weight and there is no network, the look's light is zero, or the model has no albedo.
+    """
+    if not look.light[0].any():
+        raise ValueError("look: its light must be known, got zeros; `look_light` finds it")
+    if settings.weights.perceptual_weight > 0 and network is None:
+        raise ValueError("network: the perceptual term has a weight and needs a face network")
     face_model = FaceModel.from_morphable(model)
     scene = Scene(look, window, face_model, Renderer(face_model.faces, rasterizer))
     photo = linear_to_srgb(tensor(window.image))[None]

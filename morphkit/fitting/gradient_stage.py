@@ -11,7 +11,7 @@ from jaxtyping import Float, UInt8
 from morphkit.errors import BadInputError
 from morphkit.fitting.dense import compared_faces
 from morphkit.fitting.gradient_energy import LandmarkTarget
-from morphkit.fitting.gradient_fit import GradientFit, refine
+from morphkit.fitting.gradient_fit import GradientFit, prepare_energy, refine
 from morphkit.fitting.gradient_settings import GradientSettings
 from morphkit.fitting.landmark import Observations
 from morphkit.fitting.look import Look
@@ -57,7 +57,9 @@ def polish_look(
         target = LandmarkTarget.paper(model, points68, pose.scale)
     else:
         target = LandmarkTarget.observed(observations, pose.scale)
-    return refine(look, window, model, compared, target, settings, rasterizer, face_network(settings))
+    network = face_network(settings)
+    energy = prepare_energy(look, window, model, compared, target, settings, rasterizer, network)
+    return refine(energy, steps=settings.steps, rate=settings.rate)
 
 
 def ensure_can_polish(settings: FitSettings, model: MorphableModel) -> None:
