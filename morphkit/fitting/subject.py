@@ -11,18 +11,16 @@ from jaxtyping import Float, UInt8
 
 from morphkit.archive import load_default_model
 from morphkit.errors import MorphkitError
-from morphkit.fitting.consensus import DISAGREE, DOUBTED, Evidence, photo_weights, pooled
-from morphkit.fitting.dense import DenseModel, dense_model
+from morphkit.fitting.album import Album, Knowledge, same_person
+from morphkit.fitting.consensus import DISAGREE, DOUBTED, photo_weights, pooled
 from morphkit.fitting.fit import Clock, Progress, SingleFit, fit_result, fit_single
-from morphkit.fitting.joint import Colors, Joint, Quadratic, Scene, Sharing, descend, moved
-from morphkit.fitting.landmark import POSE, FocalPrior, LandmarkEnergy
+from morphkit.fitting.joint import Joint, Sharing, descend
+from morphkit.fitting.landmark import POSE
 from morphkit.fitting.look import Look
-from morphkit.fitting.photometric import face_pixels
 from morphkit.fitting.result import FitResult
-from morphkit.fitting.settings import FitSettings, LandmarkSettings
+from morphkit.fitting.settings import FitSettings
 from morphkit.fitting.threads import one_thread
 from morphkit.fitting.uncertainty import FacePosterior, vertex_deviations
-from morphkit.fitting.window import cut_window
 from morphkit.morphable import MorphableModel
 from morphkit.rendering.rasterizer import Backend, Rasterizer, get_rasterizer
 
@@ -165,17 +163,17 @@ def fit_together(
     failures : photos that were left out.
     done : called after each round.
     """
-    team = _Team.of(tuple(singles.values()), settings, rasterizer, shared_focal)
-    alone = team.knowledge(team.start())
+    album = Album.of(tuple(singles.values()), settings, rasterizer, shared_focal)
+    alone = album.knowledge(album.start())
     # Only the photos' own fits tell people apart: fitted together, each photo bends to the shared identity.
     weights, off = photo_weights(alone.evidence)
     joint = Joint(alone.agreed(weights), (), True)
     for _ in range(_ROUNDS):
         joint = descend(
-            team.scenes(joint.looks), joint.looks, weights, iterations=_ITERATIONS, tolerance=team.tolerance
+            album.scenes(joint.looks), joint.looks, weights, iterations=_ITERATIONS, tolerance=album.tolerance
         )
         done()
-    return _subject(team, tuple(singles), joint, _Verdict(weights, off), failures)
+    return _subject(album, tuple(singles), joint, _Verdict(weights, off), failures)
 
 
 @dataclass(frozen=True, eq=False)
@@ -186,151 +184,29 @@ class _Verdict:
     disagreements: Float[np.ndarray, " p"]
 
 
-@dataclass(frozen=True, eq=False)
-class _Team:
-    """Photos of one person, each with its own fit."""
-
-    singles: tuple[SingleFit, ...]
-    settings: FitSettings
-    rasterizer: Rasterizer
-    dense: DenseModel | None
-    sharing: Sharing
-
-    @staticmethod
-    def of(
-        singles: tuple[SingleFit, ...],
-        settings: FitSettings,
-        rasterizer: Rasterizer,
-        shared_focal: bool | None,
-    ) -> _Team:
-        model, face = singles[0].model, singles[0].sparse.face
-        colored = singles[0].colors is not None
-        sharing = Sharing(
-            len(face.identity),
-            len(face.expression),
-            len(_look(singles[0]).albedo),
-            settings.landmark.identity_weight,
-            1.0 if settings.photometric is None else settings.photometric.albedo_weight,
-            _one_lens(singles, settings.landmark, shared_focal),
-        )
-        return _Team(singles, settings, rasterizer, dense_model(model) if colored else None, sharing)
-
-    @property
-    def tolerance(self) -> float:
-        fine = self.settings.photometric
-        return self.settings.landmark.tolerance if fine is None else fine.tolerance
-
-    def start(self) -> tuple[Look, ...]:
-        """Return the photos' own looks; with one lens, all have the focal length that the prior expects."""
-        looks = tuple(_look(single) for single in self.singles)
-        if self.sharing.focal is None:
-            return looks
-        focal = float(np.exp(np.mean([np.log(look.face.pose.focal) for look in looks])))
-        return tuple(_with_focal(look, focal) for look in looks)
-
-    def scenes(self, looks: Sequence[Look]) -> list[Scene]:
-        """Return what each photo compares, its window and contour renewed for its look."""
-        return [self._scene(single, look) for single, look in zip(self.singles, looks, strict=True)]
-
-    def knowledge(self, looks: Sequence[Look]) -> _Knowledge:
-        """Return what each photo says, linearised at its look."""
-        scenes = self.scenes(looks)
-        quadratics = []
-        for scene, look in zip(scenes, looks, strict=True):
-            picture = scene.draw(look)
-            quadratics.append(scene.problem(picture).quadratic(look, picture))
-        return _Knowledge(self.sharing, scenes, tuple(looks), quadratics)
-
-    def _scene(self, single: SingleFit, look: Look) -> Scene:
-        seen, fine = single.observer(look.face), self.settings.photometric
-        lens = single.focal_prior if self.sharing.focal is None else self.sharing.focal
-        sparse = LandmarkEnergy(seen, lens, self.settings.landmark)
-        if fine is None or self.dense is None:
-            return Scene(sparse, self.sharing, None)
-        seen = replace(seen, whitening=seen.whitening * fine.landmark_share**0.5)
-        window = cut_window(single.photo, face_pixels(self.dense, look.face), fine.sizes[-1])
-        colors = Colors(self.dense, window, fine, self.rasterizer)
-        return Scene(replace(sparse, seen=seen), self.sharing, colors)
-
-
-@dataclass(frozen=True, eq=False)
-class _Knowledge:
-    """What photos say about what they share, each linearised at its look."""
-
-    sharing: Sharing
-    scenes: list[Scene]
-    looks: tuple[Look, ...]
-    quadratics: list[Quadratic]
-
-    @property
-    def evidence(self) -> list[Evidence]:
-        pairs = zip(self.quadratics, self.looks, strict=True)
-        return [quadratic.evidence(self.sharing.at(look)) for quadratic, look in pairs]
-
-    def agreed(self, weights: Float[np.ndarray, " p"]) -> tuple[Look, ...]:
-        """Return the looks with the parameters that the photos agree on, and each photo's answer to them."""
-        mean, _ = pooled(self.evidence, weights)
-        pairs = zip(self.looks, self.quadratics, strict=True)
-        looks = [
-            moved(look, self.sharing, quadratic, mean - self.sharing.at(look)) for look, quadratic in pairs
-        ]
-        return tuple(_same(look, looks[0], self.sharing) for look in looks)
-
-
-def _look(single: SingleFit) -> Look:
-    if single.colors is not None:
-        return single.colors.look
-    return Look(single.sparse.face, np.zeros(0), np.zeros((9, 3)))
-
-
-def _same(look: Look, first: Look, sharing: Sharing) -> Look:
-    """Return a look whose shared parameters are those of `first`, to the last bit."""
-    face = replace(look.face, identity=first.face.identity)
-    shared = replace(look, face=face, albedo=first.albedo)
-    return shared if sharing.focal is None else _with_focal(shared, first.face.pose.focal)
-
-
-def _with_focal(look: Look, focal: float) -> Look:
-    return replace(look, face=replace(look.face, pose=replace(look.face.pose, focal=focal)))
-
-
-def _one_lens(
-    singles: tuple[SingleFit, ...], settings: LandmarkSettings, wanted: bool | None
-) -> FocalPrior | None:
-    """Return the focal length's prior where all photos share one lens."""
-    sizes = {single.photo.shape[:2] for single in singles}
-    if wanted and len(sizes) > 1:
-        raise ValueError(f"shared_focal: photos of one lens are of one size, got {sorted(sizes)}")
-    priors = {single.focal_prior for single in singles}
-    exif = singles[0].focal_prior.deviation == settings.exif_focal_deviation
-    named = len(sizes) == len(priors) == 1 and exif
-    one = len(singles) > 1 and (named if wanted is None else wanted)
-    return singles[0].focal_prior if one else None
-
-
 def _subject(
-    team: _Team,
+    album: Album,
     indices: tuple[int, ...],
     joint: Joint,
     verdict: _Verdict,
     failures: tuple[FailedPhoto, ...],
 ) -> SubjectFit:
-    knowledge = team.knowledge(joint.looks)
+    knowledge = album.knowledge(joint.looks)
     _, whole = pooled(knowledge.evidence, verdict.weights)
-    looks = tuple(_same(look, joint.looks[0], team.sharing) for look in joint.looks)
+    looks = tuple(same_person(look, joint.looks[0], album.sharing) for look in joint.looks)
     photos = tuple(
-        _photo_result(single, looks[i], joint, _with_others(single, team.sharing, knowledge, verdict, i))
-        for i, single in enumerate(team.singles)
+        _photo_result(single, looks[i], joint, _with_others(single, album.sharing, knowledge, verdict, i))
+        for i, single in enumerate(album.singles)
     )
     identity = looks[0].face.identity
-    covariance = whole[: len(identity), : len(identity)] / team.sharing.identity_weight
+    covariance = whole[: len(identity), : len(identity)] / album.sharing.identity_weight
     return SubjectFit(
         photos=photos,
         indices=indices,
         identity=identity,
         albedo=looks[0].albedo,
         neutral=photos[0].neutral,
-        neutral_deviations=_neutral_deviations(team.singles[0], photos[0].neutral, covariance),
+        neutral_deviations=_neutral_deviations(album.singles[0], photos[0].neutral, covariance),
         weights=verdict.weights,
         disagreements=verdict.disagreements,
         failures=failures,
@@ -340,7 +216,7 @@ def _subject(
 
 
 def _with_others(
-    single: SingleFit, sharing: Sharing, knowledge: _Knowledge, verdict: _Verdict, own: int
+    single: SingleFit, sharing: Sharing, knowledge: Knowledge, verdict: _Verdict, own: int
 ) -> Float[np.ndarray, "p p"]:
     """Return a photo's precision with what the other photos say of the shared parameters."""
     precision = (single.sparse if single.colors is None else single.colors).precision.copy()

@@ -1,0 +1,164 @@
+"""Photos of one person, each with its own fit: what they share, and what each knows about it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from jaxtyping import Float
+
+from morphkit.fitting.consensus import Evidence, pooled
+from morphkit.fitting.dense import DenseModel, dense_model
+from morphkit.fitting.fit import SingleFit
+from morphkit.fitting.joint import Colors, Quadratic, Scene, Sharing, moved
+from morphkit.fitting.landmark import FocalPrior, LandmarkEnergy
+from morphkit.fitting.look import Look
+from morphkit.fitting.photometric import face_pixels
+from morphkit.fitting.settings import FitSettings, LandmarkSettings
+from morphkit.fitting.window import cut_window
+from morphkit.rendering.rasterizer import Rasterizer
+
+
+@dataclass(frozen=True, eq=False)
+class Album:
+    """Photos of one person, each with its own fit.
+
+    Attributes
+    ----------
+    singles : the photos' own fits.
+    settings, rasterizer : of the fits to come.
+    dense : the model, where colours are compared.
+    sharing : what the photos have in common.
+    """
+
+    singles: tuple[SingleFit, ...]
+    settings: FitSettings
+    rasterizer: Rasterizer
+    dense: DenseModel | None
+    sharing: Sharing
+
+    @staticmethod
+    def of(
+        singles: tuple[SingleFit, ...],
+        settings: FitSettings,
+        rasterizer: Rasterizer,
+        shared_focal: bool | None,
+    ) -> Album:
+        """Return the album of these fits; see `morphkit.fitting.fit_images` for `shared_focal`.
+
+        Raises
+        ------
+        ValueError
+            When one lens is to have taken photos of different sizes.
+        """
+        model, face = singles[0].model, singles[0].sparse.face
+        colored = singles[0].colors is not None
+        sharing = Sharing(
+            len(face.identity),
+            len(face.expression),
+            len(_look(singles[0]).albedo),
+            settings.landmark.identity_weight,
+            1.0 if settings.photometric is None else settings.photometric.albedo_weight,
+            _one_lens(singles, settings.landmark, shared_focal),
+        )
+        return Album(singles, settings, rasterizer, dense_model(model) if colored else None, sharing)
+
+    @property
+    def tolerance(self) -> float:
+        """The relative decrease of the energy below which a descent ends."""
+        fine = self.settings.photometric
+        return self.settings.landmark.tolerance if fine is None else fine.tolerance
+
+    def start(self) -> tuple[Look, ...]:
+        """Return the photos' own looks; with one lens, all have the focal length that the prior expects."""
+        looks = tuple(_look(single) for single in self.singles)
+        if self.sharing.focal is None:
+            return looks
+        focal = float(np.exp(np.mean([np.log(look.face.pose.focal) for look in looks])))
+        return tuple(_with_focal(look, focal) for look in looks)
+
+    def scenes(self, looks: Sequence[Look]) -> list[Scene]:
+        """Return what each photo compares, its window and contour renewed for its look."""
+        return [self._scene(single, look) for single, look in zip(self.singles, looks, strict=True)]
+
+    def knowledge(self, looks: Sequence[Look]) -> Knowledge:
+        """Return what each photo says, linearised at its look."""
+        quadratics = []
+        for scene, look in zip(self.scenes(looks), looks, strict=True):
+            picture = scene.draw(look)
+            quadratics.append(scene.problem(picture).quadratic(look, picture))
+        return Knowledge(self.sharing, tuple(looks), quadratics)
+
+    def _scene(self, single: SingleFit, look: Look) -> Scene:
+        seen, fine = single.observer(look.face), self.settings.photometric
+        lens = single.focal_prior if self.sharing.focal is None else self.sharing.focal
+        sparse = LandmarkEnergy(seen, lens, self.settings.landmark)
+        if fine is None or self.dense is None:
+            return Scene(sparse, self.sharing, None)
+        seen = replace(seen, whitening=seen.whitening * fine.landmark_share**0.5)
+        window = cut_window(single.photo, face_pixels(self.dense, look.face), fine.sizes[-1])
+        colors = Colors(self.dense, window, fine, self.rasterizer)
+        return Scene(replace(sparse, seen=seen), self.sharing, colors)
+
+
+@dataclass(frozen=True, eq=False)
+class Knowledge:
+    """What photos say about what they share, each linearised at its look.
+
+    Attributes
+    ----------
+    sharing : what that is.
+    looks : of the photos.
+    quadratics : the photos' energies about them.
+    """
+
+    sharing: Sharing
+    looks: tuple[Look, ...]
+    quadratics: list[Quadratic]
+
+    @property
+    def evidence(self) -> list[Evidence]:
+        """What each photo says by itself."""
+        pairs = zip(self.quadratics, self.looks, strict=True)
+        return [quadratic.evidence(self.sharing.at(look)) for quadratic, look in pairs]
+
+    def agreed(self, weights: Float[np.ndarray, " p"]) -> tuple[Look, ...]:
+        """Return the looks with the parameters that the photos agree on, and each photo's answer to them."""
+        mean, _ = pooled(self.evidence, weights)
+        pairs = zip(self.looks, self.quadratics, strict=True)
+        looks = [
+            moved(look, self.sharing, quadratic, mean - self.sharing.at(look)) for look, quadratic in pairs
+        ]
+        return tuple(same_person(look, looks[0], self.sharing) for look in looks)
+
+
+def _look(single: SingleFit) -> Look:
+    if single.colors is not None:
+        return single.colors.look
+    return Look(single.sparse.face, np.zeros(0), np.zeros((9, 3)))
+
+
+def same_person(look: Look, first: Look, sharing: Sharing) -> Look:
+    """Return a look whose shared parameters are those of `first`, to the last bit."""
+    face = replace(look.face, identity=first.face.identity)
+    shared = replace(look, face=face, albedo=first.albedo)
+    return shared if sharing.focal is None else _with_focal(shared, first.face.pose.focal)
+
+
+def _with_focal(look: Look, focal: float) -> Look:
+    return replace(look, face=replace(look.face, pose=replace(look.face.pose, focal=focal)))
+
+
+def _one_lens(
+    singles: tuple[SingleFit, ...], settings: LandmarkSettings, wanted: bool | None
+) -> FocalPrior | None:
+    """Return the focal length's prior where all photos share one lens."""
+    sizes = {single.photo.shape[:2] for single in singles}
+    if wanted and len(sizes) > 1:
+        raise ValueError(f"shared_focal: photos of one lens are of one size, got {sorted(sizes)}")
+    priors = {single.focal_prior for single in singles}
+    exif = singles[0].focal_prior.deviation == settings.exif_focal_deviation
+    named = len(sizes) == len(priors) == 1 and exif
+    one = len(singles) > 1 and (named if wanted is None else wanted)
+    return singles[0].focal_prior if one else None
