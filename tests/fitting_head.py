@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
+from scipy.spatial import cKDTree
 
 from morphkit.mesh import LandmarkEmbedding
 from morphkit.morphable import LinearModel, MorphableModel
@@ -21,6 +24,7 @@ POINTS68 = np.array(
 )
 
 
+@cache
 def small_head(identity: int = 12, expression: int = 4, albedo: int = 6) -> MorphableModel:
     """Return a morphable model of about 2,500 vertices: random identity, a mouth that moves, freckles."""
     vertices, faces = _egg(64, 40)
@@ -33,7 +37,7 @@ def small_head(identity: int = 12, expression: int = 4, albedo: int = 6) -> Morp
     skin = np.tile([0.42, 0.27, 0.21], (len(vertices), 1)) + 0.05 * _waves(vertices, rng, 1, 12.0)[0]
     colors = _group(skin, _waves(vertices, rng, albedo, 25.0), np.geomspace(0.03, 0.015, albedo))
     face = (vertices[:, 2] > 5) & (vertices[:, 1] > -80)
-    mirror = ((vertices[:, None] - vertices[None] * [-1, 1, 1]) ** 2).sum(axis=2).argmin(axis=1)
+    _, mirror = cKDTree(vertices * [-1, 1, 1]).query(vertices)
     return MorphableModel(
         faces,
         shape,
