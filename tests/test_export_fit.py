@@ -12,6 +12,7 @@ from morphkit.export.camera import PhotoCamera
 from morphkit.export.fit_pictures import crop, face_window, side_by_side
 from morphkit.export.html import image_uri, render_report
 from morphkit.export.overlay import composite, draw_face
+from morphkit.export.uncertainty import attention_overlay
 
 # A square of 40 mm, one metre before a camera that looks straight at it, facing the camera.
 CORNERS = np.array([[-20.0, -20, 0], [20, -20, 0], [20, 20, 0], [-20, 20, 0]])
@@ -49,6 +50,18 @@ def test_overlay_lies_where_the_camera_says():
         189, abs=2
     )  # half in linear light: sRGB 188, and a little of 50
     assert (photo == 50).all()
+
+
+def test_pictures_are_the_same_in_bands(rng, monkeypatch):
+    """Of two rows, of one, and whole."""
+    photo = rng.integers(0, 256, (100, 120, 3), dtype=np.uint8)
+    layer = draw_face(CAMERA, CORNERS, SQUARE, rng.uniform(size=(4, 3)), rng.uniform(size=4))
+    attention, region = rng.uniform(size=(2, 100, 120)).astype(np.float32)
+    over, seen = composite(photo, layer), attention_overlay(photo, attention, region)
+    for pixels in (240, 1):
+        monkeypatch.setattr("morphkit.export.overlay._BAND", pixels)
+        assert np.array_equal(composite(photo, layer), over)
+        assert np.array_equal(attention_overlay(photo, attention, region), seen)
 
 
 def test_a_face_half_out_of_the_photo_is_drawn_as_far_as_it_goes():

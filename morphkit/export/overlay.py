@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +14,7 @@ from morphkit.geometry.raster import RasterBuffer, rasterize
 from morphkit.geometry.views import block_means
 from morphkit.io.color import linear_to_srgb_uint8, srgb_to_linear
 
+_BAND = 1 << 20  # pixels
 _FINE_SIDE = 1600  # windows up to this size are drawn at twice their resolution
 
 
@@ -90,12 +91,22 @@ def composite(
     """Return the photo with a layer over it."""
     result = photo.copy()
     height, width = layer.coverage.shape
-    window = (slice(layer.top, layer.top + height), slice(layer.left, layer.left + width))
-    behind = srgb_to_linear(photo[window])
-    mixed = behind * (1.0 - opacity * layer.coverage[..., None]) + opacity * layer.color
-    covered = layer.coverage > 0
-    result[window][covered] = linear_to_srgb_uint8(mixed)[covered]
+    window = result[layer.top : layer.top + height, layer.left : layer.left + width]
+    for rows in row_bands(window):
+        covered = layer.coverage[rows] > 0
+        share = opacity * layer.coverage[rows][covered][:, None]
+        behind = srgb_to_linear(window[rows][covered])
+        window[rows][covered] = linear_to_srgb_uint8(
+            behind * (1.0 - share) + opacity * layer.color[rows][covered]
+        )
     return result
+
+
+def row_bands(image: UInt8[np.ndarray, "h w 3"]) -> Iterator[slice]:
+    """Yield an image's rows in bands of about a megapixel: its colours as floats would fill the memory."""
+    height = max(1, _BAND // max(1, image.shape[1]))
+    for top in range(0, len(image), height):
+        yield slice(top, top + height)
 
 
 def _window(camera: PhotoCamera, vertices: Float[np.ndarray, "v 3"]) -> tuple[int, int, int, int]:

@@ -8,7 +8,7 @@ from jaxtyping import Float, Int, UInt8
 from PIL import Image
 
 from morphkit.export.camera import PhotoCamera
-from morphkit.export.overlay import draw_face
+from morphkit.export.overlay import draw_face, row_bands
 from morphkit.io.color import linear_to_srgb_uint8, srgb_to_linear
 
 _MAP = "viridis"
@@ -67,6 +67,17 @@ def attention_overlay(
     attention : 0..1, how much each pixel counted.
     region : 0..1, where the fitted face is.
     """
+    drawn = np.empty_like(photo)
+    for rows in row_bands(photo):
+        drawn[rows] = _attention_overlay(photo[rows], attention[rows], region[rows])
+    return drawn
+
+
+def _attention_overlay(
+    photo: UInt8[np.ndarray, "h w 3"],
+    attention: Float[np.ndarray, "h w"],
+    region: Float[np.ndarray, "h w"],
+) -> UInt8[np.ndarray, "h w 3"]:
     linear = srgb_to_linear(photo)
     grey = linear.mean(axis=2, keepdims=True)
     inside = region[..., None].astype(np.float32)
