@@ -11,10 +11,10 @@ from jaxtyping import Float
 from morphkit.fitting.consensus import Evidence, pooled
 from morphkit.fitting.dense import DenseModel, dense_model
 from morphkit.fitting.fit import SingleFit
-from morphkit.fitting.joint import Colors, Quadratic, Scene, Sharing, moved
+from morphkit.fitting.joint import Quadratic, Scene, Sharing, moved
 from morphkit.fitting.landmark import FocalPrior, LandmarkEnergy
 from morphkit.fitting.look import Look
-from morphkit.fitting.photometric import face_pixels
+from morphkit.fitting.photometric import Colors, face_pixels
 from morphkit.fitting.settings import FitSettings, LandmarkSettings
 from morphkit.fitting.window import cut_window
 from morphkit.rendering.rasterizer import Rasterizer

@@ -6,17 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import torch
 from jaxtyping import Bool, Float, Int
 
-from morphkit.fitting.colors import PhotometricEnergy, estimate_trust
+from morphkit.fitting.colors import PhotometricEnergy
 from morphkit.fitting.consensus import Evidence
-from morphkit.fitting.dense import DenseModel
 from morphkit.fitting.landmark import POSE, FocalPrior, LandmarkEnergy
-from morphkit.fitting.look import Look, Picture, draw
-from morphkit.fitting.settings import PhotometricSettings
-from morphkit.fitting.window import Window
-from morphkit.rendering.rasterizer import Rasterizer
+from morphkit.fitting.look import Look, Picture
+from morphkit.fitting.photometric import Colors
 
 _LIGHT = 27
 _TRIES = 6  # ever more damped steps, before a descent ends
@@ -141,26 +137,6 @@ class Scene:
         if self.colors is None:
             raise ValueError("picture: this photo's colours are not compared")
         return self.colors.energy(self.sparse, picture)
-
-
-@dataclass(frozen=True, eq=False)
-class Colors:
-    """A photo's window, and how it is drawn and believed."""
-
-    model: DenseModel
-    window: Window
-    settings: PhotometricSettings
-    rasterizer: Rasterizer
-
-    def draw(self, look: Look) -> Picture:
-        """Return the drawn look."""
-        with torch.no_grad():
-            return draw(look, self.model, self.window, self.rasterizer)
-
-    def energy(self, sparse: LandmarkEnergy, picture: Picture) -> PhotometricEnergy:
-        """Return the energy, trust estimated from a drawn look."""
-        trust = estimate_trust(picture, self.window, self.settings)
-        return PhotometricEnergy(self.model, self.window, sparse, self.settings, trust)
 
 
 @dataclass(frozen=True, eq=False)

@@ -78,10 +78,10 @@ def fit_colors(
         seen = observe(look.face)
         seen = replace(seen, whitening=seen.whitening * photometric.landmark_share**0.5)
         sparse = LandmarkEnergy(seen, focal_prior, settings.landmark)
-        level = _Level(model, window, sparse, photometric, rasterizer)
-        look, trace, converged, precision = level.descend(look)
+        colors = Colors(model, window, photometric, rasterizer)
+        look, trace, converged, precision = _descend(colors, sparse, look)
         energies += trace
-    trust = estimate_trust(level.draw(look), window, photometric)
+    trust = estimate_trust(colors.draw(look), window, photometric)
     attention = window.spread(trust.shown, photo.shape[0], photo.shape[1])
     return PhotometricFit(look, tuple(energies), converged, precision, attention)
 
@@ -93,46 +93,58 @@ def face_pixels(model: DenseModel, face: Face) -> Float[np.ndarray, "n 2"]:
 
 
 @dataclass(frozen=True, eq=False)
-class _Level:
-    """The descent at one size of the window."""
+class Colors:
+    """A photo's window, and how it is drawn and believed."""
 
     model: DenseModel
     window: Window
-    sparse: LandmarkEnergy
     settings: PhotometricSettings
     rasterizer: Rasterizer
 
     def draw(self, look: Look) -> Picture:
+        """Return the drawn look."""
         with torch.no_grad():
             return draw(look, self.model, self.window, self.rasterizer)
 
-    def descend(self, look: Look) -> tuple[Look, list[float], bool, Float[np.ndarray, "p p"]]:
-        """Run damped Gauss–Newton until a step gains little; each judges the colours anew."""
+    def lit(self, look: Look) -> tuple[Look, Picture]:
+        """Return a look and its picture, under the light that explains the photo if it has none yet."""
         picture = self.draw(look)
-        if not look.light.any():
-            look = look_light(look, picture, self.window, self.settings)
-            picture = self.draw(look)
-        trace: list[float] = []
-        damping, hessian = 1e-3, np.zeros((0, 0))
-        for _ in range(self.settings.iterations):
-            trust = estimate_trust(picture, self.window, self.settings)
-            problem = PhotometricEnergy(self.model, self.window, self.sparse, self.settings, trust)
-            hessian, gradient = problem.normal_equations(look, picture)
-            while damping < _DAMPED:
-                step = -np.linalg.solve(hessian + damping * np.diag(np.diag(hessian)), gradient)
-                candidate = look.moved(step)
-                drawn = self.draw(candidate)
-                common = picture.compared & drawn.compared
-                energy = problem.energy(look, picture, common)
-                lower = problem.energy(candidate, drawn, common)
-                if lower < energy:
-                    break
-                damping *= 10.0
-            else:
-                return look, trace, True, hessian
-            look, picture = candidate, drawn
-            damping = max(damping / 10.0, 1e-5)
-            trace.append(lower)
-            if energy - lower <= self.settings.tolerance * energy:
-                return look, trace, True, hessian
-        return look, trace, False, hessian
+        if look.light.any():
+            return look, picture
+        look = look_light(look, picture, self.window, self.settings)
+        return look, self.draw(look)
+
+    def energy(self, sparse: LandmarkEnergy, picture: Picture) -> PhotometricEnergy:
+        """Return the energy, trust estimated from a drawn look."""
+        trust = estimate_trust(picture, self.window, self.settings)
+        return PhotometricEnergy(self.model, self.window, sparse, self.settings, trust)
+
+
+def _descend(
+    colors: Colors, sparse: LandmarkEnergy, look: Look
+) -> tuple[Look, list[float], bool, Float[np.ndarray, "p p"]]:
+    """Run damped Gauss–Newton until a step gains little; each judges the colours anew."""
+    look, picture = colors.lit(look)
+    trace: list[float] = []
+    damping, hessian = 1e-3, np.zeros((0, 0))
+    for _ in range(colors.settings.iterations):
+        problem = colors.energy(sparse, picture)
+        hessian, gradient = problem.normal_equations(look, picture)
+        while damping < _DAMPED:
+            step = -np.linalg.solve(hessian + damping * np.diag(np.diag(hessian)), gradient)
+            candidate = look.moved(step)
+            drawn = colors.draw(candidate)
+            common = picture.compared & drawn.compared
+            energy = problem.energy(look, picture, common)
+            lower = problem.energy(candidate, drawn, common)
+            if lower < energy:
+                break
+            damping *= 10.0
+        else:
+            return look, trace, True, hessian
+        look, picture = candidate, drawn
+        damping = max(damping / 10.0, 1e-5)
+        trace.append(lower)
+        if energy - lower <= colors.settings.tolerance * energy:
+            return look, trace, True, hessian
+    return look, trace, False, hessian

@@ -8,14 +8,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Float
 
-from morphkit.fitting.colors import look_light
 from morphkit.fitting.contour import LandmarkObserver, landmark_observer
 from morphkit.fitting.dense import DenseModel, dense_model
 from morphkit.fitting.frames import Frame
-from morphkit.fitting.joint import Colors, Scene, Sharing, descend
+from morphkit.fitting.joint import Scene, Sharing, descend
 from morphkit.fitting.landmark import Face, FocalPrior, LandmarkEnergy, fit_landmarks
 from morphkit.fitting.look import Look
-from morphkit.fitting.photometric import face_pixels
+from morphkit.fitting.photometric import Colors, face_pixels
 from morphkit.fitting.pose import MIN_POINTS
 from morphkit.fitting.seen import SeenLandmarks, seen_ibug68, seen_mediapipe478
 from morphkit.fitting.settings import FitSettings, LandmarkSettings
@@ -139,7 +138,7 @@ class Tracker:
         sharing = Sharing(0, len(look.face.expression), 0, 1.0, 1.0, lens)
         scene = self._scene(frame, observer, look, sharing)
         if scene.colors is not None and not look.light.any():
-            look = look_light(look, scene.colors.draw(look), scene.colors.window, scene.colors.settings)
+            look, _ = scene.colors.lit(look)
         fine = self.settings.photometric
         tolerance = self.settings.landmark.tolerance if fine is None else fine.tolerance
         weights = np.ones(1)
