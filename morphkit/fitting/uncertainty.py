@@ -66,19 +66,10 @@ def shape_factor(
     vertices : (v, 3) the fit, head frame.
     posterior : of the fit.
     """
-    groups = [model.identity] if model.expression is None else [model.identity, model.expression]
-    rows = [
-        (group.basis.astype(np.float64) * group.standard_deviations).reshape(len(vertices), 3, -1)
-        for group in groups
-    ]
-    root = np.linalg.cholesky(posterior.shape_covariance)
-    moved = np.concatenate(rows, axis=2) @ root
-    motions = _motions(vertices)
-    face = model.face_mask
-    whole = np.linalg.lstsq(
-        motions[face].reshape(-1, 7), moved[face].reshape(-1, moved.shape[2]), rcond=None
-    )[0]
-    factor: np.ndarray = moved - motions @ whole
+    motions, parts = _motions(vertices), _parts(model, posterior)
+    moved = np.sum([basis @ root for basis, root in parts], axis=0, dtype=np.float64)
+    whole = _shares(motions, model) @ moved
+    factor: np.ndarray = moved.reshape(len(vertices), 3, -1) - motions @ whole
     return factor
 
 
@@ -95,10 +86,48 @@ def vertex_deviations(
     model, vertices, posterior : as for `shape_factor`.
     model_deviation : of real faces from the nearest that the model can show, mm.
     """
-    factor = shape_factor(model, vertices, posterior)
-    along = np.einsum("vdk,vd->vk", factor, vertex_normals(vertices, model.faces))
-    deviations: np.ndarray = np.sqrt((along**2).sum(axis=1) + model_deviation**2)
+    motions, parts = _motions(vertices), _parts(model, posterior)
+    normals = vertex_normals(vertices, model.faces)
+    shares, towards = _shares(motions, model).astype(np.float32), normals.astype(np.float32)
+    whole = np.sum([shares @ basis @ root for basis, root in parts], axis=0, dtype=np.float64)
+    along = whole.T @ -np.einsum("vdm,vd->mv", motions, normals)
+    for basis, root in parts:
+        along += root.T @ _along(basis, towards)
+    deviations: np.ndarray = np.sqrt((along**2).sum(axis=0) + model_deviation**2)
     return deviations
+
+
+def _parts(model: MorphableModel, posterior: FacePosterior) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return each group's basis and what it is multiplied by: its rows of a root of the covariance, in mm.
+
+    The bases stay as they lie: a scaled copy of one, as float64, is a tenth of a gigabyte.
+    """
+    root = np.linalg.cholesky(posterior.shape_covariance)
+    identity, expression = np.split(root, [posterior.identity])
+    groups = [(model.identity, identity)]
+    if model.expression is not None:
+        groups.append((model.expression, expression))
+    return [
+        (group.basis, (group.standard_deviations[:, None] * rows).astype(np.float32))
+        for group, rows in groups
+    ]
+
+
+def _along(basis: Float[np.ndarray, "d c"], normals: Float[np.ndarray, "v 3"]) -> Float[np.ndarray, "c v"]:
+    """Return how far each component moves each vertex along its normal."""
+    moves = basis.T.reshape(basis.shape[1], len(normals), 3)
+    x, y, z = normals.T
+    along: np.ndarray = moves[:, :, 0] * x
+    along += moves[:, :, 1] * y
+    along += moves[:, :, 2] * z
+    return along
+
+
+def _shares(motions: Float[np.ndarray, "v 3 7"], model: MorphableModel) -> Float[np.ndarray, "7 d"]:
+    """Return what finds each motion of the whole in displacements, by least squares over the face."""
+    face = (motions * model.face_mask[:, None, None]).reshape(-1, 7)
+    shares: np.ndarray = np.linalg.solve(face.T @ face, face.T)
+    return shares
 
 
 def _motions(vertices: Float[np.ndarray, "v 3"]) -> Float[np.ndarray, "v 3 7"]:
