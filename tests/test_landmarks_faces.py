@@ -2,13 +2,17 @@ from __future__ import annotations
 
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from morphkit.io.images import read_image
+from morphkit.landmarks import faces, framing
+from morphkit.landmarks.detector import detect_boxes
 from morphkit.landmarks.faces import DetectedFace, FaceSettings, detect_faces
+from morphkit.landmarks.framing import confirm_thoroughly, landmarks_near, mirrored_order
 from morphkit.landmarks.ibug import MEDIAPIPE_TO_IBUG68, to_ibug68
 from morphkit.landmarks.pyramid import Pyramid, Square
 
@@ -23,9 +27,8 @@ def photo() -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def face(photo: np.ndarray) -> DetectedFace:
-    faces = detect_faces(photo, _QUICK)
-    assert len(faces) == 1
-    return faces[0]
+    (found,) = detect_faces(photo, _QUICK)
+    return found
 
 
 def _distance(face: DetectedFace, points: np.ndarray) -> float:
@@ -159,3 +162,66 @@ def test_a_crop_beyond_the_border() -> None:
     assert Pyramid(white).crop(square, 20, replicate=True).min() == 1
     black = Pyramid(white).crop(square, 20, replicate=False)
     assert black.sum() == 10 * 10 * 3
+
+
+def _face_of(points: np.ndarray) -> DetectedFace:
+    box = np.concatenate([points[:, :2].min(axis=0), points[:, :2].max(axis=0)])
+    return DetectedFace(box, 0.6, 1.0, points)
+
+
+def test_mirrored_photo_mirrored_landmarks(photo: np.ndarray, face: DetectedFace) -> None:
+    (found,) = detect_faces(np.ascontiguousarray(photo[:, ::-1]), _QUICK)
+    mirrored = found.points478[mirrored_order()] * (-1, 1, 1) + (photo.shape[1], 0, 0)
+    assert _distance(face, mirrored[:, :2]) < 0.02
+
+
+def test_a_look_at_the_mirror_image_tells_the_photo(photo: np.ndarray, face: DetectedFace) -> None:
+    pyramid = Pyramid(photo)
+    points, presence = landmarks_near(pyramid, face.points478[:, :2], mirrored=True)
+    assert presence > 0.99
+    assert _distance(face, points[:, :2]) < 0.02
+    (detection,) = detect_boxes(pyramid, smallest=0.2, mirrored=True)
+    (plain,) = detect_boxes(pyramid, smallest=0.2)
+    assert np.abs(detection.keypoints - plain.keypoints).max() < 0.1 * plain.size
+    assert confirm_thoroughly(pyramid, face.points478[:, :2]) > 0.8
+
+
+def test_the_mirrored_order_is_its_own_inverse() -> None:
+    order = mirrored_order()
+    np.testing.assert_array_equal(order[order], np.arange(478))
+    assert order[33] == 263
+    assert order[468] == 473
+
+
+@pytest.mark.parametrize("angle", [np.pi, np.pi / 2, 0.7])
+def test_points_that_lie_wrong_are_placed_anew(photo: np.ndarray, face: DetectedFace, angle: float) -> None:
+    """As when a mouth is taken for an eye: the network is content, the mirror image is not."""
+    middle = face.points478[:, :2].mean(axis=0)
+    turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
+    wrong = np.column_stack([(face.points478[:, :2] - middle) @ turn + middle, face.points478[:, 2]])
+    found = faces._looked_at_again(Pyramid(photo), _face_of(wrong), FaceSettings())
+    assert found is not None
+    assert _distance(face, found.points478[:, :2]) < 0.02
+
+
+def test_what_the_mirror_image_does_not_show_is_no_face(
+    photo: np.ndarray, face: DetectedFace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(faces, "_doubt", lambda *_: 0.2)
+    assert faces._looked_at_again(Pyramid(photo), face, FaceSettings(any_angle=False)) is None
+
+
+def test_a_face_that_the_landmark_network_doubts(
+    photo: np.ndarray, face: DetectedFace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A profile: the points are right and the detector is sure, but the presence stays low."""
+    run = framing._run
+
+    def doubting(*arguments: Any, **options: Any) -> tuple[np.ndarray, float]:
+        return run(*arguments, **options)[0], 0.01
+
+    monkeypatch.setattr(framing, "_run", doubting)
+    (found,) = detect_faces(photo, FaceSettings(smallest=0.15, any_angle=False))
+    assert found.presence == 0.01
+    assert found.score > 0.8
+    assert _distance(face, found.points478[:, :2]) < 0.02

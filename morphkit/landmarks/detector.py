@@ -14,6 +14,7 @@ from morphkit.landmarks.pyramid import Pyramid, Square
 
 _SIZE = 192  # the network's input, pixels
 _CELLS = 48  # one anchor in each cell of a 48 x 48 grid
+_MIRRORED = [0, 1, 3, 2, 4, 5, 7, 6]  # centre, size and key points of a mirrored face, left for right
 _TILE_OVERLAP = 0.2
 _SMALLEST_IN_TILE = 0.06  # the detector's smallest face, as a fraction of its input
 _TRUNCATED = 0.03  # a box this near to (or over) a tile's inner border shows part of a face
@@ -47,17 +48,23 @@ class Detection:
 
 
 def detect_boxes(
-    pyramid: Pyramid, *, smallest: float = 0.01, threshold: float = 0.5, angle: float = 0.0
+    pyramid: Pyramid,
+    *,
+    smallest: float = 0.01,
+    threshold: float = 0.5,
+    angle: float = 0.0,
+    mirrored: bool = False,
 ) -> tuple[Detection, ...]:
     """Find faces that stand upright in a photo turned by `angle`, best score first, duplicates merged.
 
     The whole photo is searched first, then ever smaller overlapping tiles, down to faces of `smallest` times
-    the photo's longer side. Tiles are never magnified.
+    the photo's longer side. Tiles are never magnified. With `mirrored`, the detector is shown each tile's
+    mirror image; what it finds is told in the photo, as ever.
     """
     found = [
         detection
         for tile in _tiles(pyramid, smallest, angle)
-        for detection in detect_in(pyramid, tile, threshold)
+        for detection in detect_in(pyramid, tile, threshold, mirrored=mirrored)
     ]
     return tuple(_merge(found))
 
@@ -86,15 +93,21 @@ def _starts(length: int, side: float) -> Float[np.ndarray, " n"]:
     return np.linspace(0, length - side, count)
 
 
-def detect_in(pyramid: Pyramid, square: Square, threshold: float) -> list[Detection]:
-    """Run the detector once, on a square of the photo; duplicates stay."""
+def detect_in(
+    pyramid: Pyramid, square: Square, threshold: float, *, mirrored: bool = False
+) -> list[Detection]:
+    """Run the detector once, on a square of the photo or its mirror image; duplicates stay."""
     network = load_network("face_detection_full_range_sparse.tflite")
-    regressors, logits = network(pyramid.crop(square, _SIZE, replicate=False) * 2 - 1)
+    picture = pyramid.crop(square, _SIZE, replicate=False)
+    regressors, logits = network((picture[:, ::-1] if mirrored else picture) * 2 - 1)
     scores = 1 / (1 + np.exp(-logits[0, :, 0].clip(-80, 80)))
     kept = np.flatnonzero(scores >= threshold)
     anchors = (np.stack([kept % _CELLS, kept // _CELLS], axis=1) + 0.5) / _CELLS
     boxes = regressors[0, kept].reshape(-1, 8, 2) / _SIZE  # centre, size, six key points
     boxes[:, [0, 2, 3, 4, 5, 6, 7]] += anchors[:, None]
+    if mirrored:
+        boxes = boxes[:, _MIRRORED]
+        boxes[:, [0, 2, 3, 4, 5, 6, 7], 0] = 1 - boxes[:, [0, 2, 3, 4, 5, 6, 7], 0]
     return [
         _in_photo(square, box, float(score))
         for box, score in zip(boxes.astype(np.float64), scores[kept], strict=True)
