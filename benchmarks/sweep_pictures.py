@@ -36,6 +36,7 @@ class Shot:
     value: str
     yaw: float = 0.0
     tone: str | None = None
+    exposed: bool = False  # for this tone: its mean green at a quarter of the sensor's range
     prop: str | None = None
     face: int | None = None
     quality: int | None = None
@@ -47,6 +48,8 @@ def shots() -> Iterator[Shot]:
     yield Shot("plain", "plain")
     yield from (Shot("yaw", f"{yaw:+d}", yaw=yaw) for yaw in YAWS if yaw)
     yield from (Shot("tone", f"{i + 1:02d}", tone=tone) for i, tone in enumerate(MONK))
+    exposed = (1, 4, 7, 10)
+    yield from (Shot("exposed", f"{i:02d}", tone=MONK[i - 1], exposed=True) for i in exposed)
     for prop in ("glasses", "sunglasses", "hand-mouth", "hand-cheek", "microphone"):
         yield Shot("hidden", prop, prop=prop)
     yield from (Shot("size", f"{size:04d}", face=size) for size in SIZES)
@@ -147,7 +150,8 @@ def _render(
     props = _props(person.mesh[ict.lm68], person.skin, shot.prop)
     solid, lenses = [p for p in props if p.opacity == 1.0], [p for p in props if p.opacity < 1.0]
     samples = 2 if side <= 1024 else 1
-    light = _NEUTRAL[:, None] * np.ones(3)
+    gain = 0.25 / _linear(g, shot.tone)[1] if shot.exposed and shot.tone is not None else 1.0
+    light = gain * _NEUTRAL[:, None] * np.ones(3)
     color, depth = _head(g, ict, person, shot.tone, camera, side * samples, light, samples)
     for prop in solid:
         color, depth = _over(g, prop, color, depth, camera, side, samples, light)
@@ -200,9 +204,12 @@ def _head(
 
 def _recolored(g: Any, albedo: np.ndarray, mean: np.ndarray, tone: str, skin: np.ndarray) -> np.ndarray:
     """Bring the mean skin colour to a tone; spots and lips keep their ratio to it, eyes their colour."""
-    code = np.array([int(tone[k : k + 2], 16) for k in (0, 2, 4)]) / 255
-    gain = g.srgb_to_linear(code) / mean
+    gain = _linear(g, tone) / mean
     return np.clip(albedo * (skin * gain + 1.0 - skin), 0.0, 1.0)
+
+
+def _linear(g: Any, tone: str) -> np.ndarray:
+    return g.srgb_to_linear(np.array([int(tone[k : k + 2], 16) for k in (0, 2, 4)]) / 255)
 
 
 def _over(
