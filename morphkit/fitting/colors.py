@@ -20,7 +20,7 @@ from morphkit.fitting.window import Window
 _FINER = 0.63  # of a sample's worth, from a band to the next finer one
 _DARK = 0.004  # linear; keeps the square root's slope finite
 _LIGHT_ROUNDS = 4
-_LEAST_TYPICAL = 0.01  # deviation of a colour that is never called an outlier
+_LEAST_TYPICAL = 0.02  # deviation of a colour, of the mean one, that is never called an outlier
 _HIDDEN = 2.0  # times the deviation of an outlier, at which a pixel is half taken for something else
 _MEAN_ABSOLUTE = 1.54  # median length of a standard normal 3-vector
 
@@ -46,7 +46,8 @@ def estimate_trust(picture: Picture, window: Window, settings: PhotometricSettin
     """Return how far colours can be believed, given a drawn look."""
     difference = residuals(picture, window)
     lengths = np.linalg.norm(difference, axis=1)
-    typical = max(_LEAST_TYPICAL, _median(lengths) / _MEAN_ABSOLUTE)
+    level = float(_root(window.image[picture.row, picture.column]).mean()) if len(lengths) else 1.0
+    typical = max(_LEAST_TYPICAL * level, _median(lengths) / _MEAN_ABSOLUTE)
     weights = picture.attention / (1.0 + (lengths / (settings.outlier * typical)) ** 2) ** 2
     variances = [
         float((share[:, None] * details**2).sum()) / max(3.0 * float(share.sum()), 1e-6)
@@ -55,7 +56,8 @@ def estimate_trust(picture: Picture, window: Window, settings: PhotometricSettin
     image, shown = np.zeros(window.usable.shape, np.float32), np.ones(window.usable.shape, np.float32)
     image[picture.row, picture.column] = weights
     shown[picture.row, picture.column] = 1.0 / (1.0 + (lengths / (_HIDDEN * settings.outlier * typical)) ** 4)
-    deviations = np.clip(np.sqrt(variances), settings.least_deviation, settings.most_deviation)
+    bounds = level * settings.least_deviation, level * settings.most_deviation
+    deviations = np.clip(np.sqrt(variances), *bounds)
     return Trust(image, deviations, shown)
 
 

@@ -47,7 +47,7 @@ class LandmarkSettings:
     huber: float = 2.0
     identity_weight: float = 1.0
     expression_weight: float = 1.0
-    expression_spread: float | None = 3.5
+    expression_spread: float | None = 2.0
     rounds: int = 5
     iterations: int = 12
     tolerance: float = 1e-4
@@ -69,7 +69,8 @@ class PhotometricSettings:
     evidence : what one sample of the coarsest band is worth. Neighbours go wrong together, so that it falls
         by a third from band to band while their number grows fourfold.
     least_deviation, most_deviation : bounds of the bands' standard deviations, which are estimated from the
-        photo; without the upper one, a band that once fits badly would be given up.
+        photo, as shares of the face's mean colour; without the upper one, a band that once fits badly would
+        be given up.
     outlier : residuals beyond so many standard deviations lose their say (Geman–McClure): hair, glasses, a
         microphone.
     landmark_share : of the landmarks' weight that stays once colours are compared.
@@ -85,9 +86,9 @@ class PhotometricSettings:
     sizes: tuple[int, ...] = (48, 96, 192)
     iterations: int = 15
     blocks: int = 6
-    evidence: float = 0.2
-    least_deviation: float = 0.003
-    most_deviation: float = 0.05
+    evidence: float = 0.1
+    least_deviation: float = 0.006
+    most_deviation: float = 0.11
     outlier: float = 3.0
     landmark_share: float = 0.25
     albedo_weight: float = 1.0
@@ -116,7 +117,7 @@ class FitSettings:
     landmark: LandmarkSettings = field(default_factory=LandmarkSettings)
     photometric: PhotometricSettings | None = field(default_factory=PhotometricSettings)
     gradient: GradientSettings | None = None
-    inflation: float = 1.75
+    inflation: float = 1.3
     model_deviation: float = 0.65
 
     def for_model(self, model: MorphableModel) -> FitSettings:
