@@ -11,10 +11,12 @@ from fitting_head import small_head
 from PIL import Image
 
 from morphkit.errors import BadInputError, MissingDependencyError, NoFaceError
+from morphkit.export.camera import PhotoCamera
 from morphkit.fitting import FitSettings, fit_image, write_fit
 from morphkit.fitting.colors import PhotometricEnergy, estimate_trust
 from morphkit.fitting.contour import landmark_observer
 from morphkit.fitting.dense import dense_model
+from morphkit.fitting.fit import landmark_error
 from morphkit.fitting.intrinsics import focal_prior
 from morphkit.fitting.landmark import POSE, Face, FocalPrior, LandmarkEnergy
 from morphkit.fitting.look import Look, draw
@@ -281,3 +283,19 @@ def test_landmarks_of_no_face_are_doubted_or_refused(head, truth, photo):
 def test_a_missing_gpu_is_told_before_anything_else(tmp_path):
     with pytest.raises(MissingDependencyError, match="GPU"):
         fit_image(tmp_path / "missing.png", rasterizer="nvdiffrast", settings=FitSettings(photometric=None))
+
+
+@pytest.mark.parametrize("yaw", [0.0, 0.6, 1.4])
+def test_the_landmark_error_does_not_grow_with_the_turn_of_the_head(yaw: float) -> None:
+    model = small_head()
+    vertices = model.instance().astype(np.float64)
+    marks = model.landmarks["ibug68"].landmarks(vertices, model.faces)
+    upright = np.diag([1.0, -1.0, -1.0]) @ rotation_matrix(np.array([0.0, yaw, 0.0]))
+    eyes = marks.select(["36", "45"]).points
+    middle = eyes.mean(axis=0)
+    K = np.array([[1000.0, 0, 300], [0, 1000, 300], [0, 0, 1]])
+    camera = PhotoCamera(K, upright, np.array([0.0, 0.0, 800.0]) - upright @ middle, 600, 600)
+    points = np.full((68, 2), np.nan)
+    points[[int(name) for name in marks.names]] = camera.project(marks.points) + [3.0, 4.0]
+    expected = 5.0 * 800.0 / (1000.0 * np.linalg.norm(eyes[1] - eyes[0]))
+    assert landmark_error(model, vertices, camera, points) == pytest.approx(expected, rel=1e-9)

@@ -45,6 +45,7 @@ _POLISH = "polish"
 _NEAREST = 50.0  # millimetres from the camera's plane, which no point of a photographed head comes nearer
 _FARTHEST_TURN = -0.2  # cosine between the camera's direction and the face's, below which it shows its back
 _LARGE_ERROR = 0.1  # of the eye distance, above which a fit is doubtful
+_EYE_CORNERS = (36, 45)  # outer, iBUG-68
 _EXTREME = 5.0  # standard deviations, beyond which a coefficient is
 
 
@@ -354,6 +355,9 @@ def landmark_error(
 ) -> float:
     """Return the mean distance of the 51 inner points over that of the outer eye corners; NaN if unknown.
 
+    The corners' distance is the fitted face's, as long as it would be in the photo if it were not turned:
+    in a profile, the photo shows little of it.
+
     Parameters
     ----------
     model : embeds the iBUG-68 landmarks, or some of them.
@@ -361,14 +365,18 @@ def landmark_error(
     camera : the photo's.
     points68 : (68, 2) pixels; NaN where unknown. The jaw's 17 are left out: they slide.
     """
-    eyes = float(np.linalg.norm(points68[36] - points68[45]))
-    if "ibug68" not in model.landmarks or not 0.0 < eyes < np.inf:
+    if "ibug68" not in model.landmarks:
         return float("nan")
     marks = model.landmarks["ibug68"].landmarks(vertices, model.faces)
     number = np.array([int(name) for name in marks.names])
+    corners = marks.points[np.isin(number, _EYE_CORNERS)]
     errors = np.linalg.norm(camera.project(marks.points) - points68[number], axis=1)
     inner = ~np.isin(number, list(JAW68)) & np.isfinite(errors)
-    return float(errors[inner].mean()) / eyes if inner.any() else float("nan")
+    if len(corners) < 2 or not inner.any():
+        return float("nan")
+    distance = float(np.linalg.norm(corners[1] - corners[0]))
+    eyes = camera.K[0, 0] * distance / float(camera.to_camera(corners)[:, 2].mean())
+    return float(errors[inner].mean()) / eyes
 
 
 @dataclass

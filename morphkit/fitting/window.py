@@ -66,29 +66,33 @@ def cut_window(
     low, high = pixels.min(axis=0), pixels.max(axis=0)
     side = float((high - low).max()) / (1.0 - 2.0 * margin)
     left, top = (0.5 * (low + high) - 0.5 * side).tolist()
-    patch, corner = _padded_patch(photo, left, top, side)
+    codes, inside, corner = _padded_patch(photo, left, top, side)
     box = (left - corner[0], top - corner[1], left - corner[0] + side, top - corner[1] + side)
-    image = np.stack([_resized(channel, box, size) for channel in np.moveaxis(patch[..., :3], 2, 0)], axis=2)
-    usable = _resized(patch[..., 3], box, size) > 0.999
+    channels = [codes[..., i] for i in range(3)]
+    image = np.stack([_resized(srgb_to_linear(channel), box, size) for channel in channels], axis=2)
+    for channel in channels:
+        inside &= channel < _SATURATED
+    usable = _resized(inside, box, size) > 0.999
     return Window(image, usable, left, top, size / side)
 
 
 def _padded_patch(
     photo: UInt8[np.ndarray, "h w 3"], left: float, top: float, side: float
-) -> tuple[Float[np.ndarray, "p q 4"], tuple[int, int]]:
-    """Return linear RGB and usability around a square, and where its corner lies in the photo."""
+) -> tuple[UInt8[np.ndarray, "p q 3"], Bool[np.ndarray, "p q"], tuple[int, int]]:
+    """Return the photo around a square, what of that lies in the photo, and where its corner is there."""
     height, width = photo.shape[:2]
     x0, y0 = int(np.floor(left)) - 2, int(np.floor(top)) - 2
     columns = np.arange(x0, int(np.ceil(left + side)) + 2)
     rows = np.arange(y0, int(np.ceil(top + side)) + 2)
-    codes = photo[rows.clip(0, height - 1)[:, None], columns.clip(0, width - 1)]
+    codes = photo[rows.clip(0, height - 1)][:, columns.clip(0, width - 1)]
     inside = ((rows >= 0) & (rows < height))[:, None] & ((columns >= 0) & (columns < width))
-    usable = inside & (codes.max(axis=2) < _SATURATED)
-    return np.concatenate([srgb_to_linear(codes), usable[..., None].astype(np.float32)], axis=2), (x0, y0)
+    return codes, inside, (x0, y0)
 
 
 def _resized(
-    channel: Float[np.ndarray, "p q"], box: tuple[float, float, float, float], size: int
+    channel: Float[np.ndarray, "p q"] | Bool[np.ndarray, "p q"],
+    box: tuple[float, float, float, float],
+    size: int,
 ) -> Float[np.ndarray, "s s"]:
     picture = Image.fromarray(np.ascontiguousarray(channel, dtype=np.float32))
     return np.asarray(picture.resize((size, size), Image.Resampling.BILINEAR, box=box))
