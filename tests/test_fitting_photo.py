@@ -296,6 +296,6 @@ def test_the_landmark_error_does_not_grow_with_the_turn_of_the_head(yaw: float) 
     K = np.array([[1000.0, 0, 300], [0, 1000, 300], [0, 0, 1]])
     camera = PhotoCamera(K, upright, np.array([0.0, 0.0, 800.0]) - upright @ middle, 600, 600)
     points = np.full((68, 2), np.nan)
-    points[[int(name) for name in marks.names]] = camera.project(marks.points) + [3.0, 4.0]
+    points[[int(name) for name in marks.names]] = camera.project(marks.points) + np.array([3.0, 4.0])
     expected = 5.0 * 800.0 / (1000.0 * np.linalg.norm(eyes[1] - eyes[0]))
     assert landmark_error(model, vertices, camera, points) == pytest.approx(expected, rel=1e-9)
