@@ -110,6 +110,34 @@ def test_derivatives_of_the_drawn_colours(head, truth, photo):
             assert slope == pytest.approx(1.0, abs=0.12), k
 
 
+def test_the_gradient_of_the_light_priors_is_that_of_their_energy(head, truth, photo):
+    model = dense_model(head)
+    rasterizer = get_rasterizer("numba")
+    pixels = truth.face.pose.project(model.vertices(truth.face).astype(np.float64))
+    window = cut_window(photo, pixels, 48)
+    with torch.no_grad():
+        picture = draw(truth, model, window, rasterizer)
+    trust = estimate_trust(picture, window, PhotometricSettings())
+    observe = landmark_observer(head, seen_ibug68(given_landmarks(head, truth), 2.0, LandmarkSettings()))
+    sparse = LandmarkEnergy(observe(truth.face), FocalPrior(500.0, 0.3), LandmarkSettings())
+    problem = PhotometricEnergy(model, window, sparse, PhotometricSettings(), trust)
+    count = len(sparse.normal_equations(truth.face)[1]) + len(truth.albedo) + 27
+    _, gradient = problem._with_priors(truth, np.zeros((count, count)), np.zeros(count))
+    for k in range(27):
+        step = np.zeros(27)
+        step[k] = 1e-5
+        one, two = (
+            problem._light_energy(replace(truth, light=truth.light + s.reshape(9, 3))) for s in (step, -step)
+        )
+        assert 2.0 * gradient[count - 27 + k] == pytest.approx((one - two) / 2e-5, rel=1e-5, abs=1e-5)
+
+
+def test_a_burnt_out_photo_is_fitted_by_its_landmarks(head, truth, photo):
+    result = fit_image(np.full_like(photo, 255), head, landmarks=given_landmarks(head, truth))
+    assert result.sh_coefficients is None
+    assert any("landmarks were fitted" in note for note in result.notes)
+
+
 def test_shading_agrees_with_the_renderer(rng):
     normals = rng.normal(size=(50, 3))
     normals /= np.linalg.norm(normals, axis=1, keepdims=True)

@@ -53,11 +53,11 @@ class Album:
             When one lens is to have taken photos of different sizes.
         """
         model, face = singles[0].model, singles[0].sparse.face
-        colored = singles[0].colors is not None
+        colored = any(single.colors is not None for single in singles)
         sharing = Sharing(
             len(face.identity),
             len(face.expression),
-            len(_look(singles[0]).albedo),
+            max(len(single.colors.look.albedo) if single.colors else 0 for single in singles),
             settings.landmark.identity_weight,
             1.0 if settings.photometric is None else settings.photometric.albedo_weight,
             _one_lens(singles, settings.landmark, shared_focal),
@@ -72,7 +72,7 @@ class Album:
 
     def start(self) -> tuple[Look, ...]:
         """Return the photos' own looks; with one lens, all have the focal length that the prior expects."""
-        looks = tuple(_look(single) for single in self.singles)
+        looks = tuple(_look(single, self.sharing.albedo) for single in self.singles)
         if self.sharing.focal is None:
             return looks
         focal = float(np.exp(np.mean([np.log(look.face.pose.focal) for look in looks])))
@@ -94,7 +94,7 @@ class Album:
         seen, fine = single.observer(look.face), self.settings.photometric
         lens = single.focal_prior if self.sharing.focal is None else self.sharing.focal
         sparse = LandmarkEnergy(seen, lens, self.settings.landmark)
-        if fine is None or self.dense is None:
+        if fine is None or self.dense is None or single.colors is None:
             return Scene(sparse, self.sharing, None)
         seen = replace(seen, whitening=seen.whitening * fine.landmark_share**0.5)
         window = cut_window(single.photo, face_pixels(self.dense, look.face), fine.sizes[-1])
@@ -133,10 +133,10 @@ class Knowledge:
         return tuple(same_person(look, looks[0], self.sharing) for look in looks)
 
 
-def _look(single: SingleFit) -> Look:
+def _look(single: SingleFit, albedo: int) -> Look:
     if single.colors is not None:
         return single.colors.look
-    return Look(single.sparse.face, np.zeros(0), np.zeros((9, 3)))
+    return Look(single.sparse.face, np.zeros(albedo), np.zeros((9, 3)))
 
 
 def same_person(look: Look, first: Look, sharing: Sharing) -> Look:

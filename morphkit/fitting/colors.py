@@ -129,6 +129,11 @@ class PhotometricEnergy:
         prior, (off, by_light) = self._light_prior(look), self._light_level(look)
         hessian[n + a :, n + a :] += prior + np.outer(by_light, by_light) + 1e-9 * np.eye(27)
         gradient[n + a :] += prior @ look.light.ravel() + off * by_light
+        # The prior is relative to the light's mean, which makes a brighter light cheaper.
+        excess = float(look.light.ravel() @ prior @ look.light.ravel())
+        gradient[n + a : n + a + 3] -= (
+            excess * look.light[0] / max(float(look.light[0] @ look.light[0]), 3e-6)
+        )
         return hessian, gradient
 
     def _light_energy(self, look: Look) -> float:

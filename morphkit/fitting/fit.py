@@ -287,6 +287,11 @@ def fit_result(fitted: SingleFit, clock: Clock) -> FitResult:
     if model.albedo is None:
         unpolished = "" if fitted.settings.gradient is None else ", and the fit was not polished"
         notes += (f"The model has no albedo; the photo's colours were not used for the shape{unpolished}.",)
+    elif colors is None and fitted.settings.photometric is not None:
+        notes += (
+            "Next to nothing of the face is exposed well enough (burnt out, or outside the photo); only its "
+            "landmarks were fitted.",
+        )
     return FitResult(
         photo=photo,
         source=fitted.source,

@@ -17,6 +17,7 @@ from morphkit.fitting.settings import FitSettings, PhotometricSettings
 from morphkit.fitting.window import Window, cut_window
 from morphkit.rendering.rasterizer import Rasterizer
 
+_LEAST_COMPARED = 50  # pixels of a level that tell a face's colours
 _DAMPED = 1e2  # beyond which no smaller step is tried, and a level ends
 
 
@@ -52,8 +53,8 @@ def fit_colors(
     settings: FitSettings,
     photometric: PhotometricSettings,
     rasterizer: Rasterizer,
-) -> PhotometricFit:
-    """Refine a landmark fit by the photo's colours.
+) -> PhotometricFit | None:
+    """Refine a landmark fit by the photo's colours; None where it shows next to nothing usable.
 
     Minimises the landmark fit's energy, plus a robust comparison of the rendered with the photographed colour
     of every pixel of the face, plus priors on albedo and light, by damped Gauss–Newton from coarse to fine.
@@ -79,6 +80,8 @@ def fit_colors(
         seen = replace(seen, whitening=seen.whitening * photometric.landmark_share**0.5)
         sparse = LandmarkEnergy(seen, focal_prior, settings.landmark)
         colors = Colors(model, window, photometric, rasterizer)
+        if len(colors.draw(look).row) < _LEAST_COMPARED:
+            return None
         look, trace, converged, precision = _descend(colors, sparse, look)
         energies += trace
     trust = estimate_trust(colors.draw(look), window, photometric)

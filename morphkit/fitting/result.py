@@ -76,11 +76,11 @@ class FitResult:
     attention: Float[np.ndarray, "h w"] | None = None
     polish_energies: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
-    def sample(self, n: int, rng: np.random.Generator) -> Float[np.ndarray, "n v 3"]:
-        """Draw faces that would explain the photo as well: (n, v, 3) millimetres, aligned with the fit.
+    def sample(self, n: int, rng: np.random.Generator | int = 0) -> Float[np.ndarray, "n v 3"]:
+        """Draw faces that explain the photo nearly as well: (n, v, 3) millimetres, aligned with the fit.
 
         Identity and expression vary together as the posterior says; what the model cannot show at all is
-        counted in `vertex_deviations`, not here.
+        counted in `vertex_deviations`, not here. `rng` is a generator, or the seed of one.
 
         Raises
         ------
@@ -90,7 +90,7 @@ class FitResult:
         if self.posterior is None:
             raise ValueError("the fit has no posterior to sample from")
         factor = shape_factor(self.model, self.vertices, self.posterior)
-        drawn = rng.standard_normal((n, factor.shape[2]))
+        drawn = np.random.default_rng(rng).standard_normal((n, factor.shape[2]))
         samples: np.ndarray = self.vertices + np.einsum("vdk,nk->nvd", factor, drawn)
         return samples
 

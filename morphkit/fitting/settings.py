@@ -47,7 +47,7 @@ class LandmarkSettings:
     huber: float = 2.0
     identity_weight: float = 1.0
     expression_weight: float = 1.0
-    expression_spread: float | None = 2.0
+    expression_spread: float | None = 3.0
     rounds: int = 5
     iterations: int = 12
     tolerance: float = 1e-4

@@ -37,7 +37,7 @@ class FacePosterior:
 def face_posterior(
     precision: Float[np.ndarray, "p p"], identity: int, expression: int, inflation: float
 ) -> FacePosterior:
-    """Return the posterior of an energy whose curvature is known; its prior is never exceeded.
+    """Return the posterior of an energy whose curvature is known.
 
     Parameters
     ----------

@@ -151,7 +151,7 @@ def fit_video(
     own = person_model(model, person.identity, person.albedo)
     with one_thread():
         focal = float(person.photos[0].camera.K[0, 0])
-        tracker = Tracker.of(own, focal, settings, get_rasterizer(rasterizer))
+        tracker = Tracker.of(own, focal, settings.for_model(own), get_rasterizer(rasterizer))
         raw = []
         for tracked in tracker.follow(video, landmarks):
             raw.append(tracked)
