@@ -249,6 +249,12 @@ def test_exif_names_the_focal_length(tmp_path):
     known = focal_prior(named, 360, 240, settings)
     assert known.focal == pytest.approx(500.0)
     assert known.deviation == settings.exif_focal_deviation
+    # a turned photo, a cropped one
+    for size, taken in (((240, 360), 500.0), ((240, 240), settings.focal_length * 240)):
+        exif = Image.Exif()
+        exif.get_ifd(0x8769).update({0xA405: 50, 0xA002: 3600, 0xA003: 2400})
+        Image.new("RGB", size).save(named, exif=exif)
+        assert focal_prior(named, *size, settings).focal == pytest.approx(taken)
 
 
 def test_landmark_files_that_hold_no_face_are_refused(head, tmp_path):

@@ -212,6 +212,8 @@ def test_a_video_file(tmp_path: Path) -> None:
         (["a.jpg", "--video", "b.mp4"], "takes the place of photos"),
         (["--video", "b.mp4", "--same-person"], "--same-person does not go with --video"),
         (["--video", "b.mp4", "--landmarks", "c"], "--landmarks does not go with --video"),
+        (["--video", "b.mp4", "--files", "mesh"], "--files does not go with --video"),
+        (["a.jpg", "--fps", "3"], "--fps is of a video"),
     ],
 )
 def test_refusals(arguments: list[str], message: str, tmp_path: Path) -> None:

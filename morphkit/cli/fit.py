@@ -163,8 +163,18 @@ def fit(
     polish.ensure_goes_with({"--no-photometric": not photometric, **alone})
     how = HowToFit(model, _settings(photometric, polish), rasterizer, files or FILE_GROUPS, as_json)
     if video is not None:
-        _ensure_video_alone(photos, landmarks, same_person)
+        _ensure_video_alone(
+            photos,
+            {
+                "--landmarks": landmarks is not None,
+                "--same-person": same_person,
+                "--files": files is not None,
+                "--recursive": recursive,
+            },
+        )
         ctx.exit(fit_film(video, fps, output, how))
+    if fps is not None:
+        raise click.UsageError("--fps is of a video; leave it out, or give --video.")
     if not photos:
         raise click.UsageError("Give photos, folders of them or patterns, or a video with --video.")
     found = find_photos(photos, output, recursive=recursive, landmarks=landmarks)
@@ -192,13 +202,12 @@ def fit(
     ctx.exit(report.exit_code)
 
 
-def _ensure_video_alone(photos: tuple[Path, ...], landmarks: Path | None, same_person: bool) -> None:
+def _ensure_video_alone(photos: tuple[Path, ...], others: dict[str, bool]) -> None:
     """Refuse what a video leaves no room for."""
     if photos:
         raise click.UsageError(f"--video takes the place of photos; leave out {photos[0]}, or --video.")
-    if landmarks is not None or same_person:
-        wrong = "--same-person" if landmarks is None else "--landmarks"
-        raise click.UsageError(f"{wrong} does not go with --video; leave it out.")
+    for option in (name for name, given in others.items() if given):
+        raise click.UsageError(f"{option} does not go with --video; leave it out.")
 
 
 def _settings(photometric: bool, polish: Polish) -> FitSettings:

@@ -18,7 +18,7 @@ from morphkit.morphable import MorphableModel
 
 _REACH = 40.0  # millimetres that an outline landmark may be from its place on the mean face
 _FACING = 0.7  # cosine beyond which its place faces the camera too squarely to be an outline
-_PLAIN = 2.0  # how much less an outline landmark is trusted when it is taken for a place on the skin
+_PLAIN = 2.0  # times the deviation of an outline landmark when it is taken for a place on the skin
 
 
 @dataclass(frozen=True, eq=False)
