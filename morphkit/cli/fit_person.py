@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from morphkit.cli.progress import StageProgress
-from morphkit.io.atomic import ensure_writable
 
 if TYPE_CHECKING:
     from morphkit.fitting import FitSettings, SubjectFit
@@ -39,6 +38,7 @@ def fit_person(photos: tuple[PhotoFile, ...], output: Path, how: HowToFit) -> in
     from morphkit.archive import resolve_model
     from morphkit.fitting import fit_images
     from morphkit.fitting.subject_output import write_subject
+    from morphkit.io.atomic import ensure_writable
 
     ensure_writable(output / "report.html")
     model = resolve_model(how.model)
@@ -67,6 +67,7 @@ def fit_film(video: Path, rate: float | None, output: Path, how: HowToFit) -> in
     """
     from morphkit.archive import resolve_model
     from morphkit.fitting import fit_video, write_video_fit
+    from morphkit.io.atomic import ensure_writable
 
     ensure_writable(output / "track.npz")
     model = resolve_model(how.model)
