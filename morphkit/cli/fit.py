@@ -6,9 +6,9 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
-from functools import partial, reduce
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import click
 
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from morphkit.fitting import FitSettings
     from morphkit.fitting.batch import PhotoFile, PhotoOutcome
 
-Command = Callable[..., Any]
 
 # The keys of `morphkit.fitting.output.FIT_FILES`, which is not imported before it is needed.
 FILE_GROUPS = ("mesh", "glb", "texture", "camera", "params", "overlay", "uncertainty", "attention", "report")
@@ -44,12 +43,7 @@ class _FileGroups(click.ParamType[tuple[str, ...]]):
         return tuple(name for name in FILE_GROUPS if name in names)
 
 
-def _together(*decorators: Callable[[Command], Command]) -> Callable[[Command], Command]:
-    """Return one decorator for several parameters, in this order."""
-    return lambda command: reduce(lambda made, one: one(made), reversed(decorators), command)
-
-
-_which_photos = _together(
+_which_photos = options.together(
     click.argument("photos", type=options.FILE, nargs=-1, metavar="PHOTO|FOLDER|GLOB..."),
     click.option("-r", "--recursive", is_flag=True, help="Look into the folders of folders, too."),
     click.option(
@@ -60,7 +54,7 @@ _which_photos = _together(
         "<stem>.json or <stem>.pts for each.",
     ),
 )
-_whose_photos = _together(
+_whose_photos = options.together(
     click.option(
         "--same-person",
         is_flag=True,
@@ -78,7 +72,7 @@ _whose_photos = _together(
         help="Of the video.  [default: what the file says, 25 for frames]",
     ),
 )
-_how_to_fit = _together(
+_how_to_fit = options.together(
     click.option("--model", type=options.FILE, metavar="MODEL.H5", help="[default: the embedded head]"),
     click.option(
         "--rasterizer",
@@ -91,7 +85,7 @@ _how_to_fit = _together(
         "--photometric/--no-photometric", default=True, help="Refine on the pixels after the landmarks."
     ),
 )
-_how_to_run = _together(
+_how_to_run = options.together(
     click.option(
         "--files",
         type=_FileGroups(),

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from functools import reduce
 from pathlib import Path
+from typing import Any
 
 import click
+
+Command = Callable[..., Any]
 
 
 class _Components(click.ParamType[int | float]):
@@ -26,6 +31,11 @@ class _Components(click.ParamType[int | float]):
         if number < 1 or number != int(number):
             self.fail(f"{value} is neither a number of components nor a share between 0 and 1.", param, ctx)
         return int(number)
+
+
+def together(*decorators: Callable[[Command], Command]) -> Callable[[Command], Command]:
+    """Return one decorator for several parameters, in this order."""
+    return lambda command: reduce(lambda made, one: one(made), reversed(decorators), command)
 
 
 def debugging(ctx: click.Context) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import reduce, wraps
+from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +24,7 @@ PRESETS: dict[str, Preset] = {
     "deep3d-pt": "deep3d_pt",
 }
 
-_OPTIONS = (
+_options = options.together(
     click.option(
         "--polish",
         is_flag=True,
@@ -112,4 +112,4 @@ def polish_options(command: Callable[..., Any]) -> Callable[..., Any]:
     ) -> Any:
         return command(*args, polish=Polish(polish, perceptual, face_network, preset), **others)
 
-    return reduce(lambda made, one: one(made), reversed(_OPTIONS), run)
+    return _options(run)
