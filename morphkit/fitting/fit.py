@@ -22,17 +22,16 @@ from morphkit.fitting.gradient_stage import ensure_can_polish, polish_look
 from morphkit.fitting.intrinsics import focal_prior
 from morphkit.fitting.landmark import Face, FocalPrior, LandmarkFit, fit_landmarks
 from morphkit.fitting.photometric import PhotometricFit, fit_colors
-from morphkit.fitting.pose import MIN_POINTS
 from morphkit.fitting.result import FitResult
-from morphkit.fitting.seen import JAW68, SeenLandmarks, given_landmarks, seen_ibug68, seen_mediapipe478
-from morphkit.fitting.settings import FitSettings, LandmarkSettings
+from morphkit.fitting.seen import JAW68
+from morphkit.fitting.settings import FitSettings
 from morphkit.fitting.shading import reflection_basis
+from morphkit.fitting.sight import Sight, look_for_landmarks
 from morphkit.fitting.sparse import start_face
 from morphkit.fitting.threads import one_thread
 from morphkit.fitting.uncertainty import face_posterior, vertex_deviations
 from morphkit.geometry.normals import vertex_normals
 from morphkit.io.images import read_image
-from morphkit.landmarks.faces import detect_faces
 from morphkit.morphable import MorphableModel
 from morphkit.rendering.rasterizer import Backend, Rasterizer, get_rasterizer
 
@@ -147,7 +146,7 @@ def fit_single(
     source = None if isinstance(image, np.ndarray) else Path(image)
     photo = image if isinstance(image, np.ndarray) else read_image(image)
     with clock.stage("landmarks"):
-        sight = _look_for_landmarks(photo, source, model, landmarks, settings.landmark)
+        sight = look_for_landmarks(photo, source, model, landmarks, settings.landmark)
     height, width = photo.shape[:2]
     with clock.stage("shape"):
         prior = focal_prior(source, width, height, settings.landmark)
@@ -171,63 +170,6 @@ def _polished(fitted: SingleFit, rasterizer: Rasterizer, clock: Clock) -> Single
             fitted.photo, colors.look, fitted.model, observed, fitted.sight.points68, gradient, rasterizer
         )
     return replace(fitted, colors=replace(colors, look=polish.look), polish=polish)
-
-
-@dataclass(frozen=True, eq=False)
-class Sight:
-    """The landmarks of a photo: those to fit, the 68 to measure by, and what is to be said of them."""
-
-    seen: SeenLandmarks
-    points68: Float[np.ndarray, "68 2"]
-    notes: tuple[str, ...]
-
-
-def _look_for_landmarks(
-    photo: Photo,
-    source: Path | None,
-    model: MorphableModel,
-    landmarks: str | os.PathLike[str] | Float[np.ndarray, "68 2"] | None,
-    settings: LandmarkSettings,
-) -> Sight:
-    if landmarks is not None:
-        _ensure_embeds(model, "ibug68")
-        height, width = photo.shape[:2]
-        given = given_landmarks(landmarks, width, height)
-        seen = seen_ibug68(given, settings.given_deviation, settings)
-        count = len(seen.among(model.landmarks["ibug68"].names).names)
-        if count < MIN_POINTS:
-            name = "the landmarks" if isinstance(landmarks, np.ndarray) else str(landmarks)
-            raise BadInputError(
-                f"{name}: the model knows {count} of these points, and a fit needs at least {MIN_POINTS}; "
-                "give more of the 68, or choose another model"
-            )
-        return Sight(seen, given, ())
-    faces = detect_faces(photo)
-    if not faces:
-        name = "the photo" if source is None else str(source)
-        raise NoFaceError(
-            f"{name}: no face was found; give a photo in which a face is clearly visible, or its 68 landmarks"
-        )
-    notes: tuple[str, ...] = ()
-    if len(faces) > 1:
-        notes += (f"The photo shows {len(faces)} faces; the largest was fitted.",)
-    face = faces[0]
-    if "mediapipe478" in model.landmarks:
-        seen = seen_mediapipe478(face.points478[:, :2], settings)
-    else:
-        _ensure_embeds(model, "ibug68")
-        notes += ("The model embeds no 478 points; the 68 were fitted.",)
-        seen = seen_ibug68(face.points68, settings.feature_deviation, settings)
-    return Sight(seen, face.points68, notes)
-
-
-def _ensure_embeds(model: MorphableModel, set_name: str) -> None:
-    count = len(model.landmarks[set_name].names) if set_name in model.landmarks else 0
-    if count < MIN_POINTS:
-        raise BadInputError(
-            f"the model embeds {count} of the {set_name} landmarks, and a fit needs at least {MIN_POINTS}; "
-            "build it with --template-landmarks, or choose another model"
-        )
 
 
 def _ensure_before_camera(
