@@ -80,13 +80,14 @@ def fit_colors(
         seen = replace(seen, whitening=seen.whitening * photometric.landmark_share**0.5)
         sparse = LandmarkEnergy(seen, focal_prior, settings.landmark)
         colors = Colors(model, window, photometric, rasterizer)
-        if len(colors.draw(look).row) < _LEAST_COMPARED:
+        picture = colors.draw(look)
+        if len(picture.row) < _LEAST_COMPARED:
             return None
-        look, trace, converged, precision = _descend(colors, sparse, look)
-        energies += trace
-    trust = estimate_trust(colors.draw(look), window, photometric)
+        end = _descend(colors, sparse, *colors.lit(look, picture))
+        look, energies = end.look, energies + end.energies
+    trust = estimate_trust(end.picture, window, photometric)
     attention = window.spread(trust.shown, photo.shape[0], photo.shape[1])
-    return PhotometricFit(look, tuple(energies), converged, precision, attention)
+    return PhotometricFit(look, tuple(energies), end.converged, end.precision, attention)
 
 
 def face_pixels(model: DenseModel, face: Face) -> Float[np.ndarray, "n 2"]:
@@ -109,9 +110,8 @@ class Colors:
         with torch.no_grad():
             return draw(look, self.model, self.window, self.rasterizer)
 
-    def lit(self, look: Look) -> tuple[Look, Picture]:
-        """Return a look and its picture, under the light that explains the photo if it has none yet."""
-        picture = self.draw(look)
+    def lit(self, look: Look, picture: Picture) -> tuple[Look, Picture]:
+        """Return a drawn look and its picture, under the light that explains the photo if it has none yet."""
         if look.light.any():
             return look, picture
         look = look_light(look, picture, self.window, self.settings)
@@ -123,11 +123,19 @@ class Colors:
         return PhotometricEnergy(self.model, self.window, sparse, self.settings, trust)
 
 
-def _descend(
-    colors: Colors, sparse: LandmarkEnergy, look: Look
-) -> tuple[Look, list[float], bool, Float[np.ndarray, "p p"]]:
+@dataclass(frozen=True, eq=False)
+class _Descent:
+    """Where a level's descent ended: its look, drawn, and what `PhotometricFit` tells of it."""
+
+    look: Look
+    picture: Picture
+    energies: list[float]
+    converged: bool
+    precision: Float[np.ndarray, "p p"]
+
+
+def _descend(colors: Colors, sparse: LandmarkEnergy, look: Look, picture: Picture) -> _Descent:
     """Run damped Gauss–Newton until a step gains little; each judges the colours anew."""
-    look, picture = colors.lit(look)
     trace: list[float] = []
     damping, hessian = 1e-3, np.zeros((0, 0))
     for _ in range(colors.settings.iterations):
@@ -144,10 +152,10 @@ def _descend(
                 break
             damping *= 10.0
         else:
-            return look, trace, True, hessian
+            return _Descent(look, picture, trace, True, hessian)
         look, picture = candidate, drawn
         damping = max(damping / 10.0, 1e-5)
         trace.append(lower)
         if energy - lower <= colors.settings.tolerance * energy:
-            return look, trace, True, hessian
-    return look, trace, False, hessian
+            return _Descent(look, picture, trace, True, hessian)
+    return _Descent(look, picture, trace, False, hessian)

@@ -138,7 +138,7 @@ class Tracker:
         sharing = Sharing(0, len(look.face.expression), 0, 1.0, 1.0, lens)
         scene = self._scene(frame, observer, look, sharing)
         if scene.colors is not None and not look.light.any():
-            look, _ = scene.colors.lit(look)
+            look, _ = scene.colors.lit(look, scene.colors.draw(look))
         fine = self.settings.photometric
         tolerance = self.settings.landmark.tolerance if fine is None else fine.tolerance
         weights = np.ones(1)
