@@ -23,7 +23,7 @@ from morphkit.fitting.intrinsics import focal_prior
 from morphkit.fitting.landmark import Face, FocalPrior, LandmarkFit, fit_landmarks
 from morphkit.fitting.photometric import PhotometricFit, fit_colors
 from morphkit.fitting.result import FitResult
-from morphkit.fitting.seen import JAW68
+from morphkit.fitting.seen import JAW68, GivenPoints, as_points68
 from morphkit.fitting.settings import FitSettings
 from morphkit.fitting.shading import reflection_basis
 from morphkit.fitting.sight import Sight, look_for_landmarks
@@ -31,9 +31,12 @@ from morphkit.fitting.sparse import start_face
 from morphkit.fitting.threads import one_thread
 from morphkit.fitting.uncertainty import face_posterior, vertex_deviations
 from morphkit.geometry.normals import vertex_normals
-from morphkit.io.images import read_image
+from morphkit.io.images import read_image, rgb_pixels
 from morphkit.morphable import MorphableModel
 from morphkit.rendering.rasterizer import Backend, Rasterizer, get_rasterizer
+
+GivenPhoto = str | os.PathLike[str] | np.ndarray
+"""A photo as a user gives it: a file, or pixels as `morphkit.io.images.rgb_pixels` takes them."""
 
 Photo = UInt8[np.ndarray, "h w 3"]
 Progress = Callable[[str, int, int], None]
@@ -49,10 +52,10 @@ _EXTREME = 5.0  # standard deviations, beyond which a coefficient is
 
 
 def fit_image(
-    image: str | os.PathLike[str] | Photo,
+    image: GivenPhoto,
     model: MorphableModel | None = None,
     *,
-    landmarks: str | os.PathLike[str] | Float[np.ndarray, "68 2"] | None = None,
+    landmarks: GivenPoints | None = None,
     settings: FitSettings = _DEFAULTS,
     rasterizer: Backend = "numba",
     progress: Progress | None = None,
@@ -65,10 +68,11 @@ def fit_image(
 
     Parameters
     ----------
-    image : a file, or sRGB pixels with row 0 at the top.
+    image : a file, or an array of sRGB codes with row 0 at the top: uint8, (h, w, 3), or grey or with opacity
+        as `morphkit.io.images.rgb_pixels` takes them.
     model : the default head if None.
-    landmarks : the 68 iBUG points in the photo's pixels in place of detected ones, NaN where unknown, or a
-        file of them (`morphkit.fitting.seen.read_photo_landmarks`).
+    landmarks : the 68 iBUG points (x, y) in the photo's pixels in place of detected ones, NaN where unknown;
+        in an array or a list, or a file of them (`morphkit.fitting.seen.read_photo_landmarks`).
     settings : weights; ``photometric=None`` leaves the colours out, ``gradient=GradientSettings()`` adds the
         polish.
     rasterizer : the backend that draws, see `morphkit.rendering.get_rasterizer`.
@@ -84,7 +88,8 @@ def fit_image(
         When `rasterizer` is "nvdiffrast" and it or a GPU is missing, or the polish needs a face network that
         is not installed.
     ValueError
-        When `settings` ask for the polish without the colours.
+        When an array of pixels or points is of another shape or type, or `settings` ask for the polish
+        without the colours.
     """
     with one_thread():
         model = load_default_model() if model is None else model
@@ -134,26 +139,27 @@ class SingleFit:
 
 
 def fit_single(
-    image: str | os.PathLike[str] | Photo,
+    image: GivenPhoto,
     model: MorphableModel,
-    landmarks: str | os.PathLike[str] | Float[np.ndarray, "68 2"] | None,
+    landmarks: GivenPoints | None,
     settings: FitSettings,
     rasterizer: Rasterizer,
     clock: Clock,
 ) -> SingleFit:
     """Fit one photo, see `fit_image`; `clock` is told of the stages."""
     settings = settings.for_model(model)
+    given = None if landmarks is None else as_points68(landmarks)
     source = None if isinstance(image, np.ndarray) else Path(image)
-    photo = image if isinstance(image, np.ndarray) else read_image(image)
+    photo = rgb_pixels(image) if isinstance(image, np.ndarray) else read_image(image)
     with clock.stage("landmarks"):
-        sight = look_for_landmarks(photo, source, model, landmarks, settings.landmark)
+        sight = look_for_landmarks(photo, source, model, given, settings.landmark)
     height, width = photo.shape[:2]
     with clock.stage("shape"):
         prior = focal_prior(source, width, height, settings.landmark)
         observer = landmark_observer(model, sight.seen)
         start = start_face(observer, model, np.array([0.5 * width, 0.5 * height]), prior)
         sparse = fit_landmarks(start, observer, prior, settings.landmark)
-        _ensure_before_camera(model, sparse.face, source, landmarks)
+        _ensure_before_camera(model, sparse.face, source, given)
     with clock.stage("colours"):
         colors = _fit_colors(photo, model, sparse, observer, prior, settings, rasterizer)
     return SingleFit(photo, source, model, sight, observer, prior, sparse, colors, settings)

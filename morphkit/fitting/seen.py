@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,9 @@ from morphkit.errors import BadInputError
 from morphkit.fitting.pose import MIN_POINTS
 from morphkit.fitting.settings import LandmarkSettings
 from morphkit.io.landmarks import read_image_points
+
+GivenPoints = str | os.PathLike[str] | np.ndarray | Sequence[Any]
+"""A photo's 68 points as a user gives them: a file, or pairs (x, y), in an array or a list."""
 
 JAW68 = frozenset(range(17))
 
@@ -102,6 +105,26 @@ def seen_ibug68(
     return SeenLandmarks("ibug68", names, points[number].astype(np.float64), deviations, outline)
 
 
+def as_points68(landmarks: GivenPoints) -> str | os.PathLike[str] | Float[np.ndarray, "68 2"]:
+    """Return given points as float64, a row of NaN for each that is None; a file's name as it is.
+
+    Raises
+    ------
+    ValueError
+        When they are not 68 pairs of numbers.
+    """
+    if isinstance(landmarks, str | os.PathLike):
+        return landmarks
+    try:
+        rows = [(np.nan, np.nan) if row is None else row for row in landmarks]
+        points = np.asarray(rows, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise ValueError("landmarks: expected 68 pairs (x, y) of numbers, got something else") from None
+    if points.shape != (68, 2):
+        raise ValueError(f"landmarks: must be (68, 2), got {points.shape}")
+    return points
+
+
 def given_landmarks(
     landmarks: str | os.PathLike[str] | Float[np.ndarray, "68 2"], width: int, height: int
 ) -> Float[np.ndarray, "68 2"]:
@@ -111,12 +134,8 @@ def given_landmarks(
     ------
     BadInputError
         When they cannot be a face's in this photo.
-    ValueError
-        When an array is not (68, 2).
     """
     if isinstance(landmarks, np.ndarray):
-        if landmarks.shape != (68, 2):
-            raise ValueError(f"landmarks: must be (68, 2), got {landmarks.shape}")
         name, points = "the landmarks", landmarks.astype(np.float64)
         _ensure_spread(points, name)
     else:

@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Float
 
 from morphkit.archive import load_default_model
 from morphkit.errors import MorphkitError
 from morphkit.fitting.album import Album, Knowledge, same_person
 from morphkit.fitting.consensus import DISAGREE, DOUBTED, photo_weights, pooled
-from morphkit.fitting.fit import Clock, Progress, SingleFit, fit_result, fit_single
+from morphkit.fitting.fit import Clock, GivenPhoto, Progress, SingleFit, fit_result, fit_single
 from morphkit.fitting.joint import Joint, Sharing, descend
 from morphkit.fitting.landmark import POSE
 from morphkit.fitting.look import Look
 from morphkit.fitting.result import FitResult
+from morphkit.fitting.seen import GivenPoints, as_points68
 from morphkit.fitting.settings import FitSettings
 from morphkit.fitting.threads import one_thread
 from morphkit.fitting.uncertainty import FacePosterior, vertex_deviations
+from morphkit.io.images import rgb_pixels
 from morphkit.morphable import MorphableModel
 from morphkit.rendering.rasterizer import Backend, Rasterizer, get_rasterizer
-
-Image = str | os.PathLike[str] | UInt8[np.ndarray, "_ _ 3"]  # of any size each
-Landmarks = str | os.PathLike[str] | Float[np.ndarray, "68 2"]
 
 _DEFAULTS = FitSettings()
 _ROUNDS = 2  # windows and contours are renewed between them
@@ -73,10 +71,10 @@ class SubjectFit:
 
 
 def fit_images(
-    images: Sequence[Image],
+    images: Sequence[GivenPhoto],
     model: MorphableModel | None = None,
     *,
-    landmarks: Sequence[Landmarks | None] | None = None,
+    landmarks: Sequence[GivenPoints | None] | None = None,
     settings: FitSettings = _DEFAULTS,
     shared_focal: bool | None = None,
     rasterizer: Backend = "numba",
@@ -91,7 +89,7 @@ def fit_images(
 
     Parameters
     ----------
-    images : files, or sRGB pixels with row 0 at the top. Photos that cannot be used are left out.
+    images : files, or sRGB pixels as in `fit_image`. Photos that cannot be used are left out.
     model : the default head if None.
     landmarks : for each photo as in `fit_image`; None to detect them.
     settings : weights; ``photometric=None`` leaves the colours out.
@@ -103,8 +101,9 @@ def fit_images(
     Raises
     ------
     ValueError
-        Without images, when `landmarks` are not as many, or when `shared_focal` is True for photos of
-        different sizes, or when `settings` ask for the polish, which is for single photos.
+        Without images, when `landmarks` are not as many, or an array is of another shape or type than
+        `fit_image` takes, when `shared_focal` is True for photos of different sizes, or when `settings` ask
+        for the polish, which is for single photos.
     MorphkitError
         The first photo's, when none can be used.
     """
@@ -116,7 +115,9 @@ def fit_images(
         raise ValueError(
             "settings: gradient is for single photos; several are fitted without it, expected None"
         )
-    given = [None] * len(images) if landmarks is None else landmarks
+    images = [rgb_pixels(image) if isinstance(image, np.ndarray) else image for image in images]
+    points = [None] * len(images) if landmarks is None else landmarks
+    given = [None if one is None else as_points68(one) for one in points]
     with one_thread():
         model = load_default_model() if model is None else model
         settings = settings.for_model(model)
@@ -126,9 +127,9 @@ def fit_images(
 
 
 def _fit_each(
-    images: Sequence[Image],
+    images: Sequence[GivenPhoto],
     model: MorphableModel,
-    landmarks: Sequence[Landmarks | None],
+    landmarks: Sequence[GivenPoints | None],
     settings: FitSettings,
     rasterizer: Rasterizer,
     steps: _Steps,

@@ -56,6 +56,32 @@ def read_image(path: str | os.PathLike[str]) -> UInt8[np.ndarray, "h w 3"]:
         return np.array(upright)
 
 
+def rgb_pixels(image: np.ndarray, name: str = "image") -> UInt8[np.ndarray, "h w 3"]:
+    """Return an array of sRGB codes as `read_image` would give them: grey repeated, transparency over white.
+
+    Parameters
+    ----------
+    image : uint8, (h, w) or (h, w, 1) grey, (h, w, 3) RGB, or with opacity last, (h, w, 2) or (h, w, 4). RGB
+        is returned as it is.
+    name : of the argument, for the error.
+
+    Raises
+    ------
+    ValueError
+        When it is something else, such as floats, whose range an array does not tell.
+    """
+    channels = image.shape[2] if image.ndim == 3 else 1
+    if image.dtype != np.uint8 or image.ndim not in (2, 3) or not 1 <= channels <= 4 or image.size == 0:
+        hint = "; for 0..1, give np.rint(255 * image).astype(np.uint8)" if image.dtype.kind == "f" else ""
+        raise ValueError(
+            f"{name}: expected sRGB codes, uint8 of shape (h, w), (h, w, 3) or (h, w, 4), got {image.dtype} "
+            f"of shape {image.shape}{hint}"
+        )
+    if channels == 3:
+        return image
+    return np.array(_to_rgb(Image.fromarray(image[..., 0] if image.ndim == 3 and channels == 1 else image)))
+
+
 def write_image(path: str | os.PathLike[str], image: UInt8[np.ndarray, "h w 3"]) -> None:
     """Write an sRGB picture, atomically; the suffix chooses the format (JPEG at quality 95)."""
     path = Path(path)
