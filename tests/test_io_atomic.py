@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import errno
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 
 from morphkit.errors import MorphkitError
 from morphkit.io.atomic import atomic_path, write_json
+from morphkit.io.atomic_folder import filled_folder
 
 
 def _half_write(target: Path, failure: BaseException) -> None:
@@ -66,10 +68,27 @@ def test_full_disk_is_said_in_one_sentence(tmp_path: Path, error: OSError) -> No
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_file_in_place_of_a_folder(tmp_path: Path) -> None:
+@pytest.mark.parametrize("target", ["file/a", "file/deep/er/a"])
+def test_a_file_in_place_of_a_folder_is_named(tmp_path: Path, target: str) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(MorphkitError, match="choose another folder"), atomic_path(tmp_path / "file" / "a"):
+    said = f"Could not write {tmp_path / target}: {tmp_path / 'file'} is a file where a folder is needed"
+    with pytest.raises(MorphkitError, match=re.escape(said)), atomic_path(tmp_path / target):
         pass
+
+
+def test_a_file_in_place_of_a_filled_folder_is_named(tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("")
+    said = re.escape(f"{tmp_path / 'out'} is a file where a folder is needed")
+    with pytest.raises(MorphkitError, match=said):
+        fill(tmp_path / "out", tmp_path / "scratch")
+    with pytest.raises(MorphkitError, match=said):
+        fill(tmp_path / "out" / "photo", tmp_path / "out" / "scratch")
+    assert (tmp_path / "out").read_text() == ""
+
+
+def fill(target: Path, scratch: Path) -> None:
+    with filled_folder(target, scratch, last="a") as folder:
+        (folder / "a").write_text("whole")
 
 
 def test_errors_about_other_files_pass_through(tmp_path: Path) -> None:

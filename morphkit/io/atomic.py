@@ -25,8 +25,8 @@ _REMEDIES = {
     errno.EPERM: "permission denied; choose a folder that you may write to",
     errno.EROFS: "the file system is read-only; choose another folder",
     errno.EISDIR: "a folder has that name; choose another file name",
-    errno.ENOTDIR: "a file stands where a folder is needed; choose another folder",
-    errno.EEXIST: "a file stands where a folder is needed; choose another folder",
+    errno.ENOTDIR: "{file} is a file where a folder is needed; choose another folder",
+    errno.EEXIST: "{file} is a file where a folder is needed; choose another folder",
 }
 
 _LASTING = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
@@ -110,10 +110,17 @@ def explained_error(error: OSError, target: Path, temporary: Path) -> Exception:
     if number is None and f"errno = {errno.ENOSPC}" in str(error):  # how HDF5 reports a full disk
         number = errno.ENOSPC
     named = None if error.filename is None else Path(error.filename)
-    ours = named is None or named in {target, *target.parents} or named.is_relative_to(temporary)
+    ours = named is None or named in target.parents or any(map(named.is_relative_to, (target, temporary)))
     if number not in _REMEDIES or not ours:
         return error
-    return OutputError(f"Could not write {target}: {_REMEDIES[number]}.", lasting=number in _LASTING)
+    remedy = _REMEDIES[number].format(file=_in_the_way(target))
+    return OutputError(f"Could not write {target}: {remedy}.", lasting=number in _LASTING)
+
+
+def _in_the_way(target: Path) -> Path:
+    """Return the first file on the way to a target; the target itself if there is none."""
+    way = (*reversed(target.parents), target)
+    return next((place for place in way if place.exists() and not place.is_dir()), target)
 
 
 def _plain(value: Any) -> Any:
