@@ -19,7 +19,7 @@ from morphkit.fitting import (
     fit_images,
     write_subject,
 )
-from morphkit.fitting.consensus import Evidence, disagreement, photo_weights, pooled
+from morphkit.fitting.consensus import PersonEvidence, disagreement, photo_weights, pooled
 from morphkit.fitting.joint import Quadratic
 from morphkit.fitting.subject_output import PERSON_FILES
 from morphkit.io.images import write_image
@@ -28,13 +28,13 @@ from morphkit.io.meshes import read_mesh
 
 class TestConsensus:
     @staticmethod
-    def photos(rng: np.random.Generator, *people: np.ndarray) -> list[Evidence]:
+    def photos(rng: np.random.Generator, *people: np.ndarray) -> list[PersonEvidence]:
         """Return what photos say of these people, with errors as large as they claim."""
         made = []
         for truth in people:
             a = rng.normal(size=(len(truth), 6))
             precision = 4.0 * a @ a.T  # knows six directions
-            made.append(Evidence(precision, precision @ truth + 2.0 * a @ rng.normal(size=6)))
+            made.append(PersonEvidence(precision, precision @ truth + 2.0 * a @ rng.normal(size=6)))
         return made
 
     def test_pooled_is_the_posterior_with_the_prior_once(self) -> None:
@@ -54,7 +54,7 @@ class TestConsensus:
 
     def test_a_photo_that_says_nothing_agrees_and_counts(self) -> None:
         rng = np.random.default_rng(2)
-        nothing = Evidence(np.zeros((9, 9)), np.zeros(9))
+        nothing = PersonEvidence(np.zeros((9, 9)), np.zeros(9))
         weights, off = photo_weights([*self.photos(rng, *[np.ones(9)] * 3), nothing])
         assert off[3] == 0.0
         assert weights[3] == pytest.approx(1.0, abs=0.01)

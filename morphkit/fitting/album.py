@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Float
 
-from morphkit.fitting.consensus import Evidence, pooled
+from morphkit.fitting.consensus import PersonEvidence, pooled
 from morphkit.fitting.dense import DenseModel, dense_model
 from morphkit.fitting.fit import SingleFit
-from morphkit.fitting.joint import Quadratic, Scene, Sharing, moved
+from morphkit.fitting.joint import PhotoComparison, Quadratic, Sharing, moved
 from morphkit.fitting.landmark import FocalPrior, LandmarkEnergy
 from morphkit.fitting.look import Look
 from morphkit.fitting.photometric import Colors, face_pixels
@@ -78,28 +78,28 @@ class Album:
         focal = float(np.exp(np.mean([np.log(look.face.pose.focal) for look in looks])))
         return tuple(_with_focal(look, focal) for look in looks)
 
-    def scenes(self, looks: Sequence[Look]) -> list[Scene]:
+    def comparisons(self, looks: Sequence[Look]) -> list[PhotoComparison]:
         """Return what each photo compares, its window and contour renewed for its look."""
-        return [self._scene(single, look) for single, look in zip(self.singles, looks, strict=True)]
+        return [self._comparison(single, look) for single, look in zip(self.singles, looks, strict=True)]
 
     def knowledge(self, looks: Sequence[Look]) -> Knowledge:
         """Return what each photo says, linearised at its look."""
         quadratics = []
-        for scene, look in zip(self.scenes(looks), looks, strict=True):
-            picture = scene.draw(look)
-            quadratics.append(scene.problem(picture).quadratic(look, picture))
+        for comparison, look in zip(self.comparisons(looks), looks, strict=True):
+            picture = comparison.draw(look)
+            quadratics.append(comparison.problem(picture).quadratic(look, picture))
         return Knowledge(self.sharing, tuple(looks), quadratics)
 
-    def _scene(self, single: SingleFit, look: Look) -> Scene:
+    def _comparison(self, single: SingleFit, look: Look) -> PhotoComparison:
         seen, fine = single.observer(look.face), self.settings.photometric
         lens = single.focal_prior if self.sharing.focal is None else self.sharing.focal
         sparse = LandmarkEnergy(seen, lens, self.settings.landmark)
         if fine is None or self.dense is None or single.colors is None:
-            return Scene(sparse, self.sharing, None)
+            return PhotoComparison(sparse, self.sharing, None)
         seen = replace(seen, whitening=seen.whitening * fine.landmark_share**0.5)
         window = cut_window(single.photo, face_pixels(self.dense, look.face), fine.sizes[-1])
         colors = Colors(self.dense, window, fine, self.rasterizer)
-        return Scene(replace(sparse, seen=seen), self.sharing, colors)
+        return PhotoComparison(replace(sparse, seen=seen), self.sharing, colors)
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,7 +118,7 @@ class Knowledge:
     quadratics: list[Quadratic]
 
     @property
-    def evidence(self) -> list[Evidence]:
+    def evidence(self) -> list[PersonEvidence]:
         """What each photo says by itself."""
         pairs = zip(self.quadratics, self.looks, strict=True)
         return [quadratic.evidence(self.sharing.at(look)) for quadratic, look in pairs]

@@ -19,7 +19,7 @@ DOUBTED = 0.25  # weight below which a photo is said to show someone else
 
 
 @dataclass(frozen=True, eq=False)
-class Evidence:
+class PersonEvidence:
     """A Gaussian likelihood of n parameters whose prior is the standard normal one.
 
     Attributes
@@ -33,7 +33,7 @@ class Evidence:
 
 
 def pooled(
-    evidence: Sequence[Evidence], weights: Float[np.ndarray, " p"]
+    evidence: Sequence[PersonEvidence], weights: Float[np.ndarray, " p"]
 ) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, "n n"]]:
     """Return mean and covariance of the posterior: the prior once, each photo's evidence times its weight."""
     precision = np.eye(len(evidence[0].vector))
@@ -45,7 +45,9 @@ def pooled(
     return covariance @ vector, _symmetric(covariance)
 
 
-def disagreement(one: Evidence, mean: Float[np.ndarray, " n"], covariance: Float[np.ndarray, "n n"]) -> float:
+def disagreement(
+    one: PersonEvidence, mean: Float[np.ndarray, " n"], covariance: Float[np.ndarray, "n n"]
+) -> float:
     """Return how far a photo lies from what others say: 1 on average when all errors are as believed.
 
     The squared Mahalanobis distance of its most likely parameters from `mean`, by the sum of both
@@ -63,7 +65,7 @@ def disagreement(one: Evidence, mean: Float[np.ndarray, " n"], covariance: Float
 
 
 def photo_weights(
-    evidence: Sequence[Evidence],
+    evidence: Sequence[PersonEvidence],
 ) -> tuple[Float[np.ndarray, " p"], Float[np.ndarray, " p"]]:
     """Return how far each photo counts, in (0, 1], and its disagreement with the others.
 
@@ -97,7 +99,9 @@ def _weights(off: Float[np.ndarray, " p"]) -> Float[np.ndarray, " p"]:
     return weights
 
 
-def _left_out(evidence: Sequence[Evidence], weights: Float[np.ndarray, " p"]) -> Float[np.ndarray, " p"]:
+def _left_out(
+    evidence: Sequence[PersonEvidence], weights: Float[np.ndarray, " p"]
+) -> Float[np.ndarray, " p"]:
     """Return each photo's disagreement with the consensus of the others."""
     off = np.empty(len(evidence))
     for k, one in enumerate(evidence):
@@ -107,7 +111,7 @@ def _left_out(evidence: Sequence[Evidence], weights: Float[np.ndarray, " p"]) ->
     return off
 
 
-def _between_pairs(evidence: Sequence[Evidence]) -> Float[np.ndarray, " p"]:
+def _between_pairs(evidence: Sequence[PersonEvidence]) -> Float[np.ndarray, " p"]:
     """Return each photo's lower median disagreement with single others."""
     alone = [pooled([one], np.ones(1)) for one in evidence]
     off = np.array([[disagreement(one, *other) for other in alone] for one in evidence])

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from morphkit.fitting.colors import PhotometricEnergy
-from morphkit.fitting.consensus import Evidence
+from morphkit.fitting.consensus import PersonEvidence
 from morphkit.fitting.landmark import POSE, FocalPrior, LandmarkEnergy
 from morphkit.fitting.look import Look, Picture
 from morphkit.fitting.photometric import Colors
@@ -98,10 +98,10 @@ class Quadratic:
         matrix = self.shared - gain @ self.across.T
         return 0.5 * (matrix + matrix.T), self.shared_slope - gain @ self.own_slope
 
-    def evidence(self, at: Float[np.ndarray, " s"]) -> Evidence:
+    def evidence(self, at: Float[np.ndarray, " s"]) -> PersonEvidence:
         """Return what the photo says about the shared parameters, linearised where they are `at`."""
         matrix, slope = self.eliminated()
-        return Evidence(matrix, matrix @ at - slope)
+        return PersonEvidence(matrix, matrix @ at - slope)
 
     def answer(self, step: Float[np.ndarray, " s"]) -> Float[np.ndarray, " o"]:
         """Return the best step of the photo's own parameters, given that of the shared ones."""
@@ -110,7 +110,7 @@ class Quadratic:
 
 
 @dataclass(frozen=True, eq=False)
-class Scene:
+class PhotoComparison:
     """What one photo compares.
 
     Attributes
@@ -143,21 +143,21 @@ class Scene:
 class Problem:
     """One photo's energy without the shared parameters' prior."""
 
-    scene: Scene
+    photo: PhotoComparison
     colored: PhotometricEnergy | None
 
     def energy(self, look: Look, picture: Picture | None, among: Bool[np.ndarray, "s s"] | None) -> float:
         """Return the energy of a look, its pixels outside `among` left out."""
         if self.colored is None or picture is None or among is None:
-            energy = self.scene.sparse.energy(look.face)
+            energy = self.photo.sparse.energy(look.face)
         else:
             energy = self.colored.energy(look, picture, among)
-        priors = self.scene.sharing.at(look)
+        priors = self.photo.sharing.at(look)
         return energy - float(priors @ priors)
 
     def quadratic(self, look: Look, picture: Picture | None) -> Quadratic:
         """Return the energy's Gauss–Newton approximation about a look."""
-        sharing = self.scene.sharing
+        sharing = self.photo.sharing
         hessian, slope = self._equations(look, picture)
         s, o, roots = sharing.shared, sharing.own, sharing.roots
         shared = hessian[np.ix_(s, s)] / np.outer(roots, roots) - np.eye(len(s))
@@ -174,7 +174,7 @@ class Problem:
     ) -> tuple[Float[np.ndarray, "p p"], Float[np.ndarray, " p"]]:
         if self.colored is not None and picture is not None:
             return self.colored.normal_equations(look, picture)
-        by_face, towards = self.scene.sparse.normal_equations(look.face)
+        by_face, towards = self.photo.sparse.normal_equations(look.face)
         n, count = len(towards), len(towards) + len(look.albedo) + _LIGHT
         # Without colours nothing speaks about albedo and light: they stay where they are.
         hessian, slope = np.eye(count), np.zeros(count)
@@ -224,7 +224,7 @@ def moved(look: Look, sharing: Sharing, quadratic: Quadratic, step: Float[np.nda
 
 
 def descend(
-    scenes: Sequence[Scene],
+    photos: Sequence[PhotoComparison],
     looks: Sequence[Look],
     weights: Float[np.ndarray, " p"],
     *,
@@ -235,18 +235,18 @@ def descend(
 
     Parameters
     ----------
-    scenes : the photos; they share alike.
+    photos : the photos; they share alike.
     looks : where to start; what is shared is the same in all.
     weights : of the photos. A photo's own parameters do not depend on its weight.
     iterations : steps at most.
     tolerance : ends the descent when the energy's relative decrease falls below it.
     """
-    sharing, damping = scenes[0].sharing, 1e-3
+    sharing, damping = photos[0].sharing, 1e-3
     trace: list[float] = []
     here = tuple(looks)
-    pictures = [scene.draw(look) for scene, look in zip(scenes, here, strict=True)]
+    pictures = [photo.draw(look) for photo, look in zip(photos, here, strict=True)]
     for _ in range(iterations):
-        problems = [scene.problem(picture) for scene, picture in zip(scenes, pictures, strict=True)]
+        problems = [photo.problem(picture) for photo, picture in zip(photos, pictures, strict=True)]
         quadratics = [
             problem.quadratic(look, picture)
             for problem, look, picture in zip(problems, here, pictures, strict=True)
@@ -257,7 +257,7 @@ def descend(
                 moved(look, sharing, quadratic.damped(damping), step)
                 for look, quadratic in zip(here, quadratics, strict=True)
             )
-            drawn = [scene.draw(look) for scene, look in zip(scenes, ahead, strict=True)]
+            drawn = [photo.draw(look) for photo, look in zip(photos, ahead, strict=True)]
             energy, lower = _energies(problems, weights, (here, pictures), (ahead, drawn))
             if lower < energy:
                 break
@@ -282,7 +282,7 @@ def _energies(
     totals = []
     common = [_common(a, b) for a, b in zip(here[1], ahead[1], strict=True)]
     for looks, pictures in (here, ahead):
-        at = problems[0].scene.sharing.at(looks[0])
+        at = problems[0].photo.sharing.at(looks[0])
         each = [
             weight * problem.energy(look, picture, among)
             for problem, weight, look, picture, among in zip(

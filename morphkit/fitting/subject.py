@@ -171,7 +171,11 @@ def fit_together(
     joint = Joint(alone.agreed(weights), (), True)
     for _ in range(_ROUNDS):
         joint = descend(
-            album.scenes(joint.looks), joint.looks, weights, iterations=_ITERATIONS, tolerance=album.tolerance
+            album.comparisons(joint.looks),
+            joint.looks,
+            weights,
+            iterations=_ITERATIONS,
+            tolerance=album.tolerance,
         )
         done()
     return _subject(album, tuple(singles), joint, _Verdict(weights, off), failures)

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from morphkit.fitting.contour import LandmarkObserver, landmark_observer
 from morphkit.fitting.dense import DenseModel, dense_model
 from morphkit.fitting.frames import Frame
-from morphkit.fitting.joint import Scene, Sharing, descend
+from morphkit.fitting.joint import PhotoComparison, Sharing, descend
 from morphkit.fitting.landmark import Face, FocalPrior, LandmarkEnergy, fit_landmarks
 from morphkit.fitting.look import Look
 from morphkit.fitting.photometric import Colors, face_pixels
@@ -136,27 +136,29 @@ class Tracker:
         self, frame: Frame, observer: LandmarkObserver, look: Look, lens: FocalPrior, error: float
     ) -> TrackedFrame:
         sharing = Sharing(0, len(look.face.expression), 0, 1.0, 1.0, lens)
-        scene = self._scene(frame, observer, look, sharing)
-        if scene.colors is not None and not look.light.any():
-            look, _ = scene.colors.lit(look, scene.colors.draw(look))
+        comparison = self._comparison(frame, observer, look, sharing)
+        if comparison.colors is not None and not look.light.any():
+            look, _ = comparison.colors.lit(look, comparison.colors.draw(look))
         fine = self.settings.photometric
         tolerance = self.settings.landmark.tolerance if fine is None else fine.tolerance
         weights = np.ones(1)
-        look = descend([scene], [look], weights, iterations=_ITERATIONS, tolerance=tolerance).looks[0]
-        picture = scene.draw(look)
-        quadratic = scene.problem(picture).quadratic(look, picture)
+        look = descend([comparison], [look], weights, iterations=_ITERATIONS, tolerance=tolerance).looks[0]
+        picture = comparison.draw(look)
+        quadratic = comparison.problem(picture).quadratic(look, picture)
         return TrackedFrame(look, quadratic.own, error)
 
-    def _scene(self, frame: Frame, observer: LandmarkObserver, look: Look, sharing: Sharing) -> Scene:
+    def _comparison(
+        self, frame: Frame, observer: LandmarkObserver, look: Look, sharing: Sharing
+    ) -> PhotoComparison:
         seen, fine = observer(look.face), self.settings.photometric
         lens = sharing.focal or FocalPrior(self.focal, _HELD)
         sparse = LandmarkEnergy(seen, lens, self.settings.landmark)
         if fine is None or self.dense is None:
-            return Scene(sparse, sharing, None)
+            return PhotoComparison(sparse, sharing, None)
         weaker = replace(seen, whitening=seen.whitening * fine.landmark_share**0.5)
         window = cut_window(frame, face_pixels(self.dense, look.face), fine.sizes[0])
         colors = Colors(self.dense, window, fine, self.rasterizer)
-        return Scene(replace(sparse, seen=weaker), sharing, colors)
+        return PhotoComparison(replace(sparse, seen=weaker), sharing, colors)
 
 
 @dataclass
