@@ -4,10 +4,10 @@ from .commands.completion import complete
 from .commands.demonstration import demo
 from .commands.diagnosis import doctor
 from .commands.evaluation import evaluate
+from .commands.fit import fit
 from .commands.fit_evaluation import evaluate_fits
+from .commands.landmarks import detect_landmarks
 from .commands.models import info, sample
-from .commands.photos import fit
-from .commands.points import detect_landmarks
 from .errors import BadInputError, MorphkitError, NoFaceError
 from .fitting import FitResult, FitSettings, fit_folder, fit_image
 from .io.images import read_image, write_image

@@ -13,8 +13,8 @@ from morphkit.cli.evaluation import evaluate
 from morphkit.cli.first_steps import demo, doctor
 from morphkit.cli.fit import fit
 from morphkit.cli.fit_evaluation import evaluate_fits
+from morphkit.cli.landmarks import landmarks
 from morphkit.cli.model import complete, info, sample
-from morphkit.cli.photo import landmarks
 from morphkit.errors import MorphkitError
 
 _INTERRUPTED = 130

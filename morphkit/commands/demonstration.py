@@ -19,7 +19,7 @@ from morphkit.building.batch import Progress, quiet
 from morphkit.building.reporting import scan_rows
 from morphkit.building.store import data_path, load_registered
 from morphkit.building.synthetic import scan_head
-from morphkit.commands.photos import fit
+from morphkit.commands.fit import fit
 from morphkit.errors import BadInputError
 from morphkit.export.build_pictures import contact_sheet, portrait
 from morphkit.export.build_report import model_values, scan_values

@@ -33,7 +33,7 @@ def landmarks(ctx: click.Context, files: tuple[Path, ...], output: Path, file_fo
     With --format the points go to another tool's file: .mrk.json and .fcsv (3D Slicer), .ljson (menpo), .pp
     (MeshLab), scalismo's .json or .tlms, .pts, .csv, .npy.
     """
-    from morphkit.commands.points import detect_landmarks as run
+    from morphkit.commands.landmarks import detect_landmarks as run
 
     _check_names(files)
 
@@ -57,9 +57,6 @@ def _check_names(files: Sequence[Path]) -> None:
 
 def _each(ctx: click.Context, files: Sequence[Path], work: Callable[[Path], None]) -> None:
     """Go on past a file that fails and name the failures at the end; a single file's error is raised."""
-    stems = [file.stem for file in files]
-    if len(set(stems)) < len(stems):
-        raise click.UsageError("Two files have the same name; results are named after them, so rename one.")
     failed: dict[Path, MorphkitError] = {}
     for file in files:
         try:
