@@ -18,7 +18,7 @@ from PIL import Image
 
 from morphkit.archive import save_model
 from morphkit.errors import BadInputError, OutputError
-from morphkit.fitting import FitSettings, fit_batch, fit_folder
+from morphkit.fitting import FitSettings, GradientSettings, fit_batch, fit_folder
 from morphkit.fitting.batch import FitPlan, PhotoFile, find_photos, head_angles
 from morphkit.fitting.batch.task import Task, run
 from morphkit.geometry.views import turn
@@ -245,6 +245,24 @@ def test_whatever_a_fit_depends_on_makes_it_anew(tmp_path, batch, model):
     assert statuses(batch(photos, settings=heavier, rasterizer="torch")) == {"a": "fitted", "b": "reused"}
     (tmp_path / "out" / "b" / "params.json").unlink()
     assert statuses(batch(photos, settings=heavier, rasterizer="torch")) == {"a": "reused", "b": "fitted"}
+
+
+def test_a_face_network_counts_by_its_content_not_by_its_name(tmp_path, batch):
+    photos, own = fill(tmp_path / "in", "a.jpg"), tmp_path / "own.pt"
+    settings = FitSettings(gradient=GradientSettings(network=own))
+    own.write_bytes(b"one")
+    assert statuses(batch(photos, settings=settings)) == {"a": "fitted"}
+    assert statuses(batch(photos, settings=settings)) == {"a": "reused"}
+    moved = own.rename(tmp_path / "moved.pt")
+    elsewhere = FitSettings(gradient=GradientSettings(network=moved))
+    assert statuses(batch(photos, settings=elsewhere)) == {"a": "reused"}
+    moved.write_bytes(b"two")
+    assert statuses(batch(photos, settings=elsewhere)) == {"a": "fitted"}
+    moved.unlink()
+    with pytest.raises(BadInputError, match=r"There is no file .*moved\.pt"):
+        batch(photos, settings=elsewhere)
+    unheard = FitSettings(gradient=GradientSettings(network=moved).without_perceptual())
+    assert statuses(batch(photos, settings=unheard)) == {"a": "fitted"}
 
 
 def test_a_model_in_memory_counts_by_its_content(tmp_path, batch):

@@ -179,6 +179,19 @@ def test_a_network_is_read_once_and_heard(photo, head, marks, monkeypatch):
     stage._network.cache_clear()
 
 
+def test_a_network_whose_file_changes_is_read_again(tmp_path, monkeypatch):
+    own = tmp_path / "own.pt"
+    own.write_bytes(b"one")
+    stage._network.cache_clear()
+    monkeypatch.setattr(stage, "load_arcface", lambda _: FaceNetwork(_Means(), DLIB_CHIP))
+    settings = GradientSettings(network=own)
+    first = stage.face_network(settings)
+    assert stage.face_network(settings) is first
+    own.write_bytes(b"other")
+    assert stage.face_network(settings) is not first
+    stage._network.cache_clear()
+
+
 def test_presets_are_whole():
     assert set(PRESETS.values()) == set(get_args(Preset))
     for name in PRESETS.values():

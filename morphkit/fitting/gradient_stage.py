@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from functools import lru_cache
 
 import numpy as np
@@ -96,7 +97,7 @@ def ensure_can_polish(settings: FitSettings, model: MorphableModel) -> None:
 
 
 def face_network(settings: GradientSettings) -> FaceNetwork | None:
-    """Return the network of the perceptual term, read once; None where the term has no weight.
+    """Return the network of the perceptual term, read once a file; None where the term has no weight.
 
     Raises
     ------
@@ -107,9 +108,19 @@ def face_network(settings: GradientSettings) -> FaceNetwork | None:
     """
     if not settings.recognizes:
         return None
-    return _network(None if settings.network is None else os.fspath(settings.network))
+    if settings.network is None:
+        return _network(None, None)
+    return _network(os.fspath(settings.network), _state(settings.network))
 
 
 @lru_cache(maxsize=1)
-def _network(path: str | None) -> FaceNetwork:
+def _network(path: str | None, state: tuple[int, int] | None) -> FaceNetwork:  # noqa: ARG001 - part of the key
     return load_face_network() if path is None else load_arcface(path)
+
+
+def _state(path: str | os.PathLike[str]) -> tuple[int, int] | None:
+    """Return what changes when a file is written anew; None for one that is not there, as its reader says."""
+    with suppress(OSError):
+        found = os.stat(path)
+        return found.st_mtime_ns, found.st_size
+    return None

@@ -183,11 +183,20 @@ def _outcomes(batch: _Batch) -> Generator[PhotoOutcome, None, None]:
 def _tasks(batch: _Batch, scratch: Path) -> list[Task]:
     path, digest = _model_file(batch.model, scratch)
     code = code_digest(_ROOMS, _PACKAGES)
-    plan = FitPlan(path, digest, batch.settings, batch.rasterizer, batch.files, code)
+    network = _network_hash(batch.settings)
+    plan = FitPlan(path, digest, batch.settings, batch.rasterizer, batch.files, code, network)
     return [
         Task(photo, plan, batch.output, scratch / str(number), batch.resume, batch.summary, batch.fit)
         for number, photo in enumerate(batch.photos)
     ]
+
+
+def _network_hash(settings: FitSettings) -> str:
+    """Return the hash of the face network's file that the settings name, if they name one and need it."""
+    gradient = settings.gradient
+    if gradient is None or gradient.network is None or not gradient.recognizes:
+        return ""
+    return file_hash(gradient.network)
 
 
 def _ensure_model(model: str | os.PathLike[str] | None) -> None:

@@ -46,6 +46,7 @@ class FitPlan:
     rasterizer : what draws.
     files : groups of files to write, of `morphkit.fitting.output.FIT_FILES`.
     code : hash of what computes.
+    network : hash of the file of face-network weights that the settings name; empty where they name none.
     """
 
     model: Path | None
@@ -54,6 +55,7 @@ class FitPlan:
     rasterizer: Backend
     files: tuple[str, ...]
     code: str
+    network: str = ""
 
 
 PhotoFit = Callable[[PhotoFile, FitPlan, Path], FitFigures]
@@ -162,14 +164,21 @@ def fingerprint(photo: PhotoFile, plan: FitPlan) -> Fingerprint:
     BadInputError
         When the photo or its landmarks cannot be read.
     """
-    steering = repr((plan.settings, plan.rasterizer, sorted(plan.files)))
+    steering = repr((_nameless(plan.settings), plan.rasterizer, sorted(plan.files)))
     return {
         "photo": file_hash(photo.path),
         "landmarks": "detected" if photo.landmarks is None else file_hash(photo.landmarks),
         "model": plan.model_hash,
+        "network": plan.network,
         "settings": hashlib.sha256(steering.encode()).hexdigest(),
         "code": plan.code,
     }
+
+
+def _nameless(settings: FitSettings) -> FitSettings:
+    """Return the settings without the name of a file, whose content counts."""
+    gradient = settings.gradient
+    return settings if gradient is None else replace(settings, gradient=replace(gradient, network=None))
 
 
 def _done(task: Task, start: float) -> PhotoOutcome:
