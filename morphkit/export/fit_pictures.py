@@ -94,16 +94,16 @@ def turned_view(
     mesh: Mesh,
     yaw: float,
     *,
-    shown: Bool[np.ndarray, " v"] | None = None,
+    shown: Bool[np.ndarray, " _"] | None = None,
     shading: Shading = "colored",
     size: int = 512,
 ) -> UInt8[np.ndarray, "h w 3"]:
     """Render a mesh in the head frame, turned by `yaw` radians to its left.
 
     `shown` marks the vertices that the view is framed around, such as the face of a whole head; there is room
-    for ears and jaw beyond them.
+    for ears and jaw beyond them. It may end before the mesh's vertices do (where caps begin).
     """
-    framed = mesh.vertices if shown is None else mesh.vertices[shown]
+    framed = mesh.vertices if shown is None else mesh.vertices[: len(shown)][shown]
     centre = 0.5 * (framed.min(axis=0) + framed.max(axis=0))
     radius = _MARGIN * float(np.linalg.norm(framed - centre, axis=1).max())
     view = render_view(

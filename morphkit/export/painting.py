@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from scipy import sparse
 from scipy.sparse.linalg import splu
 
@@ -235,7 +235,9 @@ def usual_look(layer: Layer, base: Float[np.ndarray, "n 3"]) -> Usual:
     return Usual(np.median(ratio, axis=0), np.median(ratio * base[trusted], axis=0))
 
 
-def plausible_albedo(layer: Layer, base: Float[np.ndarray, "n 3"], usual: Usual) -> Layer:
+def plausible_albedo(
+    layer: Layer, base: Float[np.ndarray, "n 3"], usual: Usual, on_face: Bool[np.ndarray, " n"]
+) -> Layer:
     """Return a layer of plausible brightness, trusted less where a light is mirrored.
 
     There it is much brighter than usual, and whiter. How bright skin is in all a photo cannot tell, since
@@ -251,6 +253,7 @@ def plausible_albedo(layer: Layer, base: Float[np.ndarray, "n 3"], usual: Usual)
     layer : ratios of albedo to the model's.
     base : (n, 3) the model's albedo.
     usual : the face's usual look.
+    on_face : (n,) whether a point is the face's; in its openings, white is an eye's or a tooth's.
     """
     expected = np.maximum(base * usual.ratio, usual.color).astype(np.float32)
     relative = layer.ratio * base / expected
@@ -261,5 +264,5 @@ def plausible_albedo(layer: Layer, base: Float[np.ndarray, "n 3"], usual: Usual)
         relative[rows, expected.argmax(axis=1)], 1e-6
     )
     glare = smooth_step(relative.min(axis=1), *_BRIGHTER) * smooth_step(whiter, *_WHITER)
-    trust = (layer.trust * (1.0 - glare)).astype(np.float32)
+    trust = (layer.trust * (1.0 - glare * on_face)).astype(np.float32)
     return replace(layer, ratio=layer.ratio / np.float32(scale), trust=trust)

@@ -49,6 +49,11 @@ class Sighting:
     saturated: Float[np.ndarray, " n"]
     sharpness: Float[np.ndarray, " n"]
 
+    def first(self, count: int) -> Sighting:
+        """Return what is said of the first points."""
+        parts = (self.colors, self.trust, self.saturated, self.sharpness)
+        return Sighting(*(part[:count] for part in parts))
+
 
 class PhotoView:
     """A photo of a face whose place is known.

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Bool, Float, Int, UInt8
 
 from morphkit.export.atlas import Atlas, Sites, cylinder_uv, texel_atlas, usable_uv, vertex_sites
+from morphkit.export.openings import Openings
 from morphkit.export.padding import padded
 from morphkit.export.painting import (
     Layer,
@@ -58,6 +60,7 @@ class FaceTexture:
     ----------
     uv : (f, 3, 2) float32, v up.
     texture : (s, s, 3) sRGB, in the light of the first photo.
+    closed_uv : (g, 3, 2) of the face and the caps of its openings.
     albedo : (s, s, 3) sRGB, without light; None where no light is known.
     visibility : (s, s) 0..255, how well the photos saw each texel; 0 is filled in from the other side and
         from the model.
@@ -65,6 +68,7 @@ class FaceTexture:
     """
 
     uv: Float[np.ndarray, "f 3 2"]
+    closed_uv: Float[np.ndarray, "g 3 2"]
     texture: UInt8[np.ndarray, "s s 3"]
     albedo: UInt8[np.ndarray, "s s 3"] | None
     visibility: UInt8[np.ndarray, "s s"]
@@ -80,6 +84,8 @@ class FacePainter:
     evidence : the photos; the first gives the texture its light.
     mirror : (v,) the vertex on the other side, or None for a model that does not say.
     albedo : (v, 3) the model's linear RGB without light, or None.
+    openings : those whose caps the mesh ends with. The caps are painted like the rest; what is said of the
+        face itself leaves them out.
 
     Raises
     ------
@@ -94,9 +100,12 @@ class FacePainter:
         evidence: Sequence[Evidence],
         mirror: Int[np.ndarray, " v"] | None = None,
         albedo: Float[np.ndarray, "v 3"] | None = None,
+        *,
+        openings: Openings | None = None,
     ) -> None:
         if not evidence:
             raise ValueError("evidence: expected at least one photo, got none")
+        self._openings = openings
         self.vertices, self.faces, self.mirror = vertices, faces, mirror
         self._evidence, self._albedo = list(evidence), albedo
         self._usual: dict[int, Usual] = {}  # by photo, from its vertices
@@ -113,8 +122,13 @@ class FacePainter:
             self._bare_paint = mix_paint(smooth, albedo, merged(bare, self._bare_gains), mirror)
 
     @property
-    def vertex_colors(self) -> Float[np.ndarray, "v 3"]:
-        """The vertices' linear RGB in the light of the first photo, 0..1."""
+    def vertex_colors(self) -> Float[np.ndarray, "_ 3"]:
+        """The face's vertices' linear RGB in the light of the first photo, 0..1."""
+        return self.closed_colors if self._openings is None else self.closed_colors[: self._openings.count]
+
+    @cached_property
+    def closed_colors(self) -> Float[np.ndarray, "v 3"]:
+        """The same of the whole mesh, with its caps."""
         own, mirror = self._own, self.mirror
         other = None if mirror is None else Layer(own.ratio[mirror], own.trust[mirror], own.sharpness[mirror])
         sites = vertex_sites(self.vertices, self.faces)
@@ -132,6 +146,8 @@ class FacePainter:
         if uv is None or not usable_uv(uv):
             uv, depth = cylinder_uv(self.vertices, self.faces)
             note = AUTOMATIC
+        elif self._openings is not None:
+            uv = self._openings.mapped(uv)
         atlas = texel_atlas(self.vertices, self.faces, uv, size, depth=depth)
         near = np.flatnonzero(atlas.sites.of(self._reach[:, None])[:, 0] > 0.0)
         sites = atlas.sites.at(near)
@@ -152,7 +168,8 @@ class FacePainter:
         trust[near, 0] = np.rint(255.0 * seen.trust)
         pictures = _encoded(atlas, colors)
         albedo = pictures[1] if len(pictures) > 1 else None
-        return FaceTexture(uv, pictures[0], albedo, atlas.picture(trust)[..., 0], note)
+        own = uv if self._openings is None else uv[: len(self._openings.face.faces)]
+        return FaceTexture(own, uv, pictures[0], albedo, atlas.picture(trust)[..., 0], note)
 
     def _sightings(self, sites: Sites) -> list[Sighting]:
         """Return what each photo shows of points."""
@@ -181,8 +198,13 @@ class FacePainter:
                 base = sites.of(self._albedo)
                 layer = ratio_layer(albedo, base)
                 usual = self._usual.setdefault(len(bare), usual_look(layer, base))
-                bare.append(plausible_albedo(layer, base, usual))
+                bare.append(plausible_albedo(layer, base, usual, self._on_face(sites)))
         return lit, bare
+
+    def _on_face(self, sites: Sites) -> Bool[np.ndarray, " n"]:
+        """Return which points lie on the face itself rather than on a cap."""
+        count = len(self.vertices) if self._openings is None else self._openings.count
+        return sites.corners[:, 0] < count
 
 
 def _merged(layers: list[Layer] | None, gains: list[Float[np.ndarray, "3"]]) -> Layer | None:

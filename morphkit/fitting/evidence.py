@@ -8,10 +8,12 @@ from dataclasses import replace
 import numpy as np
 
 from morphkit.export.expectation import agreement, expected_colors, face_skin, pictured_region
+from morphkit.export.openings import Openings
 from morphkit.export.sighting import PhotoView
 from morphkit.export.texture import Evidence, FacePainter
 from morphkit.fitting.result import FitResult
 from morphkit.mesh import Mesh
+from morphkit.morphable import MorphableModel
 
 
 def photo_mesh(result: FitResult, others: Sequence[FitResult] = ()) -> Mesh:
@@ -37,29 +39,46 @@ def face_painter(result: FitResult, others: Sequence[FitResult] = ()) -> FacePai
     ValueError
         When the fits are of models with different triangles.
     """
-    faces = result.model.faces
+    model = result.model
     for other in others:
-        if not np.array_equal(other.model.faces, faces):
+        if not np.array_equal(other.model.faces, model.faces):
             raise ValueError("others: expected fits of the same model, got one with other triangles")
-    photos = [evidence(fit) for fit in (result, *others)]
-    return FacePainter(result.vertices, faces, photos, result.model.mirror, result.albedo_colors)
+    openings = model_openings(model)
+    photos = [evidence(fit, openings) for fit in (result, *others)]
+    albedo = None if result.albedo_colors is None else openings.colored(result.albedo_colors)
+    mirror = openings.mirrored(model.mirror)
+    vertices = openings.extended(result.vertices)
+    return FacePainter(vertices, openings.faces, photos, mirror, albedo, openings=openings)
 
 
-def evidence(result: FitResult) -> Evidence:
-    """Return a fit's photo as evidence for a texture; those of several photos of one person go together."""
+def model_openings(model: MorphableModel) -> Openings:
+    """Return a model's openings, such as eyes without eyeballs, closed for pictures."""
+    return Openings.of(model.identity.mean.astype(np.float64), model.faces)
+
+
+def evidence(result: FitResult, openings: Openings) -> Evidence:
+    """Return a fit's photo as evidence for a texture; those of several photos of one person go together.
+
+    Parameters
+    ----------
+    result : the fit.
+    openings : of its model; what the photo shows in them is evidence, too.
+    """
     model = result.model
     view = PhotoView(
         result.photo,
         result.camera,
-        result.vertices,
-        model.faces,
+        openings.extended(result.vertices),
+        openings.faces,
         attention=result.attention,
-        attended=face_skin(model).astype(np.float64),
+        attended=openings.extended(face_skin(model).astype(np.float64), 0.0),
     )
-    pictured = pictured_region(model)
+    pictured = openings.extended(pictured_region(model))
     seen = replace(view.at_vertices, trust=(view.at_vertices.trust * pictured).astype(np.float32))
-    base = expected_colors(seen, result.albedo_colors, result.lit_colors)
+    own = seen.first(model.n_vertices)
+    base = expected_colors(own, result.albedo_colors, result.lit_colors)
     shading = None
     if result.albedo_colors is not None and result.lit_colors is not None:
-        shading = result.lit_colors / np.maximum(result.albedo_colors, 1e-3)
-    return Evidence(view, base, pictured * agreement(model, seen, base), shading)
+        shading = openings.extended(result.lit_colors / np.maximum(result.albedo_colors, 1e-3))
+    confidence = pictured * openings.extended(agreement(model, own, base))
+    return Evidence(view, openings.colored(base), confidence, shading)

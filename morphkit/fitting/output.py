@@ -20,9 +20,10 @@ from morphkit.export.expectation import face_skin, faded
 from morphkit.export.fit_pictures import FitPictures, fit_pictures
 from morphkit.export.fit_report import write_fit_report
 from morphkit.export.morphs import morph_targets, unit_strengths
+from morphkit.export.openings import Openings
 from morphkit.export.texture import FacePainter, FaceTexture
 from morphkit.export.uncertainty import attention_picture, deviation_colors, scale_end
-from morphkit.fitting.evidence import face_painter
+from morphkit.fitting.evidence import face_painter, model_openings
 from morphkit.fitting.page import FitView, fit_page
 from morphkit.fitting.result import FitResult
 from morphkit.geometry.normals import vertex_normals
@@ -230,9 +231,27 @@ class _Writer:
 
     @cached_property
     def pictures(self) -> FitPictures:
-        result = self.result
-        normals = vertex_normals(result.vertices, result.model.faces)
-        return fit_pictures(result.photo, result.camera, self.mesh, normals, result.lit_colors, self.opacity)
+        result, closed = self.result, self.closed_mesh
+        lit = None if result.lit_colors is None else self.openings.colored(result.lit_colors)
+        normals = vertex_normals(closed.vertices, closed.faces)
+        opacity = self.openings.extended(self.opacity, 0.0)  # what is in an opening, the photo shows
+        return fit_pictures(result.photo, result.camera, closed, normals, lit, opacity)
+
+    @cached_property
+    def openings(self) -> Openings:
+        return model_openings(self.result.model)
+
+    @cached_property
+    def closed_mesh(self) -> Mesh:
+        """The fitted face for eyes: its openings closed, in what the photo shows in them."""
+        texture = self.texture
+        return replace(
+            self.mesh,
+            vertices=self.openings.extended(self.result.vertices),
+            faces=self.openings.faces,
+            colors=self.painter.closed_colors.astype(np.float32),
+            uv=None if texture is None else texture.closed_uv,
+        )
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -291,7 +310,9 @@ class _Writer:
     def write_report(self) -> None:
         names = {name: text for group in self.groups for name, text in FIT_FILES[group].items()}
         files = [(name, text) for name, text in names.items() if (self.folder / name).exists()]
-        uncertain = None if self.uncertain is None else (self.uncertain, self.uncertainty_end)
+        uncertain = (
+            None if self.uncertain is None else (self.openings.closed(self.uncertain), self.uncertainty_end)
+        )
         view = FitView(self.pictures, self.opacity > 0.5, self.texture, uncertain, self.attended)
         page = fit_page(self.result, view, notes=self.notes, files=files)
         write_fit_report(self.folder / "report.html", self.pictures, page)
