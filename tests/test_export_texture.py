@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from fitting_head import small_head
+from scipy import ndimage
 
 from morphkit.export.atlas import cylinder_uv, texel_atlas, usable_uv, vertex_sites
 from morphkit.export.camera import PhotoCamera
@@ -297,6 +298,19 @@ def test_padding_bleeds_nothing_into_mip_maps(rng):
     odd = padded(picture[:50, :50], known[:50, :50])
     assert odd.shape == (50, 50, 2)
     assert np.array_equal(padded(picture, np.zeros_like(known)), picture)
+
+
+def test_padding_shows_no_blocks():
+    """Far from two grey squares, neighbouring pixels differ by little of what the squares differ by."""
+    picture, known = np.zeros((256, 256, 1), np.float32), np.zeros((256, 256), bool)
+    known[60:100, 30:90], known[150:200, 160:230] = True, True
+    picture[150:200, 160:230] = 1.0
+    full = padded(picture, known)[..., 0]
+    far = ndimage.distance_transform_edt(~known) > 6
+    assert np.abs(np.diff(full, axis=0))[far[1:] & far[:-1]].max() < 0.06
+    assert np.abs(np.diff(full, axis=1))[far[:, 1:] & far[:, :-1]].max() < 0.06
+    assert full.min() >= 0
+    assert full.max() <= 1
 
 
 def test_smooth_fields_follow_and_forget(head, shape):

@@ -5,16 +5,16 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Bool, Float
 
-_GUTTER = 16  # pixels; blocks up to this size are filled as a whole
+_GUTTER = 2  # pixels; blocks up to this size are filled as a whole, and none that an eye would see
 
 
 def padded(picture: Float[np.ndarray, "s s d"], known: Bool[np.ndarray, "s s"]) -> Float[np.ndarray, "s s d"]:
     """Return a picture with its unknown pixels filled, smoothly, from the known ones near them.
 
     Each unknown pixel takes the mean of the known ones in the smallest block of 2, 4, 8, … pixels around it
-    that has any (the pull and push of Gortler et al. 1996, section 3.2.3, with a box for a filter); so the
-    mip-maps of the result, down to 32 pixels a side of each known pixel's block, are the means of the known
-    pixels alone. Farther out it is interpolated.
+    that has any (the pull and push of Gortler et al. 1996, section 3.2.3, with a box for a filter), from
+    blocks of 8 on interpolated between them; so the first two mip-maps of the result are the means of the
+    known pixels alone, and the next ones nearly.
 
     Parameters
     ----------
