@@ -29,8 +29,8 @@ from morphkit.export.sighting import PhotoView, Sighting
 from morphkit.io.color import linear_to_srgb
 
 AUTOMATIC = (
-    "The model has no texture coordinates of its own: they were made by unrolling the head around its y "
-    "axis, with the seam at the back; what lies behind something, as seen from outside, shares its texels."
+    "made by unrolling the head around its y axis, with the seam at the back, since the model has none of its "
+    "own; what lies behind something, as seen from outside, shares its texels"
 )
 
 
@@ -64,7 +64,7 @@ class FaceTexture:
     albedo : (s, s, 3) sRGB, without light; None where no light is known.
     visibility : (s, s) 0..255, how well the photos saw each texel; 0 is filled in from the other side and
         from the model.
-    note : what the reader should know of `uv`, or None.
+    note : how `uv` were made; None for the model's own.
     """
 
     uv: Float[np.ndarray, "f 3 2"]

@@ -253,13 +253,6 @@ class _Writer:
             uv=None if texture is None else texture.closed_uv,
         )
 
-    @property
-    def notes(self) -> tuple[str, ...]:
-        notes = self.result.notes
-        if self.texture is not None and self.texture.note is not None:
-            notes += (self.texture.note,)
-        return notes
-
     def write_mesh(self) -> None:
         picture = None if self.texture is None else self.folder / "texture.png"
         write_mesh(self.folder / "mesh.obj", self.mesh, picture=picture)
@@ -291,7 +284,7 @@ class _Writer:
             temporary.write_text(SNIPPET, encoding="utf-8")
 
     def write_params(self) -> None:
-        write_json(self.folder / "params.json", {**parameters(self.result), "notes": self.notes})
+        write_json(self.folder / "params.json", parameters(self.result))
         write_json(self.folder / "landmarks3d.json", self.result.landmarks3d)
 
     def write_overlay(self) -> None:
@@ -314,7 +307,7 @@ class _Writer:
             None if self.uncertain is None else (self.openings.closed(self.uncertain), self.uncertainty_end)
         )
         view = FitView(self.pictures, self.opacity > 0.5, self.texture, uncertain, self.attended)
-        page = fit_page(self.result, view, notes=self.notes, files=files)
+        page = fit_page(self.result, view, files=files)
         write_fit_report(self.folder / "report.html", self.pictures, page)
 
     @cached_property

@@ -46,16 +46,13 @@ class FitView:
     attended: UInt8[np.ndarray, "h w 3"] | None
 
 
-def fit_page(
-    result: FitResult, view: FitView, *, notes: Sequence[str], files: Sequence[tuple[str, str]]
-) -> FitPage:
+def fit_page(result: FitResult, view: FitView, *, files: Sequence[tuple[str, str]]) -> FitPage:
     """Return a fit's page.
 
     Parameters
     ----------
     result : the fit.
     view : its pictures.
-    notes : what the reader should know, one sentence each.
     files : (name, what it is) of what lies beside the page.
     """
     uncertainty = None
@@ -66,8 +63,8 @@ def fit_page(
     return FitPage(
         name="the photo" if result.source is None else result.source.name,
         tiles=_tiles(result),
-        facts=_facts(result),
-        notes=notes,
+        facts=_facts(result, view.texture),
+        notes=result.notes,
         files=files,
         coefficients={
             "Identity": result.identity,
@@ -94,13 +91,14 @@ def _tiles(result: FitResult) -> list[tuple[str, str]]:
     ]
 
 
-def _facts(result: FitResult) -> list[tuple[str, str]]:
+def _facts(result: FitResult, texture: FaceTexture | None) -> list[tuple[str, str]]:
     groups = {"Identity": result.identity, "Expression": result.expression, "Albedo": result.albedo}
     return [
         ("Photo", f"{result.camera.width} × {result.camera.height} pixels"),
         ("Landmarks fitted", f"{len(result.seen.names)} ({result.seen.set_name})"),
         *((name, f"{len(values)} coefficients, rms {_rms(values):.2f} σ") for name, values in groups.items()),
         ("Settled", "yes" if result.converged else "no: stopped at its number of steps"),
+        *([] if texture is None or texture.note is None else [("Texture coordinates", texture.note)]),
         *_polish(result),
         *((f"Seconds, {stage}", f"{value:.2f}") for stage, value in result.timings.items()),
     ]
