@@ -11,6 +11,7 @@ from fitting_head import small_head
 from torch import nn
 
 from morphkit.errors import BadInputError
+from morphkit.export.camera import PhotoCamera
 from morphkit.fitting.dense import dense_model
 from morphkit.fitting.gradient_energy import LandmarkTarget, photo_attention
 from morphkit.fitting.gradient_fit import GradientSettings, prepare_energy, refine
@@ -25,7 +26,7 @@ from morphkit.losses import EnergyWeights, SkinColorModel, attention
 from morphkit.losses.face_chips import DLIB_CHIP
 from morphkit.losses.face_network import FaceNetwork
 from morphkit.morphable import MorphableModel
-from morphkit.rendering import get_rasterizer
+from morphkit.rendering import ImageTransform, get_rasterizer
 
 WITHOUT, DENG2019 = (
     replace(EnergyWeights.preset(name), perceptual_weight=0.0) for name in ("morphkit", "deng2019")
@@ -261,3 +262,15 @@ def test_kinds_of_attention(rng):
     assert (photo_attention("all", photo, face) == 1).all()
     own = photo_attention("own", photo, face)
     assert ((own > 0) & (own <= 1)).all()
+
+
+def test_the_windows_camera_is_that_of_its_transform(rng):
+    """In numpy (`PhotoCamera.cropped`) and in torch (`ImageTransform.window`), one map of pixels."""
+    K = np.array([[900.0, 0, 320], [0, 900, 240], [0, 0, 1]])
+    camera = PhotoCamera(K, np.diag([1.0, -1, -1]), np.array([4.0, -3, 700]), 640, 480)
+    cut = ImageTransform.identity(640, 480).window(101.5, 40.25, 1.7, 224, 200)
+    points = 50.0 * rng.normal(size=(20, 3))
+    pixels = cut.apply(torch.from_numpy(camera.project(points))[None])[0].numpy()
+    np.testing.assert_allclose(
+        camera.cropped(101.5, 40.25, 224, 200, 1.7).project(points), pixels, rtol=1e-12
+    )

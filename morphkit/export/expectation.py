@@ -13,6 +13,7 @@ _MOUTH = 35.0  # millimetres around the lips that belong to the mouth and what i
 _DISAGREEMENT = 3.0  # times the usual colour error at which a border vertex is half taken for hair or wall
 _SPOTS = 2  # rings of triangles around a place that disagrees which aren't trusted either
 _DIMMEST, _BRIGHTEST = 0.75, 1.3  # of the face's usual light, for what the photo did not show
+_BORDER = 2  # rings of triangles over which an overlay fades out within the face
 _FEATHER = 4  # rings of triangles over which the photo's colours fade out beyond the face
 
 
@@ -38,6 +39,11 @@ def face_skin(model: MorphableModel) -> Bool[np.ndarray, " v"]:
         if name in model.masks:
             region &= ~model.masks[name]
     return region
+
+
+def overlay_opacity(model: MorphableModel) -> Float[np.ndarray, " v"]:
+    """Return what of a face is laid over its photo, 0..1: the face, fading out within its border."""
+    return faded(model.face_mask, model.faces, -_BORDER)
 
 
 def expected_colors(

@@ -29,8 +29,8 @@ from morphkit.export.sighting import PhotoView, Sighting
 from morphkit.io.color import linear_to_srgb
 
 AUTOMATIC = (
-    "made by unrolling the head around its y axis, with the seam at the back, since the model has none of its "
-    "own; what lies behind something, as seen from outside, shares its texels"
+    "made by unrolling the head around its y axis, with the seam at the back, since the model has none of "
+    "its own; what lies behind something, as seen from outside, shares its texels"
 )
 
 

@@ -9,9 +9,10 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from morphkit.fitting.gradient_scene import Moved, Scene, tensor
+from morphkit.fitting.gradient_scene import Moved, Scene
 from morphkit.fitting.gradient_settings import Attention
 from morphkit.fitting.landmark import Observations
+from morphkit.fitting.look import tensor
 from morphkit.fitting.points import PointModel, landmark_points
 from morphkit.losses import (
     EnergyWeights,

@@ -18,9 +18,9 @@ from morphkit.fitting.gradient_energy import (
     photo_attention,
     seen_faces,
 )
-from morphkit.fitting.gradient_scene import Moved, Scene, tensor
+from morphkit.fitting.gradient_scene import Moved, Scene
 from morphkit.fitting.gradient_settings import GradientSettings
-from morphkit.fitting.look import Look
+from morphkit.fitting.look import Look, tensor
 from morphkit.fitting.window import Window
 from morphkit.losses.colors import linear_to_srgb
 from morphkit.losses.face_network import FaceNetwork

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from morphkit.fitting.landmark import POSE
-from morphkit.fitting.look import Look
+from morphkit.fitting.look import Look, tensor
 from morphkit.fitting.pose import Pose
 from morphkit.fitting.window import Window
 from morphkit.model import FaceModel
-from morphkit.rendering import PerspectiveCamera, Renderer, Rendering
+from morphkit.rendering import ImageTransform, PerspectiveCamera, Renderer, Rendering
 from morphkit.rendering.rotations import axis_angle_to_matrix
 
 _LEAST_ALBEDO = 1e-3
@@ -91,10 +90,10 @@ class Scene:
         return self.renderer(vertices, self.albedo(moved), moved.light[None], self._camera(moved), background)
 
     def _camera(self, moved: Moved) -> PerspectiveCamera:
-        zoom, left, top, size = self.window.zoom, self.window.left, self.window.top, len(self.window.image)
-        crop = torch.tensor([[zoom, 0.0, -zoom * left], [0.0, zoom, -zoom * top], [0.0, 0.0, 1.0]])
-        K = crop @ moved.camera_matrix
-        return PerspectiveCamera(K[None], moved.rotation[None], moved.translation[None], size, size)
+        window, size = self.window, len(self.window.image)
+        pose = moved.camera_matrix[None], moved.rotation[None], moved.translation[None]
+        cut = ImageTransform.identity(size, size).window(window.left, window.top, window.zoom, size, size)
+        return PerspectiveCamera(*pose, size, size).through(cut)
 
 
 def _camera(start: Pose, step: Float[Tensor, "7"]) -> tuple[Tensor, Tensor, Tensor]:
@@ -107,8 +106,3 @@ def _camera(start: Pose, step: Float[Tensor, "7"]) -> tuple[Tensor, Tensor, Tens
     zero, one = torch.zeros_like(focal), torch.ones_like(focal)
     matrix = torch.stack([focal, zero, cx, zero, focal, cy, zero, zero, one]).reshape(3, 3)
     return matrix, rotation, translation
-
-
-def tensor(values: Float[np.ndarray, "*shape"]) -> Tensor:
-    """Return values as float32."""
-    return torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32))

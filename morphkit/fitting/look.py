@@ -79,16 +79,16 @@ def draw(look: Look, model: DenseModel, window: Window, rasterizer: Rasterizer) 
     """Render a look over its window of the photo."""
     pose, size = look.face.pose, len(window.image)
     plain = window.camera(pose)
-    K, R, t = (_tensor(value) for value in (plain.K, plain.R, plain.t))
+    K, R, t = (tensor(value)[None] for value in (plain.K, plain.R, plain.t))
     vertices, albedo = model.vertices(look.face), model.albedo_colors(look.albedo)
     rendering = render(
-        _tensor(vertices),
+        tensor(vertices)[None],
         torch.from_numpy(model.faces),
-        _tensor(albedo),
-        _tensor(look.light),
+        tensor(albedo)[None],
+        tensor(look.light)[None],
         PerspectiveCamera(K, R, t, size, size),
         rasterizer,
-        _tensor(window.image),
+        tensor(window.image)[None],
     )
     face_ids, normals = rendering.face_ids[0].numpy(), rendering.normals[0].numpy()
     smooth = _unbroken(rendering.depth[0].numpy())
@@ -130,6 +130,6 @@ def _pierced(corners: Float[np.ndarray, "n 3 3"], rays: Float[np.ndarray, "n 3"]
     return pierced
 
 
-def _tensor(values: Float[np.ndarray, "*shape"]) -> torch.Tensor:
-    """Return values as a batch of one, float32."""
-    return torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32))[None]
+def tensor(values: Float[np.ndarray, "*shape"]) -> torch.Tensor:
+    """Return values as float32."""
+    return torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32))

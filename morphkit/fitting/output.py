@@ -16,7 +16,7 @@ from jaxtyping import Float, UInt8
 import morphkit
 from morphkit.export.blender import METRE, SNIPPET, blender_camera
 from morphkit.export.camera import CONVENTIONS
-from morphkit.export.expectation import face_skin, faded
+from morphkit.export.expectation import face_skin, overlay_opacity
 from morphkit.export.fit_pictures import FitPictures, fit_pictures
 from morphkit.export.fit_report import write_fit_report
 from morphkit.export.morphs import morph_targets, unit_strengths
@@ -64,7 +64,6 @@ FIT_FILES = {
 """The files of a fit by group, and what they are."""
 
 _PACKAGES = ("numpy", "torch", "numba")
-_EDGE = 2  # rings of triangles over which the overlay fades out within the face
 
 
 def write_fit(
@@ -226,8 +225,7 @@ class _Writer:
 
     @cached_property
     def opacity(self) -> Float[np.ndarray, " v"]:
-        model = self.result.model
-        return faded(model.face_mask, model.faces, -_EDGE)
+        return overlay_opacity(self.result.model)
 
     @cached_property
     def pictures(self) -> FitPictures:

@@ -1,29 +1,25 @@
-"""Matte shading under spherical-harmonics light, with the derivatives that Gauss–Newton needs. Plain numpy.
+"""Matte shading under spherical-harmonics light in numpy, with the derivatives that Gauss–Newton needs.
 
-The same light as `morphkit.rendering.lighting`: radiance in camera axes, the cosine kernel applied here.
+The light of `morphkit.rendering.lighting`: radiance in camera axes, the cosine kernel applied here.
 """
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
+import torch
 from jaxtyping import Float
 
-_C0 = math.sqrt(1 / (4 * math.pi))
-_C1 = math.sqrt(3 / (4 * math.pi)) * 2 / 3
-_C2 = math.sqrt(15 / (4 * math.pi)) / 4
-_C20 = _C2 / math.sqrt(12)
-_BANDS = np.array([0, 1, 1, 1, 2, 2, 2, 2, 2])
+from morphkit.rendering import lighting
+from morphkit.rendering.spherical_harmonics import bands
+
+_NORMS = lighting.reflection_norms(2)
+_BANDS = np.array(bands(2))
 
 
 def reflection_basis(normals: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "n 9"]:
     """Return irradiance / π per unit coefficient at unit normals (Ramamoorthi & Hanrahan 2001)."""
-    x, y, z = normals.T
-    one = np.ones_like(x)
-    first = [_C0 * one, _C1 * y, _C1 * z, _C1 * x]
-    second = [_C2 * x * y, _C2 * y * z, _C20 * (3 * z * z - 1), _C2 * x * z, 0.5 * _C2 * (x * x - y * y)]
-    return np.stack([*first, *second], axis=1)
+    basis: np.ndarray = lighting.reflection_basis(torch.from_numpy(normals)).numpy()
+    return basis
 
 
 def reflection_slope(
@@ -32,11 +28,11 @@ def reflection_slope(
     """Return the derivative of ``reflection_basis(normals) @ sh_coefficients`` (colour) by the normal."""
     x, y, z = normals.T
     o, i = np.zeros_like(x), np.ones_like(x)
-    by_x = [o, o, o, _C1 * i, _C2 * y, o, o, _C2 * z, _C2 * x]
-    by_y = [o, _C1 * i, o, o, _C2 * x, _C2 * z, o, o, -_C2 * y]
-    by_z = [o, o, _C1 * i, o, o, _C2 * y, 6 * _C20 * z, _C2 * x, o]
+    by_x = [o, o, o, i, y, o, o, z, 2 * x]  # of 1, y, z, x, xy, yz, 3z² − 1, xz, x² − y²
+    by_y = [o, i, o, o, x, z, o, o, -2 * y]
+    by_z = [o, o, i, o, o, y, 6 * z, x, o]
     slopes = np.stack([np.stack(column, axis=1) for column in (by_x, by_y, by_z)], axis=2)
-    return np.einsum("nkd,kc->ncd", slopes, sh_coefficients)
+    return np.einsum("nkd,kc->ncd", slopes, np.array(_NORMS)[:, None] * sh_coefficients)
 
 
 def light_prior(ridge: float, chroma: float) -> Float[np.ndarray, "27 27"]:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from morphkit.export.expectation import faded
+from morphkit.export.expectation import overlay_opacity
 from morphkit.export.fit_pictures import clay_colors
 from morphkit.export.morphs import unit_strengths
 from morphkit.export.overlay import composite, draw_face
@@ -22,7 +22,6 @@ from morphkit.geometry.normals import vertex_normals
 from morphkit.io.atomic import atomic_path, write_json
 from morphkit.io.images import write_image
 
-_EDGE = 2  # rings of triangles over which the overlay fades out within the face
 _PREVIEW = 720  # pixels at most of the overlay's height
 
 
@@ -122,7 +121,7 @@ def overlay_frames(result: VideoFit) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
     A frame in which the face was not seen stays as it is.
     """
     model = result.model
-    opacity = faded(model.face_mask, model.faces, -_EDGE)
+    opacity = overlay_opacity(model)
     albedo = None if model.albedo is None else model.albedo_instance().astype(np.float64)
     frames = itertools.islice(result.video, len(result.looks))
     for i, frame in enumerate(frames):

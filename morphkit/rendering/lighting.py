@@ -39,6 +39,11 @@ def reflection_basis(normals: Float[Tensor, "*shape 3"], order: int = 2) -> Floa
     return sh_basis(normals, order) * normals.new_tensor([_BAND_FACTORS[band] for band in bands(order)])
 
 
+def reflection_norms(order: int = 2) -> list[float]:
+    """Return what the plain polynomials of `sh_polynomials` are multiplied by to make `reflection_basis`."""
+    return [norm * _BAND_FACTORS[band] for norm, band in zip(sh_norms(order), bands(order), strict=True)]
+
+
 def shade(
     albedo: Float[Tensor, "batch *shape 3"],
     normals: Float[Tensor, "batch *shape 3"],
@@ -63,7 +68,7 @@ def shade(
         types = f"{albedo.dtype}, {normals.dtype} and {sh_coefficients.dtype}"
         raise ValueError(f"albedo, normals and sh_coefficients must have one type, got {types}")
     order = min(order_of(sh_coefficients.shape[1]), _MATTE_ORDER)
-    factors = [norm * _BAND_FACTORS[band] for norm, band in zip(sh_norms(order), bands(order), strict=True)]
+    factors = reflection_norms(order)
     reflected = sh_coefficients[:, : len(factors)] * sh_coefficients.new_tensor(factors)[:, None]
     reflected = reflected.expand(len(albedo), -1, -1)
     if albedo.device.type == "cpu":
