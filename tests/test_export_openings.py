@@ -162,24 +162,34 @@ def bluish(picture):
     return int((picture[..., 2].astype(int) > picture[..., 0] + 30).sum())
 
 
-@pytest.mark.parametrize("files", [("overlay",), ("overlay", "texture", "mesh")])
-def test_turned_views_show_the_photos_eyes_and_files_have_none(blue_eyed, tmp_path, files):
-    write_fit(blue_eyed, tmp_path, files=files, texture_size=256)
-    strip = read_image(tmp_path / "side_by_side.png")
-    side = strip.shape[0]
-    photo, close, clay, right, left = (strip[:, k * side : (k + 1) * side] for k in range(5))
+def dark(picture):
+    return int((picture.max(axis=2) < 100).sum())  # of skin at 148
+
+
+def close_pictures(folder):
+    strip = read_image(folder / "side_by_side.png")
+    return np.split(strip, 5, axis=1)
+
+
+def test_turned_views_show_the_photos_eyes_and_files_have_none(blue_eyed, tmp_path):
+    write_fit(blue_eyed, tmp_path, files=("overlay", "texture", "mesh"), texture_size=256)
+    photo, close, clay, right, left = close_pictures(tmp_path)
     assert blue(photo) > 500
     assert blue(close) == pytest.approx(blue(photo), rel=0.1)  # over the photo, an opening shows the photo
     assert blue(clay) == pytest.approx(blue(photo), rel=0.1)
     assert min(bluish(right), bluish(left)) > 150
-    if "texture" not in files:
-        return
     assert blue(read_image(tmp_path / "texture.png")) > 30
     assert blue(read_image(tmp_path / "albedo.png")) > 30
     for name in ("mesh.obj", "mesh.ply"):
         mesh = read_mesh(tmp_path / name)
         assert len(mesh.faces) == len(blue_eyed.model.faces)
         assert len(mesh.vertices) == len(blue_eyed.vertices)
+
+
+def test_without_a_texture_openings_are_dark(blue_eyed, tmp_path):
+    write_fit(blue_eyed, tmp_path, files=["overlay"])
+    *_, right, left = close_pictures(tmp_path)
+    assert min(dark(right), dark(left)) > 150
 
 
 def test_an_eye_that_the_photo_did_not_see_is_the_other_ones(blue_eyed, tmp_path):

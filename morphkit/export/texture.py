@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
@@ -124,15 +123,11 @@ class FacePainter:
     @property
     def vertex_colors(self) -> Float[np.ndarray, "_ 3"]:
         """The face's vertices' linear RGB in the light of the first photo, 0..1."""
-        return self.closed_colors if self._openings is None else self.closed_colors[: self._openings.count]
-
-    @cached_property
-    def closed_colors(self) -> Float[np.ndarray, "v 3"]:
-        """The same of the whole mesh, with its caps."""
         own, mirror = self._own, self.mirror
         other = None if mirror is None else Layer(own.ratio[mirror], own.trust[mirror], own.sharpness[mirror])
         sites = vertex_sites(self.vertices, self.faces)
-        return np.clip(self._paint.colors(sites, own, other, mirror), 0.0, 1.0)
+        colors = np.clip(self._paint.colors(sites, own, other, mirror), 0.0, 1.0)
+        return colors if self._openings is None else colors[: self._openings.count]
 
     def texture(self, uv: Float[np.ndarray, "f 3 2"] | None, size: int = 1024) -> FaceTexture:
         """Unwrap.

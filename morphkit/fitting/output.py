@@ -241,15 +241,9 @@ class _Writer:
 
     @cached_property
     def closed_mesh(self) -> Mesh:
-        """The fitted face for eyes: its openings closed, in what the photo shows in them."""
-        texture = self.texture
-        return replace(
-            self.mesh,
-            vertices=self.openings.extended(self.result.vertices),
-            faces=self.openings.faces,
-            colors=self.painter.closed_colors.astype(np.float32),
-            uv=None if texture is None else texture.closed_uv,
-        )
+        """The fitted face for eyes: its openings closed, in the texture by what the photo shows in them."""
+        closed = self.openings.closed(replace(self.mesh, uv=None))
+        return closed if self.texture is None else replace(closed, uv=self.texture.closed_uv)
 
     def write_mesh(self) -> None:
         picture = None if self.texture is None else self.folder / "texture.png"
