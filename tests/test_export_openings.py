@@ -10,6 +10,7 @@ import pytest
 from fitting_head import small_head
 
 from morphkit.export.atlas import cylinder_uv
+from morphkit.export.build_pictures import mean_head
 from morphkit.export.camera import PhotoCamera
 from morphkit.export.openings import Openings
 from morphkit.export.overlay import rasterize_upright
@@ -204,3 +205,9 @@ def test_an_eye_that_the_photo_did_not_see_is_the_other_ones(blue_eyed, tmp_path
     texture = read_image(tmp_path / "texture.png")
     assert bluish(texture[:, :128]) > 10
     assert bluish(texture[:, 128:]) > 10
+
+
+def test_a_models_own_pictures_are_closed(head):
+    whole = small_head(4, 3, 2)
+    eyes = [(picture.mean(axis=2) < 60).sum() for picture in map(mean_head, (head, whole))]
+    assert eyes[0] > eyes[1] + 100

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from morphkit.basis import compactness
+from morphkit.export.openings import Openings
 from morphkit.geometry.views import Shading, render_view, turn
 from morphkit.io.color import srgb_to_linear
 from morphkit.mesh import Mesh
@@ -154,6 +155,7 @@ def albedo_modes(model: MorphableModel, count: int = 3, *, size: int = 240) -> t
 def mean_head(model: MorphableModel, *, size: int = 420) -> UInt8[np.ndarray, "h w 3"]:
     """Return the mean from the front and turned, in its albedo's colours if it has any."""
     mesh = replace(model.mesh(), uv=None)
+    mesh = Openings.of(mesh.vertices, mesh.faces).closed(mesh)
     frame = _sphere(mesh.vertices)
     return np.concatenate([_picture(mesh, way, frame, size) for way in (None, _TURNED)], axis=1)
 
@@ -162,6 +164,8 @@ def _mode_strips(
     group: LinearModel, mean: Mesh, ends: list[list[Mesh]], reach: float, size: int
 ) -> tuple[ModeStrip, ...]:
     """Return a strip for each mode's two ends, all in one frame; the mean between them is drawn once."""
+    openings = Openings.of(mean.vertices, mean.faces)
+    mean, ends = openings.closed(mean), [[openings.closed(mesh) for mesh in pair] for pair in ends]
     shown = [mean, *(mesh for pair in ends for mesh in pair)]
     frame = _sphere(np.concatenate([mesh.vertices for mesh in shown]))
     ways = (None, _TURNED)
