@@ -19,7 +19,7 @@ from morphkit.fitting import (
     fit_images,
     write_subject,
 )
-from morphkit.fitting.consensus import PersonEvidence, disagreement, photo_weights, pooled
+from morphkit.fitting.consensus import DOUBTED, PersonEvidence, disagreement, photo_weights, pooled
 from morphkit.fitting.joint import Quadratic
 from morphkit.fitting.subject_output import PERSON_FILES
 from morphkit.io.images import write_image
@@ -63,10 +63,32 @@ class TestConsensus:
     def test_someone_else_counts_little_wherever_they_stand(self, place: int) -> None:
         rng = np.random.default_rng(3)
         people = [np.full(9, 1.0)] * 3
-        people.insert(place, np.full(9, -2.0))
+        people.insert(place, np.full(9, -4.0))
         weights, _ = photo_weights(self.photos(rng, *people))
         assert weights[place] < 0.05
         assert np.delete(weights, place).min() > 0.5
+
+    def test_a_stranger_among_three_is_told_by_the_pairs(self) -> None:
+        knows = 4.0 * np.eye(60)
+        for seed in range(40):
+            rng = np.random.default_rng(seed)
+            ada, bob = 0.8 * rng.normal(size=(2, 60))
+            seen = [one + 0.5 * rng.normal(size=60) for one in (ada, bob, ada)]
+            weights, _ = photo_weights([PersonEvidence(knows, knows @ one) for one in seen])
+            assert (weights < DOUBTED).tolist() == [False, True, False]
+
+    def test_many_of_whom_two_are_strangers(self) -> None:
+        rng = np.random.default_rng(8)
+        people = [np.full(9, 1.0)] * 5 + [np.full(9, -2.0), np.full(9, 4.0)]
+        weights, _ = photo_weights(self.photos(rng, *people))
+        assert (weights < DOUBTED).tolist() == [False] * 5 + [True] * 2
+
+    def test_chance_leaves_no_photo_out_that_knows_little(self) -> None:
+        rng = np.random.default_rng(9)
+        for count in (3, 5, 8):
+            for _ in range(30):
+                weights, _ = photo_weights(self.photos(rng, *[rng.normal(size=9)] * count))
+                assert (weights >= DOUBTED).all()
 
     def test_two_have_no_majority(self) -> None:
         rng = np.random.default_rng(4)
@@ -199,7 +221,7 @@ def test_a_photo_without_a_face_is_left_out(album: list[Shot]) -> None:
     )
     assert result.indices == (1, 2)
     assert [failure.index for failure in result.failures] == [0]
-    assert result.notes[0].startswith("Photo 1 of 3 is left out.")
+    assert result.notes[0].startswith("Photo 1 is left out: no face was found")
     with pytest.raises(NoFaceError):
         fit_images([wall], MODEL, settings=SPARSE)
 

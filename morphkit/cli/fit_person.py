@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Literal
 
 import click
@@ -48,6 +48,7 @@ def fit_person(photos: tuple[PhotoFile, ...], output: Path, how: HowToFit) -> in
             model,
             landmarks=[photo.landmarks for photo in photos],
             settings=how.settings,
+            names=[str(PurePosixPath(photo.name).with_name(photo.path.name)) for photo in photos],
             rasterizer=how.rasterizer,
             progress=progress,
         )

@@ -11,13 +11,15 @@ from jaxtyping import Float
 from morphkit.fitting.consensus import PersonEvidence, pooled
 from morphkit.fitting.dense import DenseModel, dense_model
 from morphkit.fitting.fit import SingleFit
-from morphkit.fitting.joint import PhotoComparison, Quadratic, Sharing, moved
+from morphkit.fitting.joint import PhotoComparison, Problem, Quadratic, Sharing, lowest_start, moved
 from morphkit.fitting.landmark import FocalPrior, LandmarkEnergy
 from morphkit.fitting.look import Look
 from morphkit.fitting.photometric import Colors, face_pixels
 from morphkit.fitting.settings import FitSettings, LandmarkSettings
 from morphkit.fitting.window import cut_window
 from morphkit.rendering.rasterizer import Rasterizer
+
+_START_DAMPINGS = (0.0, 0.3, 3.0)  # photos that agree start at the first, strangers at the second
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,11 +86,12 @@ class Album:
 
     def knowledge(self, looks: Sequence[Look]) -> Knowledge:
         """Return what each photo says, linearised at its look."""
-        quadratics = []
+        problems, quadratics = [], []
         for comparison, look in zip(self.comparisons(looks), looks, strict=True):
             picture = comparison.draw(look)
-            quadratics.append(comparison.problem(picture).quadratic(look, picture))
-        return Knowledge(self.sharing, tuple(looks), quadratics)
+            problems.append(comparison.problem(picture))
+            quadratics.append(problems[-1].quadratic(look, picture))
+        return Knowledge(self.sharing, tuple(looks), problems, quadratics)
 
     def _comparison(self, single: SingleFit, look: Look) -> PhotoComparison:
         seen, fine = single.observer(look.face), self.settings.photometric
@@ -110,11 +113,12 @@ class Knowledge:
     ----------
     sharing : what that is.
     looks : of the photos.
-    quadratics : the photos' energies about them.
+    problems : the photos' energies, and `quadratics` what they are about the looks.
     """
 
     sharing: Sharing
     looks: tuple[Look, ...]
+    problems: list[Problem]
     quadratics: list[Quadratic]
 
     @property
@@ -124,11 +128,23 @@ class Knowledge:
         return [quadratic.evidence(self.sharing.at(look)) for quadratic, look in pairs]
 
     def agreed(self, weights: Float[np.ndarray, " p"]) -> tuple[Look, ...]:
-        """Return the looks with the parameters that the photos agree on, and each photo's answer to them."""
-        mean, _ = pooled(self.evidence, weights)
-        pairs = zip(self.looks, self.quadratics, strict=True)
+        """Return the photos' looks as one person: the parameters that they agree on, and their answers.
+
+        What the photos say is believed as far as it was linearised for; the farther they are apart, the
+        less that may hold. So damped agreements are tried as well, in which each photo stays nearer to its
+        own fit (with ever more damping: the mean of the fits, each parameter by its precision, nothing else
+        moved), and the one of the lowest energy is taken.
+        """
+        starts = [self._agreed(weights, damping) for damping in _START_DAMPINGS]
+        return lowest_start(self.problems, weights, starts)
+
+    def _agreed(self, weights: Float[np.ndarray, " p"], damping: float) -> tuple[Look, ...]:
+        at = [self.sharing.at(look) for look in self.looks]
+        damped = [quadratic.damped(damping) for quadratic in self.quadratics]
+        mean, _ = pooled([one.evidence(place) for one, place in zip(damped, at, strict=True)], weights)
         looks = [
-            moved(look, self.sharing, quadratic, mean - self.sharing.at(look)) for look, quadratic in pairs
+            moved(look, self.sharing, quadratic, mean - place)
+            for look, quadratic, place in zip(self.looks, damped, at, strict=True)
         ]
         return tuple(same_person(look, looks[0], self.sharing) for look in looks)
 

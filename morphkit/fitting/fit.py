@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -118,6 +118,7 @@ class SingleFit:
     sparse : the landmark fit.
     colors : the photometric fit, or None where colours were left out.
     settings : that it was fitted with.
+    timings : seconds by stage.
     polish : the gradient fit that went on from it, or None; then `colors` has its look.
     """
 
@@ -130,6 +131,7 @@ class SingleFit:
     sparse: LandmarkFit
     colors: PhotometricFit | None
     settings: FitSettings
+    timings: Mapping[str, float]
     polish: GradientFit | None = None
 
     @property
@@ -162,7 +164,8 @@ def fit_single(
         _ensure_before_camera(model, sparse.face, source, given)
     with clock.stage("colours"):
         colors = _fit_colors(photo, model, sparse, observer, prior, settings, rasterizer)
-    return SingleFit(photo, source, model, sight, observer, prior, sparse, colors, settings)
+    seconds = dict(clock.seconds)
+    return SingleFit(photo, source, model, sight, observer, prior, sparse, colors, settings, seconds)
 
 
 def _polished(fitted: SingleFit, rasterizer: Rasterizer, clock: Clock) -> SingleFit:

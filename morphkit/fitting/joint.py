@@ -191,7 +191,9 @@ class Joint:
     ----------
     looks : one a photo; what is shared is the same in all.
     energies : of the sum after each accepted step.
-    converged : whether the descent ended by its tolerance.
+    converged : whether the last step fell below the tolerance, or none was left to take: no damped step
+        lowers the energy, and the undamped one promises less than the tolerance. False where the steps ran
+        out, or where the energy refuses a step that promises more.
     """
 
     looks: tuple[Look, ...]
@@ -206,13 +208,35 @@ def shared_step(
     damping: float,
 ) -> Float[np.ndarray, " s"]:
     """Return the shared parameters' joint step: each photo's own eliminated, the prior counted once."""
+    matrix, slope = _shared_equations(quadratics, weights, at, damping)
+    step: np.ndarray = -np.linalg.solve(matrix, slope)
+    return step
+
+
+def promised_decrease(
+    quadratics: Sequence[Quadratic], weights: Float[np.ndarray, " p"], at: Float[np.ndarray, " s"]
+) -> float:
+    """Return by how much the undamped step would lower the energy if that were quadratic."""
+    matrix, slope = _shared_equations(quadratics, weights, at, 0.0)
+    promised = float(slope @ np.linalg.solve(matrix, slope))
+    for quadratic, weight in zip(quadratics, weights, strict=True):
+        own = quadratic.own_slope
+        promised += weight * float(own @ np.linalg.solve(quadratic.own, own))
+    return promised
+
+
+def _shared_equations(
+    quadratics: Sequence[Quadratic],
+    weights: Float[np.ndarray, " p"],
+    at: Float[np.ndarray, " s"],
+    damping: float,
+) -> tuple[Float[np.ndarray, "s s"], Float[np.ndarray, " s"]]:
     matrix, slope = (1.0 + damping) * np.eye(len(at)), at.copy()
     for quadratic, weight in zip(quadratics, weights, strict=True):
         one, towards = quadratic.damped(damping).eliminated()
         matrix += weight * one
         slope += weight * towards
-    step: np.ndarray = -np.linalg.solve(matrix, slope)
-    return step
+    return matrix, slope
 
 
 def moved(look: Look, sharing: Sharing, quadratic: Quadratic, step: Float[np.ndarray, " s"]) -> Look:
@@ -263,13 +287,37 @@ def descend(
                 break
             damping *= 10.0
         else:
-            return Joint(here, tuple(trace), True)
+            promised = promised_decrease(quadratics, weights, sharing.at(here[0]))
+            return Joint(here, tuple(trace), bool(promised <= tolerance * energy))
         here, pictures = ahead, drawn
         damping = max(damping / 5.0, 1e-6)
         trace.append(lower)
         if energy - lower <= tolerance * energy:
             return Joint(here, tuple(trace), True)
     return Joint(here, tuple(trace), False)
+
+
+def lowest_start(
+    problems: Sequence[Problem], weights: Float[np.ndarray, " p"], starts: Sequence[Sequence[Look]]
+) -> tuple[Look, ...]:
+    """Return the looks with the lowest energy among several; in each, what is shared is the same in all.
+
+    Parameters
+    ----------
+    problems : of the photos.
+    weights : of the photos.
+    starts : for each, a look a photo.
+    """
+    best: _Drawn | None = None
+    for looks in starts:
+        drawn = [problem.photo.draw(look) for problem, look in zip(problems, looks, strict=True)]
+        if best is not None:
+            known, new = _energies(problems, weights, best, (looks, drawn))
+        if best is None or new < known:
+            best = looks, drawn
+    if best is None:
+        raise ValueError("starts: expected at least one, got none")
+    return tuple(best[0])
 
 
 _Drawn = tuple[Sequence[Look], Sequence[Picture | None]]

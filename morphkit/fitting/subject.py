@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -11,7 +12,7 @@ from jaxtyping import Float
 from morphkit.archive import load_default_model
 from morphkit.errors import MorphkitError
 from morphkit.fitting.album import Album, Knowledge, same_person
-from morphkit.fitting.consensus import DISAGREE, DOUBTED, photo_weights, pooled
+from morphkit.fitting.consensus import pooled
 from morphkit.fitting.fit import Clock, GivenPhoto, Progress, SingleFit, fit_result, fit_single
 from morphkit.fitting.joint import Joint, Sharing, descend
 from morphkit.fitting.landmark import POSE
@@ -21,6 +22,7 @@ from morphkit.fitting.seen import GivenPoints, as_points68
 from morphkit.fitting.settings import FitSettings
 from morphkit.fitting.threads import one_thread
 from morphkit.fitting.uncertainty import FacePosterior, vertex_deviations
+from morphkit.fitting.verdict import FailedPhoto, Verdict
 from morphkit.io.images import rgb_pixels
 from morphkit.morphable import MorphableModel
 from morphkit.rendering.rasterizer import Backend, Rasterizer, get_rasterizer
@@ -28,14 +30,7 @@ from morphkit.rendering.rasterizer import Backend, Rasterizer, get_rasterizer
 _DEFAULTS = FitSettings()
 _ROUNDS = 2  # windows and contours are renewed between them
 _ITERATIONS = 8  # in each
-
-
-@dataclass(frozen=True, eq=False)
-class FailedPhoto:
-    """A photo that could not be fitted, and why."""
-
-    index: int
-    error: MorphkitError
+_TOGETHER = "together"  # the stage of the joint fit
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,17 +39,18 @@ class SubjectFit:
 
     Attributes
     ----------
-    photos : a fit for each usable photo, in their order; `identity` and `albedo` are the same in all.
+    photos : a fit for each usable photo, in their order; `identity` and `albedo` are the same in all. Their
+        timings end with "together": the seconds of the joint fit over the number of photos.
     indices : (p,) places of these photos among the given ones.
     identity, albedo : coefficients in standard deviations.
     neutral : (v, 3) the person's face without expression, millimetres, head frame.
     neutral_deviations : (v,) of each of its points along the surface's normal, mm, as in `FitResult`.
     weights : (p,) how far each photo counted, in (0, 1].
-    disagreements : (p,) of each photo's identity with that of the others: 1 on average where all errors are
-        as believed, many times that for someone else.
+    disagreements : (p,) of each photo's identity and albedo with those of the others that count: 1 on average
+        where all errors are as believed, many times that for someone else.
     failures : the photos that could not be fitted.
     notes : what the reader should know, one sentence each.
-    converged : whether the joint optimisation settled.
+    converged : whether the joint optimisation settled (`morphkit.fitting.joint.Joint`).
     """
 
     photos: tuple[FitResult, ...]
@@ -77,6 +73,7 @@ def fit_images(
     landmarks: Sequence[GivenPoints | None] | None = None,
     settings: FitSettings = _DEFAULTS,
     shared_focal: bool | None = None,
+    names: Sequence[str] | None = None,
     rasterizer: Backend = "numba",
     progress: Progress | None = None,
 ) -> SubjectFit:
@@ -85,7 +82,9 @@ def fit_images(
     Each photo is fitted by itself; the fits' Gaussian information about identity tells who agrees with whom
     and, with the prior counted once, where the joint descent starts. That minimises the sum of the photos'
     energies, each by its weight, in everything at once: one identity and albedo, and for every photo its own
-    pose, expression, light and focal length. A photo whose identity contradicts the others' counts little.
+    pose, expression, light and focal length. A photo whose identity and skin contradict the others' counts
+    little and is named in the notes: for that it takes three photos, and four are surer. Where the photos do
+    not agree and none of them stands out, a note says so.
 
     Parameters
     ----------
@@ -95,15 +94,16 @@ def fit_images(
     settings : weights; ``photometric=None`` leaves the colours out.
     shared_focal : whether one lens took all photos; None to believe so when they are of one size and their
         EXIF names the same focal length.
+    names : what notes call each photo, as a sentence's first words; "Photo 1" and so on if None.
     rasterizer : the backend that draws.
     progress : called with (stage, done, total).
 
     Raises
     ------
     ValueError
-        Without images, when `landmarks` are not as many, or an array is of another shape or type than
-        `fit_image` takes, when `shared_focal` is True for photos of different sizes, or when `settings` ask
-        for the polish, which is for single photos.
+        Without images, when `landmarks` or `names` are not as many, or an array is of another shape or type
+        than `fit_image` takes, when `shared_focal` is True for photos of different sizes, or when `settings`
+        ask for the polish, which is for single photos.
     MorphkitError
         The first photo's, when none can be used.
     """
@@ -111,6 +111,8 @@ def fit_images(
         raise ValueError("images: expected at least one photo, got none")
     if landmarks is not None and len(landmarks) != len(images):
         raise ValueError(f"landmarks: expected one for each of {len(images)} photos, got {len(landmarks)}")
+    if names is not None and len(names) != len(images):
+        raise ValueError(f"names: expected one for each of {len(images)} photos, got {len(names)}")
     if settings.gradient is not None:
         raise ValueError(
             "settings: gradient is for single photos; several are fitted without it, expected None"
@@ -118,16 +120,22 @@ def fit_images(
     images = [rgb_pixels(image) if isinstance(image, np.ndarray) else image for image in images]
     points = [None] * len(images) if landmarks is None else landmarks
     given = [None if one is None else as_points68(one) for one in points]
+    called = _numbers(len(images)) if names is None else tuple(names)
     with one_thread():
         model = load_default_model() if model is None else model
         settings = settings.for_model(model)
         drawer, steps = get_rasterizer(rasterizer), _Steps(progress, len(images) + _ROUNDS)
-        singles, failures = _fit_each(images, model, given, settings, drawer, steps)
-        return fit_together(singles, settings, drawer, failures, shared_focal, steps.done)
+        singles, failures = _fit_each(images, called, model, given, settings, drawer, steps)
+        return fit_together(singles, settings, drawer, failures, shared_focal, called, steps.done)
+
+
+def _numbers(count: int) -> tuple[str, ...]:
+    return tuple(f"Photo {number}" for number in range(1, count + 1))
 
 
 def _fit_each(
     images: Sequence[GivenPhoto],
+    names: Sequence[str],
     model: MorphableModel,
     landmarks: Sequence[GivenPoints | None],
     settings: FitSettings,
@@ -140,7 +148,7 @@ def _fit_each(
         try:
             singles[index] = fit_single(image, model, points, settings, rasterizer, Clock(None))
         except MorphkitError as error:
-            failures.append(FailedPhoto(index, error))
+            failures.append(FailedPhoto(index, names[index], error))
         steps.done()
     if not singles:
         raise failures[0].error
@@ -153,6 +161,7 @@ def fit_together(
     rasterizer: Rasterizer,
     failures: tuple[FailedPhoto, ...] = (),
     shared_focal: bool | None = None,
+    names: Sequence[str] | None = None,
     done: Callable[[], None] = lambda: None,
 ) -> SubjectFit:
     """Fit one person, given the photos' own fits; see `fit_images`.
@@ -160,47 +169,45 @@ def fit_together(
     Parameters
     ----------
     singles : by place among the given photos.
-    settings, rasterizer, shared_focal : as there.
+    settings, rasterizer, shared_focal, names : as there.
     failures : photos that were left out.
     done : called after each round.
     """
+    begun, called = time.perf_counter(), _numbers(max(singles) + 1) if names is None else names
     album = Album.of(tuple(singles.values()), settings, rasterizer, shared_focal)
     alone = album.knowledge(album.start())
     # Only the photos' own fits tell people apart: fitted together, each photo bends to the shared identity.
-    weights, off = photo_weights(alone.evidence)
-    joint = Joint(alone.agreed(weights), (), True)
+    verdict = Verdict.of([called[index] for index in singles], alone.evidence)
+    joint = Joint(alone.agreed(verdict.weights), (), True)
     for _ in range(_ROUNDS):
         joint = descend(
             album.comparisons(joint.looks),
             joint.looks,
-            weights,
+            verdict.weights,
             iterations=_ITERATIONS,
             tolerance=album.tolerance,
         )
         done()
-    return _subject(album, tuple(singles), joint, _Verdict(weights, off), failures)
-
-
-@dataclass(frozen=True, eq=False)
-class _Verdict:
-    """How far each photo counts, and how far it disagrees with the others."""
-
-    weights: Float[np.ndarray, " p"]
-    disagreements: Float[np.ndarray, " p"]
+    seconds = time.perf_counter() - begun
+    return _subject(album, tuple(singles), joint, verdict, failures, seconds)
 
 
 def _subject(
     album: Album,
     indices: tuple[int, ...],
     joint: Joint,
-    verdict: _Verdict,
+    verdict: Verdict,
     failures: tuple[FailedPhoto, ...],
+    seconds: float,
 ) -> SubjectFit:
     knowledge = album.knowledge(joint.looks)
     _, whole = pooled(knowledge.evidence, verdict.weights)
     looks = tuple(same_person(look, joint.looks[0], album.sharing) for look in joint.looks)
+    share = seconds / len(indices)
     photos = tuple(
-        _photo_result(single, looks[i], joint, _with_others(single, album.sharing, knowledge, verdict, i))
+        _photo_result(
+            single, looks[i], joint, _with_others(single, album.sharing, knowledge, verdict, i), share
+        )
         for i, single in enumerate(album.singles)
     )
     identity = looks[0].face.identity
@@ -215,13 +222,13 @@ def _subject(
         weights=verdict.weights,
         disagreements=verdict.disagreements,
         failures=failures,
-        notes=(*_failures(failures, len(indices)), *_doubts(verdict, indices)),
+        notes=(*(failure.note for failure in failures), *verdict.notes),
         converged=joint.converged,
     )
 
 
 def _with_others(
-    single: SingleFit, sharing: Sharing, knowledge: Knowledge, verdict: _Verdict, own: int
+    single: SingleFit, sharing: Sharing, knowledge: Knowledge, verdict: Verdict, own: int
 ) -> Float[np.ndarray, "p p"]:
     """Return a photo's precision with what the other photos say of the shared parameters."""
     precision = (single.sparse if single.colors is None else single.colors).precision.copy()
@@ -236,13 +243,14 @@ def _with_others(
 
 
 def _photo_result(
-    single: SingleFit, look: Look, joint: Joint, precision: Float[np.ndarray, "p p"]
+    single: SingleFit, look: Look, joint: Joint, precision: Float[np.ndarray, "p p"], seconds: float
 ) -> FitResult:
+    clock = Clock(None, seconds={**single.timings, _TOGETHER: seconds})
     if single.colors is None:
         sparse = replace(single.sparse, face=look.face, converged=joint.converged, precision=precision)
-        return fit_result(replace(single, sparse=sparse), Clock(None))
+        return fit_result(replace(single, sparse=sparse), clock)
     colors = replace(single.colors, look=look, converged=joint.converged, precision=precision)
-    return fit_result(replace(single, colors=colors), Clock(None))
+    return fit_result(replace(single, colors=colors), clock)
 
 
 def _neutral_deviations(
@@ -255,25 +263,6 @@ def _neutral_deviations(
     posterior = FacePosterior(whole, count, 0)
     still = replace(single.model, expression=None, expression_units=None)
     return vertex_deviations(still, neutral, posterior, settings.model_deviation)
-
-
-def _failures(failures: tuple[FailedPhoto, ...], usable: int) -> tuple[str, ...]:
-    total = usable + len(failures)
-    return tuple(f"Photo {one.index + 1} of {total} is left out. {one.error}" for one in failures)
-
-
-def _doubts(verdict: _Verdict, indices: tuple[int, ...]) -> tuple[str, ...]:
-    """Return what speaks against single photos."""
-    if len(indices) == 2 and verdict.disagreements.max() > DISAGREE:
-        return (
-            "The two photos hardly look like one person, and two have no majority: both count fully. Look at "
-            "them, or add a third photo.",
-        )
-    return tuple(
-        f"Photo {index + 1} looks like someone else, or its fit went wrong: counted {100.0 * weight:.0f} %."
-        for index, weight in zip(indices, verdict.weights, strict=True)
-        if weight < DOUBTED
-    )
 
 
 @dataclass

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -15,7 +16,7 @@ from morphkit.export.morphs import morph_targets
 from morphkit.export.person_page import PersonPhoto, write_person_page
 from morphkit.fitting.batch.outcome import head_angles
 from morphkit.fitting.consensus import DOUBTED
-from morphkit.fitting.evidence import face_painter
+from morphkit.fitting.evidence import face_painter, model_openings
 from morphkit.fitting.output import FIT_FILES, write_fit
 from morphkit.fitting.result import FitResult
 from morphkit.fitting.subject import SubjectFit
@@ -114,7 +115,10 @@ def _numbered(result: SubjectFit) -> list[tuple[int, FitResult]]:
 
 
 def _write_meshes(result: SubjectFit, folder: Path, texture_size: int) -> Mesh:
-    """Write the neutral face in the colours of all photos that count, under the light of the most frontal."""
+    """Write the neutral face in the colours of all photos that count, under the light of the most frontal.
+
+    Returns it for eyes, its openings closed.
+    """
     counted = [
         photo for photo, weight in zip(result.photos, result.weights, strict=True) if weight >= DOUBTED
     ]
@@ -132,7 +136,8 @@ def _write_meshes(result: SubjectFit, folder: Path, texture_size: int) -> Mesh:
     targets = morph_targets(first.model, np.zeros_like(first.expression), np.zeros_like(result.neutral))
     with atomic_path(folder / "neutral.glb") as temporary:
         write_glb(temporary, mesh, targets=targets, scale=METRE, picture=picture, unlit=True)
-    return plain
+    closed = model_openings(first.model).closed(plain)
+    return replace(closed, uv=texture.closed_uv, texture=texture.texture)
 
 
 def _turned(photo: FitResult) -> float:

@@ -145,6 +145,7 @@ def fit_video(
         landmarks=None if landmarks is None else [landmarks[key] for key in keys],
         settings=settings,
         shared_focal=True,
+        names=[f"Frame {key + 1} ({key / video.rate:.2f} s)" for key in keys],
         rasterizer=rasterizer,
         progress=lambda _, done, total: report("Person", done, total),
     )
