@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,17 +14,25 @@ from morphkit.cli import main
 from morphkit.errors import NoFaceError
 from morphkit.fitting import (
     FitSettings,
+    LandmarkSettings,
     PhotometricSettings,
     SubjectFit,
     fit_image,
     fit_images,
     write_subject,
 )
+from morphkit.fitting.album import Album, Knowledge
 from morphkit.fitting.consensus import DOUBTED, PersonEvidence, disagreement, photo_weights, pooled
-from morphkit.fitting.joint import Quadratic
+from morphkit.fitting.contour import landmark_observer
+from morphkit.fitting.fit import Clock, fit_single
+from morphkit.fitting.joint import PhotoComparison, Problem, Quadratic, Sharing, descend, lowest_start
+from morphkit.fitting.landmark import FocalPrior, LandmarkEnergy
+from morphkit.fitting.look import Look
+from morphkit.fitting.seen import seen_ibug68
 from morphkit.fitting.subject_output import PERSON_FILES
 from morphkit.io.images import write_image
 from morphkit.io.meshes import read_mesh
+from morphkit.rendering.rasterizer import get_rasterizer
 
 
 class TestConsensus:
@@ -111,6 +120,47 @@ def test_eliminating_own_parameters_solves_the_whole_system() -> None:
     assert np.append(step, quadratic.answer(step)) == pytest.approx(-np.linalg.solve(whole, slope))
 
 
+@dataclass(frozen=True, eq=False)
+class _Wall(Problem):
+    """An energy that rises wherever one goes, whatever its slope promises."""
+
+    start: Look
+    slope: float
+
+    def energy(self, look: Look, picture: object, among: object) -> float:  # noqa: ARG002
+        return 1.0 if look is self.start else 2.0
+
+    def quadratic(self, look: Look, picture: object) -> Quadratic:  # noqa: ARG002
+        s, o = len(self.photo.sharing.shared), len(self.photo.sharing.own)
+        return Quadratic(np.eye(s), np.zeros(s), np.zeros((s, o)), np.eye(o), np.full(o, self.slope))
+
+
+@dataclass(frozen=True, eq=False)
+class _Walled(PhotoComparison):
+    start: Look
+    slope: float
+
+    def draw(self, look: Look) -> None:  # noqa: ARG002
+        return None
+
+    def problem(self, picture: object) -> _Wall:  # noqa: ARG002
+        return _Wall(self, None, self.start, self.slope)
+
+
+@pytest.mark.parametrize(("slope", "settled"), [(0.1, False), (1e-6, True)])
+def test_where_no_step_helps_the_slope_says_whether_that_is_the_end(slope: float, settled: bool) -> None:
+    look = shot(np.zeros(12), np.zeros(6), np.zeros(4), 0.0).look
+    seen = seen_ibug68(np.random.default_rng(0).normal(size=(68, 2)), 1.0, LandmarkSettings())
+    sparse = LandmarkEnergy(
+        landmark_observer(MODEL, seen)(look.face), FocalPrior(200.0, 1.0), LandmarkSettings()
+    )
+    photo = _Walled(sparse, Sharing(12, 4, 6, 1.0, 1.0), None, look, slope)
+    joint = descend([photo], [look], np.ones(1), iterations=5, tolerance=1e-4)
+    assert joint.looks[0] is look
+    assert joint.energies == ()
+    assert joint.converged is settled
+
+
 FAST = FitSettings(photometric=PhotometricSettings(sizes=(48,), iterations=6))
 SPARSE = FitSettings(photometric=None)
 RNG = np.random.default_rng(7)
@@ -118,9 +168,11 @@ ADA, BOB = [(RNG.normal(size=12), RNG.normal(size=6)) for _ in range(2)]
 YAWS = (-0.5, 0.0, 0.5)
 
 
-def fitted(shots: list[Shot], settings: FitSettings = FAST) -> SubjectFit:
+def fitted(
+    shots: list[Shot], settings: FitSettings = FAST, names: tuple[str, ...] | None = None
+) -> SubjectFit:
     marks = [one.landmarks for one in shots]
-    return fit_images([one.photo for one in shots], MODEL, landmarks=marks, settings=settings)
+    return fit_images([one.photo for one in shots], MODEL, landmarks=marks, settings=settings, names=names)
 
 
 def shape_error(neutral: np.ndarray) -> float:
@@ -153,6 +205,9 @@ def test_one_person_has_one_identity_and_skin(ada: SubjectFit) -> None:
         assert np.array_equal(photo.albedo, ada.albedo)
         assert np.array_equal(photo.neutral, ada.neutral)
     assert ada.notes == ()
+    for photo in ada.photos:
+        assert list(photo.timings) == ["landmarks", "shape", "colours", "together"]
+        assert min(photo.timings.values()) > 0.0
     assert ada.indices == (0, 1, 2)
     assert ada.weights.min() > 0.8
 
@@ -184,11 +239,28 @@ def test_a_single_photo_is_fitted_as_by_itself(album: list[Shot]) -> None:
 
 
 def test_someone_else_is_named_and_costs_little(ada: SubjectFit, album: list[Shot], stranger: Shot) -> None:
-    mixed = fitted([album[0], stranger, *album[1:]])
+    names = ("a.png", "b.png", "c.png", "d.png")
+    mixed = fitted([album[0], stranger, *album[1:]], names=names)
     assert mixed.weights[1] < 0.1
     assert len(mixed.notes) == 1
-    assert mixed.notes[0].startswith("Photo 2 looks like someone else")
+    assert mixed.notes[0].startswith("b.png looks like someone else")
     assert shape_error(mixed.neutral) < 1.1 * shape_error(ada.neutral) + 0.02
+
+
+def test_strangers_start_lower_than_where_their_quadratics_meet(album: list[Shot]) -> None:
+    def knowledge(*shots: Shot) -> Knowledge:
+        settings, drawer = FAST.for_model(MODEL), get_rasterizer("numba")
+        fits = [fit_single(one.photo, MODEL, one.landmarks, settings, drawer, Clock(None)) for one in shots]
+        together = Album.of(tuple(fits), settings, drawer, None)
+        return together.knowledge(together.start())
+
+    people = [np.random.default_rng(seed) for seed in (0, 1)]
+    strangers = [shot(2.0 * r.normal(size=12), 2.0 * r.normal(size=6), np.zeros(4), 0.2) for r in people]
+    for known, far in ((knowledge(*strangers), True), (knowledge(*album[:2]), False)):
+        undamped, start = known.shared_looks(np.ones(2), 0.0), known.agreed(np.ones(2))
+        assert lowest_start(known.problems, np.ones(2), [start, undamped])[0] is start[0]
+        assert np.array_equal(start[0].face.identity, start[1].face.identity)
+        assert np.array_equal(start[0].face.identity, undamped[0].face.identity) is not far
 
 
 def test_two_who_differ_are_said_to(album: list[Shot], stranger: Shot) -> None:
@@ -231,6 +303,8 @@ def test_arguments(album: list[Shot]) -> None:
         fit_images([], MODEL)
     with pytest.raises(ValueError, match="landmarks: expected one for each of 1"):
         fit_images([album[0].photo], MODEL, landmarks=[None, None])
+    with pytest.raises(ValueError, match="names: expected one for each of 1"):
+        fit_images([album[0].photo], MODEL, names=["a", "b"])
 
 
 def test_files(ada: SubjectFit, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from morphkit.fitting.settings import FitSettings, LandmarkSettings
 from morphkit.fitting.window import cut_window
 from morphkit.rendering.rasterizer import Rasterizer
 
-_START_DAMPINGS = (0.0, 0.3, 3.0)  # photos that agree start at the first, strangers at the second
+_START_DAMPINGS = (0.0, 0.2, 2.0)  # photos that agree start at the first, strangers at the second
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,10 +135,11 @@ class Knowledge:
         own fit (with ever more damping: the mean of the fits, each parameter by its precision, nothing else
         moved), and the one of the lowest energy is taken.
         """
-        starts = [self._agreed(weights, damping) for damping in _START_DAMPINGS]
+        starts = [self.shared_looks(weights, damping) for damping in _START_DAMPINGS]
         return lowest_start(self.problems, weights, starts)
 
-    def _agreed(self, weights: Float[np.ndarray, " p"], damping: float) -> tuple[Look, ...]:
+    def shared_looks(self, weights: Float[np.ndarray, " p"], damping: float) -> tuple[Look, ...]:
+        """Return the looks at the least of the photos' quadratics, each damped about its own look."""
         at = [self.sharing.at(look) for look in self.looks]
         damped = [quadratic.damped(damping) for quadratic in self.quadratics]
         mean, _ = pooled([one.evidence(place) for one, place in zip(damped, at, strict=True)], weights)

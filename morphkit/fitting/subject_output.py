@@ -105,7 +105,8 @@ def person_values(result: SubjectFit, names: Sequence[str]) -> dict[str, Any]:
             )
         ],
         "failures": [
-            {"number": failure.index + 1, "error": str(failure.error)} for failure in result.failures
+            {"number": failure.index + 1, "name": failure.name, "error": str(failure.error)}
+            for failure in result.failures
         ],
     }
 
@@ -158,7 +159,7 @@ def _write_page(result: SubjectFit, folder: Path, names: Sequence[str], mesh: Me
         folder / "report.html",
         views=views,
         photos=photos,
-        failures=[(f"Photo {one.index + 1}", str(one.error)) for one in result.failures],
+        failures=[(one.name, str(one.error)) for one in result.failures],
         notes=result.notes,
         deviation=float(np.median(result.neutral_deviations[shown])),
         files=[(name, text) for name, text in PERSON_FILES.items() if name != "report.html"],
