@@ -16,7 +16,7 @@ from morphkit.fitting import FitSettings, fit_image, write_fit
 from morphkit.fitting.colors import PhotometricEnergy, estimate_trust
 from morphkit.fitting.contour import landmark_observer
 from morphkit.fitting.dense import dense_model
-from morphkit.fitting.fit import landmark_error
+from morphkit.fitting.doubts import landmark_error
 from morphkit.fitting.intrinsics import focal_prior
 from morphkit.fitting.landmark import POSE, Face, FocalPrior, LandmarkEnergy
 from morphkit.fitting.look import Look, draw

@@ -17,13 +17,14 @@ from morphkit.errors import BadInputError, NoFaceError
 from morphkit.export.camera import PhotoCamera
 from morphkit.fitting.contour import LandmarkObserver, landmark_observer
 from morphkit.fitting.dense import dense_model
+from morphkit.fitting.doubts import doubts, landmark_error
 from morphkit.fitting.gradient_fit import GradientFit
 from morphkit.fitting.gradient_stage import ensure_can_polish, polish_look
 from morphkit.fitting.intrinsics import focal_prior
 from morphkit.fitting.landmark import Face, FocalPrior, LandmarkFit, fit_landmarks
 from morphkit.fitting.photometric import PhotometricFit, fit_colors
 from morphkit.fitting.result import FitResult
-from morphkit.fitting.seen import JAW68, GivenPoints, as_points68
+from morphkit.fitting.seen import GivenPoints, as_points68
 from morphkit.fitting.settings import FitSettings
 from morphkit.fitting.shading import reflection_basis
 from morphkit.fitting.sight import Sight, look_for_landmarks
@@ -46,9 +47,6 @@ _STAGES = ("landmarks", "shape", "colours")
 _POLISH = "polish"
 _NEAREST = 50.0  # millimetres from the camera's plane, which no point of a photographed head comes nearer
 _FARTHEST_TURN = -0.2  # cosine between the camera's direction and the face's, below which it shows its back
-_LARGE_ERROR = 0.1  # of the eye distance, above which a fit is doubtful
-_EYE_CORNERS = (36, 45)  # outer, iBUG-68
-_EXTREME = 5.0  # standard deviations, beyond which a coefficient is
 
 
 def fit_image(
@@ -234,7 +232,7 @@ def fit_result(fitted: SingleFit, clock: Clock) -> FitResult:
     posterior = face_posterior(precision, len(face.identity), len(face.expression), fitted.settings.inflation)
     notes = sight.notes
     error = landmark_error(model, vertices, camera, sight.points68)
-    notes += _doubts(error, face.identity)
+    notes += doubts(error, face.identity)
     if model.albedo is None:
         unpolished = "" if fitted.settings.gradient is None else ", and the fit was not polished"
         notes += (f"The model has no albedo; the photo's colours were not used for the shape{unpolished}.",)
@@ -270,23 +268,6 @@ def fit_result(fitted: SingleFit, clock: Clock) -> FitResult:
     )
 
 
-def _doubts(error: float, identity: Float[np.ndarray, " i"]) -> tuple[str, ...]:
-    """Return what speaks against a fit, one sentence each."""
-    doubts: tuple[str, ...] = ()
-    if error > _LARGE_ERROR:
-        doubts += (
-            f"The landmarks lie {100.0 * error:.0f} % of the eye distance off: look at the overlay, and "
-            "check that they mark this photo's face, each in its place.",
-        )
-    extreme = float(np.abs(identity).max(initial=0.0))
-    if extreme > _EXTREME:
-        doubts += (
-            f"An identity coefficient reaches {extreme:.0f} σ: the model knows no such face, so the photo or "
-            "its landmarks mislead it.",
-        )
-    return doubts
-
-
 def _surface_colors(
     model: MorphableModel,
     colors: PhotometricFit | None,
@@ -301,38 +282,6 @@ def _surface_colors(
     albedo = model.albedo_instance(colors.look.albedo).astype(np.float64).clip(0.0, 1.0)
     normals = vertex_normals(vertices, model.faces) @ camera.R.T
     return albedo, np.maximum(albedo * (reflection_basis(normals) @ colors.look.light), 0.0)
-
-
-def landmark_error(
-    model: MorphableModel,
-    vertices: Float[np.ndarray, "v 3"],
-    camera: PhotoCamera,
-    points68: Float[np.ndarray, "68 2"],
-) -> float:
-    """Return the mean distance of the 51 inner points over that of the outer eye corners; NaN if unknown.
-
-    The corners' distance is the fitted face's, as long as it would be in the photo if it were not turned:
-    in a profile, the photo shows little of it.
-
-    Parameters
-    ----------
-    model : embeds the iBUG-68 landmarks, or some of them.
-    vertices : (v, 3) head frame.
-    camera : the photo's.
-    points68 : (68, 2) pixels; NaN where unknown. The jaw's 17 are left out: they slide.
-    """
-    if "ibug68" not in model.landmarks:
-        return float("nan")
-    marks = model.landmarks["ibug68"].landmarks(vertices, model.faces)
-    number = np.array([int(name) for name in marks.names])
-    corners = marks.points[np.isin(number, _EYE_CORNERS)]
-    errors = np.linalg.norm(camera.project(marks.points) - points68[number], axis=1)
-    inner = ~np.isin(number, list(JAW68)) & np.isfinite(errors)
-    if len(corners) < 2 or not inner.any():
-        return float("nan")
-    distance = float(np.linalg.norm(corners[1] - corners[0]))
-    eyes = camera.K[0, 0] * distance / float(camera.to_camera(corners)[:, 2].mean())
-    return float(errors[inner].mean()) / eyes
 
 
 @dataclass

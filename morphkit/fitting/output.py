@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from functools import cached_property
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float, UInt8
 
-import morphkit
-from morphkit.export.blender import METRE, SNIPPET, blender_camera
-from morphkit.export.camera import CONVENTIONS
+from morphkit.export.blender import METRE, SNIPPET
 from morphkit.export.expectation import face_skin, overlay_opacity
 from morphkit.export.fit_pictures import FitPictures, fit_pictures
 from morphkit.export.fit_report import write_fit_report
-from morphkit.export.morphs import morph_targets, unit_strengths
+from morphkit.export.morphs import morph_targets
 from morphkit.export.openings import Openings
 from morphkit.export.texture import FacePainter, FaceTexture
 from morphkit.export.uncertainty import attention_picture, deviation_colors, scale_end
 from morphkit.fitting.evidence import face_painter, model_openings
 from morphkit.fitting.page import FitView, fit_page
 from morphkit.fitting.result import FitResult
+from morphkit.fitting.values import camera_values, parameters
 from morphkit.geometry.normals import vertex_normals
 from morphkit.io.atomic import atomic_path, write_json
 from morphkit.io.glb import write_glb
@@ -62,8 +58,6 @@ FIT_FILES = {
     "report": {"report.html": "this page"},
 }
 """The files of a fit by group, and what they are."""
-
-_PACKAGES = ("numpy", "torch", "numba")
 
 
 def write_fit(
@@ -122,61 +116,6 @@ def write_fit(
     writer = _Writer(result, Path(folder), groups, texture_size, others)
     for name in writer.groups:
         getattr(writer, f"write_{name}")()
-
-
-def camera_values(result: FitResult) -> dict[str, Any]:
-    """Return what ``camera.json`` says."""
-    camera = result.camera
-    return {
-        "K": camera.K,
-        "R": camera.R,
-        "t": camera.t,
-        "width": camera.width,
-        "height": camera.height,
-        "conventions": CONVENTIONS,
-        "blender": blender_camera(camera),
-    }
-
-
-def parameters(result: FitResult) -> dict[str, Any]:
-    """Return what ``params.json`` says."""
-    return {
-        "photo": None if result.source is None else result.source.name,
-        "identity": result.identity,
-        "expression": result.expression,
-        "expression_units": unit_strengths(result.model, result.expression),
-        "albedo": result.albedo,
-        "sh_coefficients": result.sh_coefficients,
-        "posterior": _posterior_values(result),
-        "landmark_error": result.landmark_error,
-        "landmark_energies": result.landmark_energies,
-        "photometric_energies": result.photometric_energies,
-        "polish_energies": dict(result.polish_energies),
-        "converged": result.converged,
-        "seconds": dict(result.timings),
-        "notes": result.notes,
-        "versions": {
-            "morphkit": morphkit.__version__,
-            "python": platform.python_version(),
-            **{name: version(name) for name in _PACKAGES},
-        },
-    }
-
-
-def _posterior_values(result: FitResult) -> dict[str, Any] | None:
-    """Return how sure the coefficients and vertices are: standard deviations, in σ of the model and in mm."""
-    if result.posterior is None or result.vertex_deviations is None:
-        return None
-    shape = np.sqrt(np.diag(result.posterior.shape_covariance))
-    face = result.vertex_deviations[result.model.face_mask]
-    return {
-        "identity_deviations": shape[: result.posterior.identity],
-        "expression_deviations": shape[result.posterior.identity :],
-        "face_vertex_deviation_mm": {
-            "median": float(np.median(face)),
-            "percentile_95": float(np.percentile(face, 95)),
-        },
-    }
 
 
 class _Writer:
