@@ -30,6 +30,7 @@ from morphkit.fitting.landmark import FocalPrior, LandmarkEnergy
 from morphkit.fitting.look import Look
 from morphkit.fitting.seen import seen_ibug68
 from morphkit.fitting.subject_output import PERSON_FILES
+from morphkit.io.atomic_folder import files_below
 from morphkit.io.images import write_image
 from morphkit.io.meshes import read_mesh
 from morphkit.rendering.rasterizer import get_rasterizer
@@ -316,8 +317,37 @@ def test_files(ada: SubjectFit, tmp_path: Path) -> None:
     page = (tmp_path / "report.html").read_text()
     assert page.count("counted 1") == 3
     assert read_mesh(tmp_path / "neutral.ply").vertices == pytest.approx(ada.neutral, abs=1e-3)
+    assert values["files"] == files_below(tmp_path)
     with pytest.raises(ValueError, match="names"):
         write_subject(ada, tmp_path, names=["a", "a", "b"])
+    with pytest.raises(ValueError, match="names: expected folders below"):
+        write_subject(ada, tmp_path, names=["a", "../b", "c"])
+
+
+def test_files_are_all_of_one_run(
+    ada: SubjectFit, album: list[Shot], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_subject(ada, tmp_path, files=("params",), texture_size=64)
+    (tmp_path / "photo_3" / "mine.txt").write_text("notes")
+    before = {name: (tmp_path / name).read_bytes() for name in files_below(tmp_path)}
+    fewer = fitted(album[:1], SPARSE)
+
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("morphkit.fitting.subject_output.write_person_page", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            write_subject(fewer, tmp_path, files=("params",), texture_size=64)
+        with pytest.raises(KeyboardInterrupt):
+            write_subject(fewer, tmp_path / "new", files=("params",), texture_size=64)
+    assert {name: (tmp_path / name).read_bytes() for name in files_below(tmp_path)} == before
+    assert not (tmp_path / "new").exists()
+
+    write_subject(fewer, tmp_path, files=("params",), texture_size=64)
+    folders = {path.name for path in tmp_path.iterdir() if path.is_dir()}
+    assert folders == {"photo_1", "photo_3"}
+    assert files_below(tmp_path / "photo_3") == ["mine.txt"]
 
 
 def test_command_line(album: list[Shot], tmp_path: Path) -> None:

@@ -162,6 +162,16 @@ def test_files(film: VideoFit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert values["frames"][3]["t"] == pytest.approx(track["translation"][3])
     assert len(list((tmp_path / "overlay").iterdir())) == FRAMES
     assert (tmp_path / "person" / "report.html").is_file()
+    (tmp_path / "overlay" / "00099.jpg").write_bytes(b"mine")
+    monkeypatch.setattr("morphkit.fitting.video_output.can_encode", lambda: True)
+    monkeypatch.setattr(
+        "morphkit.fitting.video_output.write_video", lambda path, _frames, _rate: path.write_bytes(b"")
+    )
+    later = replace(few, keyframes=(film.keyframes[1],))
+    write_video_fit(later, tmp_path, texture_size=64)
+    assert [path.name for path in (tmp_path / "overlay").iterdir()] == ["00099.jpg"]
+    folders = {path.name for path in (tmp_path / "person").iterdir() if path.is_dir()}
+    assert folders == {f"frame_{film.keyframes[1] + 1:05d}"}
 
 
 def test_arguments(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

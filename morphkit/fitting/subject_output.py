@@ -21,6 +21,7 @@ from morphkit.fitting.output import FIT_FILES, write_fit
 from morphkit.fitting.result import FitResult
 from morphkit.fitting.subject import SubjectFit
 from morphkit.io.atomic import atomic_path, write_json
+from morphkit.io.atomic_folder import files_below, renewed_folder
 from morphkit.io.glb import write_glb
 from morphkit.io.images import png_bytes, read_image
 from morphkit.io.meshes import write_mesh
@@ -36,6 +37,7 @@ PERSON_FILES = {
 }
 """The person's own files, and what they are."""
 
+_RECORD = "person.json"
 _TURNS = (0.9, 0.45, 0.0, -0.45, -0.9)
 _SIDE = 384
 
@@ -50,6 +52,10 @@ def write_subject(
 ) -> None:
     """Write a person into a folder: `PERSON_FILES`, and below it a folder a photo as `write_fit` makes them.
 
+    All of them or none: they are made ready in a hidden folder and moved at the end, ``person.json`` last.
+    What an earlier run wrote there and this one does not, such as folders of more photos, is removed; other
+    files are left alone.
+
     Parameters
     ----------
     result : the person.
@@ -61,7 +67,8 @@ def write_subject(
     Raises
     ------
     ValueError
-        When `names` are not as many as the photos or not distinct, or a group is unknown.
+        When `names` are not as many as the photos or not distinct, one leads out of the folder, or a group is
+        unknown.
     MorphkitError
         When the folder cannot be written to, or the disk is full.
     """
@@ -69,11 +76,16 @@ def write_subject(
     names = photo_names(result) if names is None else tuple(names)
     if len(names) != len(result.photos) or len(set(names)) != len(names):
         raise ValueError(f"names: expected {len(result.photos)} different ones, got {len(set(names))}")
-    for name, photo in zip(names, result.photos, strict=True):
-        write_fit(photo, folder / name, files=files, texture_size=texture_size)
-    mesh = _write_meshes(result, folder, texture_size)
-    write_json(folder / "person.json", person_values(result, names))
-    _write_page(result, folder, names, mesh)
+    outside = [name for name in names if Path(name).is_absolute() or ".." in Path(name).parts]
+    if outside:
+        raise ValueError(f"names: expected folders below {folder}, got {outside[0]}")
+    with renewed_folder(folder, record=_RECORD) as new:
+        for name, photo in zip(names, result.photos, strict=True):
+            write_fit(photo, new / name, files=files, texture_size=texture_size)
+        mesh = _write_meshes(result, new, texture_size)
+        _write_page(result, new, names, mesh)
+        written = sorted([*files_below(new), _RECORD])
+        write_json(new / _RECORD, {**person_values(result, names), "files": written})
 
 
 def photo_names(result: SubjectFit) -> tuple[str, ...]:
@@ -85,7 +97,7 @@ def photo_names(result: SubjectFit) -> tuple[str, ...]:
 
 
 def person_values(result: SubjectFit, names: Sequence[str]) -> dict[str, Any]:
-    """Return what ``person.json`` says."""
+    """Return what ``person.json`` says, but the names of the files."""
     return {
         "identity": result.identity,
         "albedo": result.albedo,

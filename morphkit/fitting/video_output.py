@@ -20,20 +20,23 @@ from morphkit.fitting.subject_output import write_subject
 from morphkit.fitting.video import VideoFit
 from morphkit.geometry.normals import vertex_normals
 from morphkit.io.atomic import atomic_path, write_json
+from morphkit.io.atomic_folder import files_below, renewed_folder
 from morphkit.io.images import write_image
 
+_RECORD = "track.json"
 _PREVIEW = 720  # pixels at most of the overlay's height
 
 
 def write_video_fit(result: VideoFit, folder: Path | str, *, texture_size: int = 1024) -> None:
-    """Write a fitted video into a folder.
+    """Write a fitted video into a folder: all of these files or none, in place of those of an earlier run.
 
     ``track.npz``
         for each of t frames: ``rotation`` (t, 3, 3), ``translation`` (t, 3) mm, ``expression`` (t, e),
         ``light`` (t, 9, 3), ``found`` (t,), ``time`` (t,) seconds, and each frame's own ``raw_rotation``,
         ``raw_translation``, ``raw_expression``, NaN where the face was not seen; ``K`` (3, 3).
     ``track.json``
-        the same for other programs, the expression as the strength of the model's units where it has any.
+        the same for other programs, the expression as the strength of the model's units where it has any;
+        comes last, and names all files.
     ``overlay.mp4``
         frames beside the face drawn over them; without the extra ``video`` a folder ``overlay`` of pictures.
     ``person``
@@ -50,12 +53,17 @@ def write_video_fit(result: VideoFit, folder: Path | str, *, texture_size: int =
     MorphkitError
         When the frames cannot be read again, or the folder not be written to.
     """
-    folder = Path(folder)
     names = [f"frame_{frame + 1:05d}" for frame in result.keyframes]
-    write_subject(result.person, folder / "person", names=names, texture_size=texture_size)
-    with atomic_path(folder / "track.npz") as temporary, temporary.open("wb") as file:
-        np.savez_compressed(file, **track_arrays(result))
-    write_json(folder / "track.json", track_values(result))
+    with renewed_folder(Path(folder), record=_RECORD) as new:
+        write_subject(result.person, new / "person", names=names, texture_size=texture_size)
+        with atomic_path(new / "track.npz") as temporary, temporary.open("wb") as file:
+            np.savez_compressed(file, **track_arrays(result))
+        _write_overlay(result, new)
+        written = sorted([*files_below(new), _RECORD])
+        write_json(new / _RECORD, {**track_values(result), "files": written})
+
+
+def _write_overlay(result: VideoFit, folder: Path) -> None:
     overlays = overlay_frames(result)
     if can_encode():
         write_video(folder / "overlay.mp4", overlays, result.video.rate)
@@ -90,7 +98,7 @@ def track_arrays(result: VideoFit) -> dict[str, Any]:
 
 
 def track_values(result: VideoFit) -> dict[str, Any]:
-    """Return what ``track.json`` says."""
+    """Return what ``track.json`` says, but the names of the files."""
     height, width = result.size
     return {
         "video": result.video.path.name,

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
-import shutil
-import time
 from collections.abc import Collection, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
@@ -21,6 +18,7 @@ from morphkit.fitting.batch.task import FitPlan, PhotoFit, Task, fit_photo, give
 from morphkit.fitting.output import FIT_FILES
 from morphkit.fitting.settings import FitSettings
 from morphkit.io.atomic import ensure_writable
+from morphkit.io.atomic_folder import scratch_folder
 from morphkit.io.files import file_hash
 from morphkit.jobs import Workers, code_digest, map_unordered
 from morphkit.morphable import MorphableModel
@@ -31,8 +29,6 @@ _ROOMS = (  # whose code makes a fit what it is
     *("io", "geometry", "landmarks", "archive", "model", "rendering", "losses", "export", "fitting"),
 )
 _PACKAGES = ("numpy", "scipy", "numba", "torch", "ai-edge-litert", "pillow")
-_SCRATCH = ".fitting-"
-_STALE = 3600.0  # seconds after which a run's scratch folder, touched at every photo, belongs to a dead one
 
 
 def fit_folder(
@@ -167,7 +163,7 @@ class _Batch:
 
 def _outcomes(batch: _Batch) -> Generator[PhotoOutcome, None, None]:
     summary = Summary(batch.photos, batch.output) if batch.summary else None
-    with _scratch_folder(batch.output) as scratch, _completed(summary):
+    with scratch_folder(batch.output) as scratch, _completed(summary):
         tasks = _tasks(batch, scratch)
         if batch.workers.at_once(len(tasks)) > 1:
             load_once.cache_clear()  # not needed in this process
@@ -230,28 +226,3 @@ def _completed(summary: Summary | None) -> Iterator[None]:
         raise
     if summary is not None:
         summary.write()
-
-
-@contextmanager
-def _scratch_folder(output: Path) -> Iterator[Path]:
-    """Yield a folder in which results are made ready; removed in the end, as is what a killed run left.
-
-    It is made by who first needs it: where nothing is written, nothing is left.
-    """
-    missing = [path for path in (output, *output.parents) if not path.exists()]
-    _remove_stale(output)
-    scratch = output / f"{_SCRATCH}{secrets.token_hex(4)}"
-    try:
-        yield scratch
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
-        for path in missing:
-            with suppress(OSError):  # in use by now
-                path.rmdir()
-
-
-def _remove_stale(output: Path) -> None:
-    for path in output.glob(f"{_SCRATCH}*"):
-        with suppress(OSError):
-            if time.time() - path.stat().st_mtime > _STALE:
-                shutil.rmtree(path, ignore_errors=True)
