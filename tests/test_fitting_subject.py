@@ -30,7 +30,7 @@ from morphkit.fitting.landmark import FocalPrior, LandmarkEnergy
 from morphkit.fitting.look import Look
 from morphkit.fitting.seen import seen_ibug68
 from morphkit.fitting.subject_output import PERSON_FILES
-from morphkit.io.atomic_folder import files_below
+from morphkit.io.atomic_folder import files_below, renewed_folder
 from morphkit.io.images import write_image
 from morphkit.io.meshes import read_mesh
 from morphkit.rendering.rasterizer import get_rasterizer
@@ -350,6 +350,17 @@ def test_files_are_all_of_one_run(
     assert files_below(tmp_path / "photo_3") == ["mine.txt"]
 
 
+def test_a_record_removes_nothing_outside_its_folder(tmp_path: Path) -> None:
+    (tmp_path / "precious").write_text("")
+    out = tmp_path / "out"
+    for named in (["../precious", str(tmp_path / "precious"), "old/a"], {"old": 1}, 7):
+        out.mkdir(exist_ok=True)
+        (out / "record.json").write_text(json.dumps({"files": named}))
+        with renewed_folder(out, record="record.json") as folder:
+            (folder / "record.json").write_text('{"files": ["record.json"]}')
+        assert files_below(tmp_path) == ["out/record.json", "precious"]
+
+
 def test_command_line(album: list[Shot], tmp_path: Path) -> None:
     save_model(tmp_path / "head.h5", MODEL)
     for number, one in enumerate(album[:2]):
@@ -365,4 +376,6 @@ def test_command_line(album: list[Shot], tmp_path: Path) -> None:
     assert [row["status"] for row in rows] == ["fitted", "fitted", "failed"]
     assert "9.png" in rows[2]["error"]
     assert (tmp_path / "out" / "0" / "params.json").is_file()
+    notes = json.loads((tmp_path / "out" / "person.json").read_text())["notes"]
+    assert [note.split(": ")[0] for note in notes] == ["9.png is left out"]
     assert (tmp_path / "out" / "report.html").is_file()

@@ -174,6 +174,26 @@ def test_files(film: VideoFit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert folders == {f"frame_{film.keyframes[1] + 1:05d}"}
 
 
+def test_notes_name_keyframes_by_their_time(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class NamedError(Exception):
+        pass
+
+    def fit_images(images: list[np.ndarray], *_: object, names: list[str], **__: object) -> None:
+        shown = [
+            np.array_equal(image, SHOTS[int(name.split()[1]) - 1].photo)
+            for image, name in zip(images, names, strict=True)
+        ]
+        assert shown == [True, True]
+        raise NamedError(*names)
+
+    monkeypatch.setattr("morphkit.fitting.video.fit_images", fit_images)
+    with pytest.raises(NamedError) as names:
+        fit_video(folder, MODEL, rate=10.0, video_settings=VideoSettings(keyframes=2))
+    for name in names.value.args:
+        number = int(name.split()[1])
+        assert name == f"Frame {number} ({(number - 1) / 10:.2f} s)"
+
+
 def test_arguments(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ValueError, match="landmarks: expected one for each of 14 frames, got 1"):
         fit_video(folder, MODEL, landmarks=[None])
