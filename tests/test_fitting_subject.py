@@ -30,6 +30,7 @@ from morphkit.fitting.landmark import FocalPrior, LandmarkEnergy
 from morphkit.fitting.look import Look
 from morphkit.fitting.seen import seen_ibug68
 from morphkit.fitting.subject_output import PERSON_FILES
+from morphkit.fitting.verdict import Verdict
 from morphkit.io.atomic_folder import files_below, renewed_folder
 from morphkit.io.images import write_image
 from morphkit.io.meshes import read_mesh
@@ -109,6 +110,18 @@ class TestConsensus:
     def test_one_alone_counts_fully(self) -> None:
         weights, off = photo_weights(self.photos(np.random.default_rng(5), np.ones(9)))
         assert (weights.tolist(), off.tolist()) == ([1.0], [0.0])
+
+
+def test_notes_name_strangers_and_those_left_who_disagree() -> None:
+    def notes(weights: list[float], off: list[float]) -> list[str]:
+        names = tuple("ABC"[: len(off)])
+        return [" ".join(note.split()[:4]) for note in Verdict(names, np.array(weights), np.array(off)).notes]
+
+    assert notes([1.0, 1.0, 0.9], [0.4, 0.5, 1.2]) == []
+    assert notes([1.0, 0.1, 1.0], [0.4, 9.0, 0.5]) == ["B looks like someone"]
+    assert notes([1.0, 0.9, 0.6], [1.0, 1.2, 1.6]) == ["The photos hardly look"]
+    assert notes([0.8, 0.1, 1.0], [2.0, 9.0, 1.9]) == ["B looks like someone", "The others hardly look"]
+    assert notes([1.0, 1.0], [1.2, 2.0]) == ["The two photos hardly"]
 
 
 def test_eliminating_own_parameters_solves_the_whole_system() -> None:

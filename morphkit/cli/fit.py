@@ -144,9 +144,10 @@ def fit(
 
     With --same-person, all photos show one person, whose identity and skin they share; OUT_DIR then gets
     the person's face without expression, person.json and report.html as well. A photo that contradicts the
-    others counts little and is named. With --video, OUT_DIR gets the person in a folder of that name, pose,
-    expression and light of every frame in track.npz and track.json, and overlay.mp4. --jobs and --resume do
-    not apply to either.
+    others counts little and is named: a stranger among three mostly, among more nearly always. Where none
+    stands out, as of two photos, a note says that they do not agree. With --video, OUT_DIR gets the person in
+    a folder of that name, pose, expression and light of every frame in track.npz and track.json, and
+    overlay.mp4. --jobs and --resume do not apply to either.
 
     Exits with 0 if all is well, else with the highest of the photos' codes: 2 for a photo that cannot be
     used (no face, no image), 1 for other trouble; 130 when interrupted.

@@ -60,15 +60,19 @@ class Verdict:
             for name, weight in zip(self.names, self.weights, strict=True)
             if weight < DOUBTED
         )
-        if doubted or self.disagreements.max() <= DISAGREE:
-            return doubted
+        return (*doubted, *self._discord("The others" if doubted else "The photos"))
+
+    def _discord(self, who: str) -> tuple[str, ...]:
+        """Return what speaks against those that count being one person."""
+        off = np.where(self.weights >= DOUBTED, self.disagreements, 0.0)
+        if off.max() <= DISAGREE:
+            return ()
         if len(self.names) == 2:
             return (
                 "The two photos hardly look like one person, and two have no majority: both count fully. "
                 "Look at them, or add a third photo.",
             )
-        least = self.names[int(self.disagreements.argmax())]
         return (
-            f"The photos hardly look like one person ({least} least of all), but none stands out enough to "
-            "be left out: all count. Look at them, or add more photos.",
+            f"{who} hardly look like one person ({self.names[int(off.argmax())]} least of all), but none "
+            "stands out enough to be left out: all count. Look at them, or add more photos.",
         )
