@@ -25,10 +25,11 @@ from morphkit.fitting.album import Album, Knowledge
 from morphkit.fitting.consensus import DOUBTED, PersonEvidence, disagreement, photo_weights, pooled
 from morphkit.fitting.contour import landmark_observer
 from morphkit.fitting.fit import Clock, fit_single
-from morphkit.fitting.joint import PhotoComparison, Problem, Quadratic, Sharing, descend, lowest_start
+from morphkit.fitting.joint import PhotoComparison, Problem, descend, lowest_start
 from morphkit.fitting.landmark import FocalPrior, LandmarkEnergy
 from morphkit.fitting.look import Look
 from morphkit.fitting.seen import seen_ibug68
+from morphkit.fitting.sharing import Quadratic, Sharing
 from morphkit.fitting.subject_output import PERSON_FILES
 from morphkit.fitting.verdict import Verdict
 from morphkit.io.atomic_folder import files_below, renewed_folder

@@ -11,11 +11,12 @@ from jaxtyping import Float
 from morphkit.fitting.consensus import PersonEvidence, pooled
 from morphkit.fitting.dense import DenseModel, dense_model
 from morphkit.fitting.fit import SingleFit
-from morphkit.fitting.joint import PhotoComparison, Problem, Quadratic, Sharing, lowest_start, moved
+from morphkit.fitting.joint import PhotoComparison, Problem, lowest_start, moved
 from morphkit.fitting.landmark import FocalPrior, LandmarkEnergy
 from morphkit.fitting.look import Look
 from morphkit.fitting.photometric import Colors, face_pixels
 from morphkit.fitting.settings import FitSettings, LandmarkSettings
+from morphkit.fitting.sharing import Quadratic, Sharing
 from morphkit.fitting.window import cut_window
 from morphkit.rendering.rasterizer import Rasterizer
 

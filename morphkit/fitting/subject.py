@@ -14,12 +14,13 @@ from morphkit.errors import MorphkitError
 from morphkit.fitting.album import Album, Knowledge, same_person
 from morphkit.fitting.consensus import pooled
 from morphkit.fitting.fit import Clock, GivenPhoto, Progress, SingleFit, fit_result, fit_single
-from morphkit.fitting.joint import Joint, Sharing, descend
+from morphkit.fitting.joint import Joint, descend
 from morphkit.fitting.landmark import POSE
 from morphkit.fitting.look import Look
 from morphkit.fitting.result import FitResult
 from morphkit.fitting.seen import GivenPoints, as_points68
 from morphkit.fitting.settings import FitSettings
+from morphkit.fitting.sharing import Sharing
 from morphkit.fitting.threads import one_thread
 from morphkit.fitting.uncertainty import FacePosterior, vertex_deviations
 from morphkit.fitting.verdict import FailedPhoto, Verdict

@@ -11,13 +11,14 @@ from jaxtyping import Float
 from morphkit.fitting.contour import LandmarkObserver, landmark_observer
 from morphkit.fitting.dense import DenseModel, dense_model
 from morphkit.fitting.frames import Frame
-from morphkit.fitting.joint import PhotoComparison, Sharing, descend
+from morphkit.fitting.joint import PhotoComparison, descend
 from morphkit.fitting.landmark import Face, FocalPrior, LandmarkEnergy, fit_landmarks
 from morphkit.fitting.look import Look
 from morphkit.fitting.photometric import Colors, face_pixels
 from morphkit.fitting.pose import MIN_POINTS
 from morphkit.fitting.seen import SeenLandmarks, seen_ibug68, seen_mediapipe478
 from morphkit.fitting.settings import FitSettings, LandmarkSettings
+from morphkit.fitting.sharing import Sharing
 from morphkit.fitting.sparse import start_face
 from morphkit.fitting.window import cut_window
 from morphkit.landmarks.faces import detect_faces, landmarks_near
