@@ -1,4 +1,4 @@
-"""Outline landmarks slide: each meets the silhouette that the face shows in its current pose."""
+"""What landmarks say about a face: outline ones meet the silhouette that it shows in its current pose."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy.spatial import cKDTree
 
-from morphkit.fitting.landmark import Face, Observations
+from morphkit.fitting.landmark import Face, Observations, Spans
 from morphkit.fitting.points import PointModel, landmark_points, vertex_points
 from morphkit.fitting.pose import Pose
 from morphkit.fitting.seen import SeenLandmarks
+from morphkit.fitting.spans import SeenSpans
 from morphkit.geometry.normals import vertex_normals
 from morphkit.geometry.topology import unique_edges
 from morphkit.morphable import MorphableModel
@@ -30,24 +31,45 @@ class LandmarkObserver:
     seen : the landmarks in the photo.
     points : the model's points of the same landmarks.
     band : the model's vertices near the outline landmarks, with the triangles among them, or None.
+    pairs : the model's points of the landmarks' spans, or None.
     """
 
     seen: SeenLandmarks
     points: PointModel
     band: _Band | None
+    pairs: _Pairs | None = None
 
     def __call__(self, face: Face) -> Observations:
         """Return the observations whose silhouette correspondence suits `face`."""
         precision = 1.0 / (self.seen.deviations * face.pose.scale)
         whitening = precision[:, None, None] * np.eye(2)
+        spans = None if self.pairs is None else self.pairs.spans(face.pose)
         if self.band is None:
-            return Observations(self.points, self.seen.pixels, whitening)
+            return Observations(self.points, self.seen.pixels, whitening, spans)
         slid = _slide(self.seen, self.points, self.band, face)
         whitening[self.seen.on_outline] /= _PLAIN
         whitening[slid.landmarks] = precision[slid.landmarks, None, None] * (
             slid.normals[:, :, None] * slid.normals[:, None, :]
         )
-        return Observations(_replaced(self.points, slid), self.seen.pixels, whitening)
+        return Observations(_replaced(self.points, slid), self.seen.pixels, whitening, spans)
+
+
+@dataclass(frozen=True, eq=False)
+class _Pairs:
+    """The spans that the model has points of."""
+
+    seen: SeenSpans
+    first: PointModel
+    second: PointModel
+
+    def spans(self, pose: Pose) -> Spans:
+        """Return the spans along the face's height or width in the photo, as a pose shows these."""
+        axes = pose.rotation[:2, :2].T
+        right, up = axes / np.maximum(np.linalg.norm(axes, axis=1, keepdims=True), 1e-9)
+        along = np.where(self.seen.wide[:, None], right, up)
+        precision = 1.0 / (self.seen.deviations * pose.scale)
+        whitening = precision[:, None, None] * along[:, :, None] * along[:, None, :]
+        return Spans(self.first, self.second, self.seen.pixels, whitening)
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,7 +93,22 @@ def landmark_observer(model: MorphableModel, seen: SeenLandmarks) -> LandmarkObs
     position = {name: i for i, name in enumerate(embedding.names)}
     points = landmark_points(model, embedding).take(np.array([position[name] for name in seen.names]))
     band = _band(model, points.mean[seen.on_outline]) if seen.on_outline.any() else None
-    return LandmarkObserver(seen, points, band)
+    return LandmarkObserver(seen, points, band, _pairs(model, seen.spans))
+
+
+def _pairs(model: MorphableModel, spans: SeenSpans | None) -> _Pairs | None:
+    """Return the spans of iBUG points that a model has, or None; without expressions its lips cannot part."""
+    embedding = model.landmarks.get("ibug68")
+    if spans is None or embedding is None or model.expression is None:
+        return None
+    place = {name: i for i, name in enumerate(embedding.names)}
+    spans = spans.among(place)
+    points = landmark_points(model, embedding)
+    first, second = (
+        points.take(np.array([place[name] for name in names], dtype=int))
+        for names in (spans.first, spans.second)
+    )
+    return _Pairs(spans, first, second)
 
 
 def _band(model: MorphableModel, outline: Float[np.ndarray, "n 3"]) -> _Band:

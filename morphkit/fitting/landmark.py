@@ -36,6 +36,23 @@ class Face:
 
 
 @dataclass(frozen=True, eq=False)
+class Spans:
+    """Pairs of the model's points and how far apart the photo shows them.
+
+    Attributes
+    ----------
+    first, second : the model's m points each.
+    pixels : (m, 2) the first minus the second, as seen.
+    whitening : (m, 2, 2), times an error of that difference gives standard deviations.
+    """
+
+    first: PointModel
+    second: PointModel
+    pixels: Float[np.ndarray, "m 2"]
+    whitening: Float[np.ndarray, "m 2 2"]
+
+
+@dataclass(frozen=True, eq=False)
 class Observations:
     """Points of the model and where the photo shows them.
 
@@ -45,11 +62,13 @@ class Observations:
     pixels : (n, 2) where they were seen.
     whitening : (n, 2, 2), times a pixel error gives standard deviations: ``I / σ`` for a point,
         ``normal normalᵀ / σ`` for a point that may slide along a contour.
+    spans : how far some of them are apart, or None. Whoever trusts places less leaves these as they are.
     """
 
     points: PointModel
     pixels: Float[np.ndarray, "n 2"]
     whitening: Float[np.ndarray, "n 2 2"]
+    spans: Spans | None = None
 
 
 @dataclass(frozen=True)
@@ -86,8 +105,9 @@ def fit_landmarks(
 ) -> LandmarkFit:
     """Fit camera, identity and expression to seen landmarks.
 
-    Minimises ``Σ huber(‖whitening · (projection − pixel)‖) + w_α‖α‖² + w_β‖β‖² + (log f − log f₀)² / σ_f²``
-    by Levenberg–Marquardt with analytic derivatives, starting with the pose alone.
+    Minimises ``Σ huber(‖whitening · (projection − pixel)‖) + w_α‖α‖² + w_β‖β‖² + (log f − log f₀)² / σ_f²``,
+    summed over points and over differences of points, by Levenberg–Marquardt with analytic derivatives,
+    starting with the pose alone.
 
     Parameters
     ----------
@@ -146,14 +166,21 @@ class LandmarkEnergy:
         return hessian, gradient
 
     def _errors(self, face: Face) -> Float[np.ndarray, "n 2"]:
-        points = self.seen.points.at(face.identity, face.expression)
-        return np.einsum("nij,nj->ni", self.seen.whitening, face.pose.project(points) - self.seen.pixels)
+        """Return the whitened errors of the points, then of the spans."""
+        seen, spans = self.seen, self.seen.spans
+        errors = _whitened(seen.whitening, _projected(face, seen.points) - seen.pixels)
+        if spans is None:
+            return errors
+        apart = _projected(face, spans.first) - _projected(face, spans.second)
+        return np.concatenate([errors, _whitened(spans.whitening, apart - spans.pixels)])
 
     def _jacobian(self, face: Face) -> Float[np.ndarray, "n 2 p"]:
-        points = self.seen.points
-        by_point, by_pose = face.pose.jacobian(points.at(face.identity, face.expression))
-        columns = [by_pose, by_point @ points.identity, by_point @ points.expression]
-        return self.seen.whitening @ np.concatenate(columns, axis=2)
+        seen, spans = self.seen, self.seen.spans
+        rows = seen.whitening @ _slopes(face, seen.points)
+        if spans is None:
+            return rows
+        apart = _slopes(face, spans.first) - _slopes(face, spans.second)
+        return np.concatenate([rows, spans.whitening @ apart])
 
     def _prior_residuals(self, face: Face) -> Float[np.ndarray, " p"]:
         log_focal = np.log(face.pose.focal / self.focal_prior.focal)
@@ -164,6 +191,22 @@ class LandmarkEnergy:
         identity = np.full(len(face.identity), np.sqrt(self.settings.identity_weight))
         expression = np.full(len(face.expression), np.sqrt(self.settings.expression_weight))
         return np.concatenate([np.zeros(POSE - 1), [1.0 / self.focal_prior.deviation], identity, expression])
+
+
+def _projected(face: Face, points: PointModel) -> Float[np.ndarray, "n 2"]:
+    return face.pose.project(points.at(face.identity, face.expression))
+
+
+def _whitened(
+    whitening: Float[np.ndarray, "n 2 2"], errors: Float[np.ndarray, "n 2"]
+) -> Float[np.ndarray, "n 2"]:
+    return np.einsum("nij,nj->ni", whitening, errors)
+
+
+def _slopes(face: Face, points: PointModel) -> Float[np.ndarray, "n 2 p"]:
+    """Return the derivatives of a face's projected points by its step."""
+    by_point, by_pose = face.pose.jacobian(points.at(face.identity, face.expression))
+    return np.concatenate([by_pose, by_point @ points.identity, by_point @ points.expression], axis=2)
 
 
 def _descend(face: Face, problem: LandmarkEnergy) -> tuple[Face, list[float], bool]:

@@ -15,7 +15,9 @@ from jaxtyping import Bool, Float
 from morphkit.errors import BadInputError
 from morphkit.fitting.pose import MIN_POINTS
 from morphkit.fitting.settings import LandmarkSettings
+from morphkit.fitting.spans import SeenSpans, seen_spans
 from morphkit.io.landmarks import read_image_points
+from morphkit.landmarks.ibug import to_ibug68
 
 GivenPoints = str | os.PathLike[str] | np.ndarray | Sequence[Any]
 """A photo's 68 points as a user gives them: a file, or pairs (x, y), in an array or a list."""
@@ -61,6 +63,7 @@ class SeenLandmarks:
     pixels : (n, 2), x right, y down, the image's outer corner at (0, 0).
     deviations : (n,) standard deviations, millimetres on the face.
     on_outline : (n,) whether a point marks the visible outline of the jaw rather than a place on the skin.
+    spans : distances that the same landmarks tell, or None.
     """
 
     set_name: str
@@ -68,14 +71,15 @@ class SeenLandmarks:
     pixels: Float[np.ndarray, "n 2"]
     deviations: Float[np.ndarray, " n"]
     on_outline: Bool[np.ndarray, " n"]
+    spans: SeenSpans | None = None
 
     def among(self, names: Iterable[str]) -> SeenLandmarks:
-        """Return those whose names are in `names`."""
+        """Return those whose names are in `names`, with all spans."""
         known = frozenset(names)
         keep = np.array([name in known for name in self.names], dtype=bool)
         kept = tuple(name for name in self.names if name in known)
         return SeenLandmarks(
-            self.set_name, kept, self.pixels[keep], self.deviations[keep], self.on_outline[keep]
+            self.set_name, kept, self.pixels[keep], self.deviations[keep], self.on_outline[keep], self.spans
         )
 
 
@@ -91,7 +95,9 @@ def seen_mediapipe478(points: Float[np.ndarray, "n 2"], settings: LandmarkSettin
     )
     together = np.sqrt(max(1.0, len(points) / settings.detector_points))
     names = tuple(f"mp{i}" for i in number)
-    return SeenLandmarks("mediapipe478", names, points.astype(np.float64), deviations * together, outline)
+    pixels = points.astype(np.float64)
+    spans = seen_spans(to_ibug68(pixels), settings)
+    return SeenLandmarks("mediapipe478", names, pixels, deviations * together, outline, spans)
 
 
 def seen_ibug68(
@@ -102,7 +108,8 @@ def seen_ibug68(
     outline = np.isin(number, list(JAW68))
     deviations = np.where(outline, max(deviation, settings.contour_deviation), deviation)
     names = tuple(str(i) for i in number)
-    return SeenLandmarks("ibug68", names, points[number].astype(np.float64), deviations, outline)
+    pixels, spans = points[number].astype(np.float64), seen_spans(points, settings)
+    return SeenLandmarks("ibug68", names, pixels, deviations, outline, spans)
 
 
 def as_points68(landmarks: GivenPoints) -> str | os.PathLike[str] | Float[np.ndarray, "68 2"]:

@@ -25,6 +25,8 @@ class LandmarkSettings:
     contour_deviation : of the jaw line's points, across the silhouette.
     iris_deviation : of the irises' points.
     given_deviation : of points that the user gave.
+    lip_gap_deviation, lid_gap_deviation, mouth_width_deviation : of how far the lips, or the lids of an eye,
+        are seen apart, and the corners of the mouth; infinite to leave them out.
     detector_points : how many independent points a detector's 478 are worth: their errors go together.
     huber : residuals beyond this many standard deviations count linearly.
     identity_weight, expression_weight : of the squared coefficients.
@@ -43,11 +45,14 @@ class LandmarkSettings:
     contour_deviation: float = 5.0
     iris_deviation: float = 2.5
     given_deviation: float = 2.0
+    lip_gap_deviation: float = 1.3
+    lid_gap_deviation: float = 1.0
+    mouth_width_deviation: float = 2.5
     detector_points: float = 100.0
     huber: float = 2.0
     identity_weight: float = 1.0
     expression_weight: float = 1.0
-    expression_spread: float | None = 3.0
+    expression_spread: float | None = 2.0
     rounds: int = 5
     iterations: int = 12
     tolerance: float = 1e-4
