@@ -22,8 +22,9 @@ from morphkit.morphable import MorphableModel
 SETTINGS = LandmarkSettings()
 WITHOUT = replace(SETTINGS, lip_gap_deviation=np.inf, lid_gap_deviation=np.inf, mouth_width_deviation=np.inf)
 CENTRE = np.array([200.0, 150.0])
+FRONT = np.diag([1.0, -1.0, -1.0])
 POSE_SEEN = Pose(
-    rotation_matrix(np.array([0.1, 0.3, -0.2])) @ np.diag([1.0, -1.0, -1.0]),
+    rotation_matrix(np.array([0.1, 0.3, -0.2])) @ FRONT,
     np.array([7.0, -12.0]),
     1.1,
     560.0,
@@ -164,3 +165,16 @@ def test_models_do_without(head):
     spans = landmark_observer(replace(head, landmarks={"ibug68": fewer}), seen)(face_with(0.0)).spans
     assert spans is not None
     assert len(spans.pixels) == len(spans.first.mean) == 8 - 3
+
+
+def test_spans_of_a_face_turned_away_count_less(head):
+    observer = landmark_observer(head, seen_ibug68(points_of(head, face_with(1.0)), VAGUE, SETTINGS))
+
+    def sureness(yaw: float) -> np.ndarray:
+        turned = replace(POSE_SEEN, rotation=rotation_matrix(np.array([0.0, yaw, 0.0])) @ FRONT)
+        spans = observer(replace(face_with(0.0), pose=turned)).spans
+        assert spans is not None
+        return np.linalg.norm(spans.whitening, axis=(1, 2))
+
+    assert sureness(1.0) == pytest.approx(np.cos(1.0) * sureness(0.0))
+    assert sureness(2.0) == pytest.approx(np.zeros(8))

@@ -63,11 +63,15 @@ class _Pairs:
     second: PointModel
 
     def spans(self, pose: Pose) -> Spans:
-        """Return the spans along the face's height or width in the photo, as a pose shows these."""
+        """Return the spans along the face's height or width in the photo, as a pose shows these.
+
+        They are the less sure the farther the face is turned away.
+        """
         axes = pose.rotation[:2, :2].T
         right, up = axes / np.maximum(np.linalg.norm(axes, axis=1, keepdims=True), 1e-9)
         along = np.where(self.seen.wide[:, None], right, up)
-        precision = 1.0 / (self.seen.deviations * pose.scale)
+        facing = max(0.0, -float(pose.rotation[2, 2]))
+        precision = facing / (self.seen.deviations * pose.scale)
         whitening = precision[:, None, None] * along[:, :, None] * along[:, None, :]
         return Spans(self.first, self.second, self.seen.pixels, whitening)
 
