@@ -13,7 +13,7 @@ from PIL import Image
 from morphkit.errors import BadInputError, MissingDependencyError, NoFaceError
 from morphkit.export.camera import PhotoCamera
 from morphkit.fitting import FitSettings, fit_image, write_fit
-from morphkit.fitting.colors import PhotometricEnergy, estimate_trust
+from morphkit.fitting.colors import PhotometricEnergy
 from morphkit.fitting.contour import landmark_observer
 from morphkit.fitting.dense import dense_model
 from morphkit.fitting.doubts import landmark_error
@@ -25,6 +25,7 @@ from morphkit.fitting.result import NOW_POINTS
 from morphkit.fitting.seen import read_photo_landmarks, seen_ibug68
 from morphkit.fitting.settings import LandmarkSettings, PhotometricSettings
 from morphkit.fitting.shading import fit_light, light_prior, reflection_basis, reflection_slope
+from morphkit.fitting.trust import estimate_trust
 from morphkit.fitting.window import Window, cut_window
 from morphkit.io.color import linear_to_srgb_uint8
 from morphkit.io.meshes import read_mesh
@@ -77,7 +78,6 @@ def shape_error(result, head, truth):
 
 def test_colours_lower_the_energy_and_the_shape_error(head, truth, photo):
     settings = FitSettings(replace(LandmarkSettings(), focal_deviation=0.02))
-    settings = replace(settings, photometric=replace(settings.photometric, evidence=2.0))
     marks = given_landmarks(head, truth, noise=1.5)
     sparse = fit_image(photo, head, landmarks=marks, settings=replace(settings, photometric=None))
     dense = fit_image(photo, head, landmarks=marks, settings=settings)
@@ -95,7 +95,7 @@ def test_derivatives_of_the_drawn_colours(head, truth, photo):
         window = replace(window, image=picture.image)
         seen = landmark_observer(head, seen_ibug68(given_landmarks(head, truth), 1.0, LandmarkSettings()))
         sparse = LandmarkEnergy(seen(truth.face), FocalPrior(360.0, 0.1), LandmarkSettings())
-        trust = estimate_trust(picture, window, PhotometricSettings())
+        trust = estimate_trust(truth, picture, model, window, PhotometricSettings())
         energy = PhotometricEnergy(model, window, sparse, PhotometricSettings(), trust)
         chosen = np.arange(0, len(picture.row), 5)
         jacobian = energy._jacobian(truth, picture, chosen)
@@ -117,7 +117,7 @@ def test_the_gradient_of_the_light_priors_is_that_of_their_energy(head, truth, p
     window = cut_window(photo, pixels, 48)
     with torch.no_grad():
         picture = draw(truth, model, window, rasterizer)
-    trust = estimate_trust(picture, window, PhotometricSettings())
+    trust = estimate_trust(truth, picture, model, window, PhotometricSettings())
     observe = landmark_observer(head, seen_ibug68(given_landmarks(head, truth), 2.0, LandmarkSettings()))
     sparse = LandmarkEnergy(observe(truth.face), FocalPrior(500.0, 0.3), LandmarkSettings())
     problem = PhotometricEnergy(model, window, sparse, PhotometricSettings(), trust)

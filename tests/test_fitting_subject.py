@@ -158,7 +158,7 @@ class _Walled(PhotoComparison):
     def draw(self, look: Look) -> None:  # noqa: ARG002
         return None
 
-    def problem(self, picture: object) -> _Wall:  # noqa: ARG002
+    def problem(self, look: Look, picture: object) -> _Wall:  # noqa: ARG002
         return _Wall(self, None, self.start, self.slope)
 
 

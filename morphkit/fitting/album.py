@@ -90,7 +90,7 @@ class Album:
         problems, quadratics = [], []
         for comparison, look in zip(self.comparisons(looks), looks, strict=True):
             picture = comparison.draw(look)
-            problems.append(comparison.problem(picture))
+            problems.append(comparison.problem(look, picture))
             quadratics.append(problems[-1].quadratic(look, picture))
         return Knowledge(self.sharing, tuple(looks), problems, quadratics)
 

@@ -2,63 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from morphkit.fitting.blocks import block_details
 from morphkit.fitting.dense import DenseModel
 from morphkit.fitting.landmark import LandmarkEnergy
-from morphkit.fitting.look import Look, Picture
+from morphkit.fitting.look import Look, Picture, color_root
 from morphkit.fitting.pose import cross_matrices
 from morphkit.fitting.settings import PhotometricSettings
 from morphkit.fitting.shading import fit_light, light_prior, reflection_basis, reflection_slope
+from morphkit.fitting.trust import Trust
 from morphkit.fitting.window import Window
 
-_FINER = 0.63  # of a sample's worth, from a band to the next finer one
-_DARK = 0.004  # linear; keeps the square root's slope finite
 _LIGHT_ROUNDS = 4
-_LEAST_TYPICAL = 0.02  # deviation of a colour, of the mean one, that is never called an outlier
-_HIDDEN = 2.0  # times the deviation of an outlier, at which a pixel is half taken for something else
-_MEAN_ABSOLUTE = 1.54  # median length of a standard normal 3-vector
-
-
-@dataclass(frozen=True, eq=False)
-class Trust:
-    """How far a window's colours are believed, estimated from a drawn look's own residuals.
-
-    Attributes
-    ----------
-    weights : (s, s) of each pixel: 0 where nothing is compared, little where hair or glasses disagree.
-    deviations : (bands,) standard deviation of a colour in each band.
-    shown : (s, s) 0..1 whether a pixel shows the face rather than something before it; 1 where nothing is
-        compared.
-    """
-
-    weights: Float[np.ndarray, "s s"]
-    deviations: Float[np.ndarray, " bands"]
-    shown: Float[np.ndarray, "s s"]
-
-
-def estimate_trust(picture: Picture, window: Window, settings: PhotometricSettings) -> Trust:
-    """Return how far colours can be believed, given a drawn look."""
-    difference = residuals(picture, window)
-    lengths = np.linalg.norm(difference, axis=1)
-    level = float(_root(window.image[picture.row, picture.column]).mean()) if len(lengths) else 1.0
-    typical = max(_LEAST_TYPICAL * level, _median(lengths) / _MEAN_ABSOLUTE)
-    weights = picture.attention / (1.0 + (lengths / (settings.outlier * typical)) ** 2) ** 2
-    variances = [
-        float((share[:, None] * details**2).sum()) / max(3.0 * float(share.sum()), 1e-6)
-        for details, share in _bands(picture, difference, weights, settings)
-    ]
-    image, shown = np.zeros(window.usable.shape, np.float32), np.ones(window.usable.shape, np.float32)
-    image[picture.row, picture.column] = weights
-    shown[picture.row, picture.column] = 1.0 / (1.0 + (lengths / (_HIDDEN * settings.outlier * typical)) ** 4)
-    bounds = level * settings.least_deviation, level * settings.most_deviation
-    deviations = np.clip(np.sqrt(variances), *bounds)
-    return Trust(image, deviations, shown)
+_LEAST_TYPICAL = 0.02  # residual that is never called an outlier
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,41 +39,26 @@ class PhotometricEnergy:
     trust: Trust
 
     def energy(self, look: Look, picture: Picture, among: Bool[np.ndarray, "s s"]) -> float:
-        """Return the energy of a drawn look, the pixels outside `among` left out.
+        """Return the energy of a drawn look, the pixels outside `among` left as they were for the trust.
 
         Two looks are comparable where both see the face, see `Picture.compared`.
         """
-        weights = (self.trust.weights * among)[picture.row, picture.column]
-        bands = _bands(picture, residuals(picture, self.window), weights, self.settings)
-        data = sum(
-            worth * float((share[:, None] * details**2).sum())
-            for worth, (details, share) in zip(self._worth(), bands, strict=True)
-        )
+        white = self.trust.white_residuals(picture, self.window, among)
         albedo = self.settings.albedo_weight * look.albedo @ look.albedo
-        return float(data + albedo) + self._light_energy(look) + self.sparse.energy(look.face)
+        return float(white @ white + albedo) + self._light_energy(look) + self.sparse.energy(look.face)
 
     def normal_equations(
         self, look: Look, picture: Picture
     ) -> tuple[Float[np.ndarray, "p p"], Float[np.ndarray, " p"]]:
-        """Return JᵀWJ and JᵀWr over (pose, identity, expression, albedo, light), priors included."""
-        n = len(picture.row)
-        jacobian = self._jacobian(look, picture, np.arange(n))
-        parameters = jacobian.shape[2]
-        residual = residuals(picture, self.window).astype(np.float32)
-        system = np.concatenate([jacobian, residual[:, :, None]], axis=2).reshape(n, -1)
-        weights = self.trust.weights[picture.row, picture.column]
-        normal = np.zeros((parameters + 1, parameters + 1))
-        bands = _bands(picture, system, weights, self.settings)
-        for worth, (details, share) in zip(self._worth(), bands, strict=True):
-            rows = (details * np.sqrt(worth * share)[:, None].astype(np.float32)).reshape(-1, parameters + 1)
-            normal += rows.T @ rows
-        return self._with_priors(look, normal[:-1, :-1], normal[:-1, -1])
+        """Return JᵀWJ and JᵀWr over (pose, identity, expression, albedo, light), priors included.
 
-    def _worth(self) -> Float[np.ndarray, " bands"]:
-        """Return what a unit of each band's weighted squared residual counts."""
-        finer = np.arange(len(self.trust.deviations))[::-1]  # than the coarsest
-        worth: np.ndarray = self.settings.evidence * _FINER**finer / self.trust.deviations**2
-        return worth
+        About the look from which the trust was estimated.
+        """
+        jacobian = self._jacobian(look, picture, np.arange(len(picture.row)))
+        system = np.concatenate([jacobian, self.trust.residuals[:, :, None].astype(np.float32)], axis=2)
+        rows = self.trust.whiten(system)
+        normal = (rows.T @ rows).astype(np.float64)
+        return self._with_priors(look, normal[:-1, :-1], normal[:-1, -1])
 
     def _with_priors(
         self, look: Look, hessian: Float[np.ndarray, "p p"], gradient: Float[np.ndarray, " p"]
@@ -158,7 +102,7 @@ class PhotometricEnergy:
     ) -> Float[np.ndarray, "n 3 p"]:
         """Return the derivatives of the square-rooted colours of the chosen pixels."""
         seen = _Surface(self.model, look, picture, chosen)
-        slope = 0.5 / _root(np.maximum(picture.image[picture.row, picture.column][chosen], 0.0))
+        slope = 0.5 / color_root(np.maximum(picture.image[picture.row, picture.column][chosen], 0.0))
         motion = -_picture_slope(picture, self.window, chosen) * self.window.zoom
         by_point, by_pose = look.face.pose.jacobian(seen.points)
         by_normal = (slope * seen.albedo)[:, :, None] * reflection_slope(seen.normals, look.light)
@@ -237,12 +181,6 @@ class _Surface:
         return total
 
 
-def residuals(picture: Picture, window: Window) -> Float[np.ndarray, "n 3"]:
-    """Return drawn minus photographed colour at the compared pixels, as square roots of linear light."""
-    at = picture.row, picture.column
-    return _root(np.maximum(picture.image[at], 0.0)) - _root(window.image[at])
-
-
 def look_light(look: Look, picture: Picture, window: Window, settings: PhotometricSettings) -> Look:
     """Return the look under the light that explains the photo best, outliers weighted down."""
     colors = window.image[picture.row, picture.column].astype(np.float64)
@@ -251,8 +189,8 @@ def look_light(look: Look, picture: Picture, window: Window, settings: Photometr
     light = fit_light(picture.albedo, normals, colors, weights, prior)
     for _ in range(_LIGHT_ROUNDS):
         shaded = np.maximum(picture.albedo * (reflection_basis(normals) @ light), 0.0)
-        errors = np.linalg.norm(_root(shaded) - _root(colors), axis=1)
-        typical = max(_median(errors), _LEAST_TYPICAL)
+        errors = np.linalg.norm(color_root(shaded) - color_root(colors), axis=1)
+        typical = max(float(np.median(errors)), _LEAST_TYPICAL)
         robust = weights / (1.0 + (errors / (settings.outlier * typical)) ** 2) ** 2
         light = fit_light(picture.albedo, normals, colors, robust, prior)
     return replace(look, light=light)
@@ -262,26 +200,7 @@ def _picture_slope(
     picture: Picture, window: Window, chosen: Int[np.ndarray, " n"]
 ) -> Float[np.ndarray, "n 3 2"]:
     """Return the colours' slope by x and y, per pixel: the mean of the drawn and the photographed one."""
-    mean = 0.5 * (_root(np.maximum(picture.image, 0.0)) + _root(window.image))
+    mean = 0.5 * (color_root(np.maximum(picture.image, 0.0)) + color_root(window.image))
     by_row, by_column = np.gradient(mean, axis=(0, 1))
     at = picture.row[chosen], picture.column[chosen]
     return np.stack([by_column[at], by_row[at]], axis=2)
-
-
-def _root(linear: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
-    root: np.ndarray = np.sqrt(linear + _DARK)
-    return root
-
-
-def _bands(
-    picture: Picture,
-    values: Float[np.ndarray, "n k"],
-    weights: Float[np.ndarray, " n"],
-    settings: PhotometricSettings,
-) -> Iterator[tuple[Float[np.ndarray, "m k"], Float[np.ndarray, " m"]]]:
-    bands = 1 + max(0, round(np.log2(len(picture.image) / settings.blocks)))
-    return block_details(picture.row, picture.column, values.astype(np.float32, copy=False), weights, bands)
-
-
-def _median(lengths: Float[np.ndarray, " n"]) -> float:
-    return float(np.median(lengths)) if len(lengths) else 0.0

@@ -36,15 +36,15 @@ class PhotoComparison:
         """Return the look's picture, where colours are compared."""
         return None if self.colors is None else self.colors.draw(look)
 
-    def problem(self, picture: Picture | None) -> Problem:
+    def problem(self, look: Look, picture: Picture | None) -> Problem:
         """Return the energy, the photo's colours trusted as far as a drawn look's residuals allow."""
-        return Problem(self, None if picture is None else self.colored(picture))
+        return Problem(self, None if picture is None else self.colored(look, picture))
 
-    def colored(self, picture: Picture) -> PhotometricEnergy:
+    def colored(self, look: Look, picture: Picture) -> PhotometricEnergy:
         """Return the photometric energy."""
         if self.colors is None:
             raise ValueError("picture: this photo's colours are not compared")
-        return self.colors.energy(self.sparse, picture)
+        return self.colors.energy(self.sparse, look, picture)
 
 
 @dataclass(frozen=True, eq=False)
@@ -178,7 +178,9 @@ def descend(
     here = tuple(looks)
     pictures = [photo.draw(look) for photo, look in zip(photos, here, strict=True)]
     for _ in range(iterations):
-        problems = [photo.problem(picture) for photo, picture in zip(photos, pictures, strict=True)]
+        problems = [
+            photo.problem(look, picture) for photo, look, picture in zip(photos, here, pictures, strict=True)
+        ]
         quadratics = [
             problem.quadratic(look, picture)
             for problem, look, picture in zip(problems, here, pictures, strict=True)

@@ -71,6 +71,7 @@ class Picture:
         return mask
 
 
+DARK = 0.004  # linear; keeps the square root's slope finite
 _JUMP = 10.0  # millimetres of depth between neighbouring pixels that mean another surface
 _GRAZING = 0.2  # cosine below which a surface is seen too obliquely to be compared
 
@@ -101,6 +102,18 @@ def draw(look: Look, model: DenseModel, window: Window, rasterizer: Rasterizer) 
     facing = -normals[compared][:, 2].clip(-1.0, 0.0)
     image = rendering.image[0].numpy()
     return Picture(image, row, column, faces, barycentrics, normals[compared], at_pixels, facing)
+
+
+def residuals(picture: Picture, window: Window) -> Float[np.ndarray, "n 3"]:
+    """Return drawn minus photographed colour at the compared pixels, as square roots of linear light."""
+    at = picture.row, picture.column
+    return color_root(np.maximum(picture.image[at], 0.0)) - color_root(window.image[at])
+
+
+def color_root(linear: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
+    """Return the square root of linear light, by which dark and light skin are compared alike."""
+    root: np.ndarray = np.sqrt(linear + DARK)
+    return root
 
 
 def _compared(

@@ -9,11 +9,12 @@ import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 
-from morphkit.fitting.colors import PhotometricEnergy, estimate_trust, look_light
+from morphkit.fitting.colors import PhotometricEnergy, look_light
 from morphkit.fitting.dense import DenseModel
 from morphkit.fitting.landmark import Face, FocalPrior, LandmarkEnergy, Observations
 from morphkit.fitting.look import Look, Picture, draw
 from morphkit.fitting.settings import FitSettings, PhotometricSettings
+from morphkit.fitting.trust import estimate_trust, judge_pixels
 from morphkit.fitting.window import Window, cut_window
 from morphkit.rendering.rasterizer import Rasterizer
 
@@ -85,8 +86,8 @@ def fit_colors(
             return None
         end = _descend(colors, sparse, *colors.lit(look, picture))
         look, energies = end.look, energies + end.energies
-    trust = estimate_trust(end.picture, window, photometric)
-    attention = window.spread(trust.shown, photo.shape[0], photo.shape[1])
+    shown = judge_pixels(end.picture, window, photometric.outlier).shown
+    attention = window.spread(shown, photo.shape[0], photo.shape[1])
     return PhotometricFit(look, tuple(energies), end.converged, end.precision, attention)
 
 
@@ -117,9 +118,9 @@ class Colors:
         look = look_light(look, picture, self.window, self.settings)
         return look, self.draw(look)
 
-    def energy(self, sparse: LandmarkEnergy, picture: Picture) -> PhotometricEnergy:
+    def energy(self, sparse: LandmarkEnergy, look: Look, picture: Picture) -> PhotometricEnergy:
         """Return the energy, trust estimated from a drawn look."""
-        trust = estimate_trust(picture, self.window, self.settings)
+        trust = estimate_trust(look, picture, self.model, self.window, self.settings)
         return PhotometricEnergy(self.model, self.window, sparse, self.settings, trust)
 
 
@@ -139,7 +140,7 @@ def _descend(colors: Colors, sparse: LandmarkEnergy, look: Look, picture: Pictur
     trace: list[float] = []
     damping, hessian = 1e-3, np.zeros((0, 0))
     for _ in range(colors.settings.iterations):
-        problem = colors.energy(sparse, picture)
+        problem = colors.energy(sparse, look, picture)
         hessian, gradient = problem.normal_equations(look, picture)
         while damping < _DAMPED:
             step = -np.linalg.solve(hessian + damping * np.diag(np.diag(hessian)), gradient)

@@ -59,23 +59,50 @@ class LandmarkSettings:
 
 
 @dataclass(frozen=True)
+class UnexplainedSettings:
+    """What a model's albedo and light are expected to leave unexplained (`morphkit.fitting.unexplained`).
+
+    Deviations are shares of the colour that a face without features would show there; both are raised to
+    what a photo's own residuals say.
+
+    Attributes
+    ----------
+    fine_deviation, fine_length : of freckles, brows, lips, and the millimetres over which they fade.
+    coarse_deviation, coarse_length : of complexion, shine and shadows.
+    noise_deviation : of each pixel for itself.
+    most_deviation : bound of the first two; without it, a photo that once fits badly would be given up.
+    symmetry : correlation of the face's two halves.
+    chroma : deviation of colour relative to brightness.
+    """
+
+    fine_deviation: float = 0.07
+    fine_length: float = 3.5
+    coarse_deviation: float = 0.07
+    coarse_length: float = 15.0
+    noise_deviation: float = 0.05
+    most_deviation: float = 0.4
+    symmetry: float = 0.95
+    chroma: float = 0.6
+
+
+@dataclass(frozen=True)
 class PhotometricSettings:
     """How the photo's colours refine the landmark fit.
 
-    Colours are compared as square roots of linear light, which treats dark and light skin alike, in bands
-    from fine to coarse (`morphkit.fitting.blocks`): what the albedo cannot explain is mostly coarse, so each
-    band is trusted as far as its own residuals allow.
+    Colours are compared as square roots of linear light, which treats dark and light skin alike; how far
+    they are believed, `morphkit.fitting.trust` says.
 
     Attributes
     ----------
     sizes : side of the face's window in pixels; one for each level of the pyramid.
     iterations : Gauss–Newton steps at each level, at most.
-    blocks : how many blocks the coarsest band has across the window; each finer band halves them.
-    evidence : what one sample of the coarsest band is worth. Neighbours go wrong together, so that it falls
-        by a third from band to band while their number grows fourfold.
-    least_deviation, most_deviation : bounds of the bands' standard deviations, which are estimated from the
-        photo, as shares of the face's mean colour; without the upper one, a band that once fits badly would
-        be given up.
+    blocks : how many blocks across the window the coarse part of the residuals has, which is believed as far
+        as `unexplained` says; finer details are judged band by band (`morphkit.fitting.blocks`).
+    detail : what a sample of the coarse part would be worth if it were judged like a detail. A detail's worth
+        falls by a third from band to band, while their number grows fourfold.
+    least_detail : bound of the details' standard deviations, which are estimated from the photo, as a share
+        of the face's mean colour.
+    unexplained : what the coarse part is not asked to explain.
     outlier : residuals beyond so many standard deviations lose their say (Geman–McClure): hair, glasses, a
         microphone.
     landmark_share : of the landmarks' weight that stays once colours are compared.
@@ -90,10 +117,10 @@ class PhotometricSettings:
 
     sizes: tuple[int, ...] = (48, 96, 192)
     iterations: int = 15
-    blocks: int = 6
-    evidence: float = 0.1
-    least_deviation: float = 0.006
-    most_deviation: float = 0.11
+    blocks: int = 48
+    detail: float = 0.014
+    least_detail: float = 0.006
+    unexplained: UnexplainedSettings = field(default_factory=UnexplainedSettings)
     outlier: float = 3.0
     landmark_share: float = 0.25
     albedo_weight: float = 1.0
@@ -101,7 +128,7 @@ class PhotometricSettings:
     light_chroma: float = 100.0
     light_level: float = 2.5
     light_level_deviation: float = 0.4
-    tolerance: float = 1e-3
+    tolerance: float = 1e-4
 
 
 @dataclass(frozen=True)

@@ -145,7 +145,7 @@ class Tracker:
         weights = np.ones(1)
         look = descend([comparison], [look], weights, iterations=_ITERATIONS, tolerance=tolerance).looks[0]
         picture = comparison.draw(look)
-        quadratic = comparison.problem(picture).quadratic(look, picture)
+        quadratic = comparison.problem(look, picture).quadratic(look, picture)
         return TrackedFrame(look, quadratic.own, error)
 
     def _comparison(
