@@ -128,7 +128,7 @@ class PhotometricSettings:
     light_chroma: float = 100.0
     light_level: float = 2.5
     light_level_deviation: float = 0.4
-    tolerance: float = 1e-4
+    tolerance: float = 1e-3
 
 
 @dataclass(frozen=True)
