@@ -1,4 +1,7 @@
-"""A face's openings (eyes without eyeballs, a mouth without an inside), closed for pictures and textures.
+"""A face's openings (eyes without eyeballs, a mouth), closed for pictures and textures.
+
+A mouth whose inside is modelled is closed, too: its teeth are not, and a photo of them would lie far behind
+the lips, on walls that the photo hardly saw.
 
 The closed mesh has the face's own vertices and triangles first; the caps' follow, apart from it, so that
 whatever is said of the vertices (how opaque they are, say) need not run across a rim. Files keep the face's.
@@ -10,8 +13,9 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
+from morphkit.geometry.topology import boundary_vertices, connected_components
 from morphkit.landmarks.capping import cap_holes
 from morphkit.mesh import Mesh
 
@@ -27,17 +31,27 @@ class Openings:
     Attributes
     ----------
     face : a face of that topology.
-    capped : the same with a fan of triangles in each opening, as `cap_holes` makes them.
+    outside : the triangles that are not a mouth's inside.
+    capped : those alone, with a fan of triangles in each opening, as `cap_holes` makes them.
     """
 
     face: Mesh
+    outside: Bool[np.ndarray, " f"]
     capped: Mesh
 
     @classmethod
-    def of(cls, vertices: Float[np.ndarray, "v 3"], faces: Int[np.ndarray, "f 3"]) -> Openings:
-        """Return the openings of a face in millimetres."""
-        face = Mesh(vertices, faces)
-        return cls(face, cap_holes(face, _WIDEST))
+    def of(
+        cls,
+        vertices: Float[np.ndarray, "v 3"],
+        faces: Int[np.ndarray, "f 3"],
+        lips: Bool[np.ndarray, " v"] | None = None,
+    ) -> Openings:
+        """Return the openings of a face in millimetres.
+
+        A mouth whose inside is modelled is one, too, if it is told which vertices are the `lips`.
+        """
+        outside = np.ones(len(faces), bool) if lips is None else ~mouth_inside(faces, lips)
+        return cls(Mesh(vertices, faces), outside, cap_holes(Mesh(vertices, faces[outside]), _WIDEST))
 
     @property
     def count(self) -> int:
@@ -52,6 +66,35 @@ class Openings:
         place[self.count :] = self.count + len(self._rim) + np.arange(self._holes)
         caps = place[self._caps].astype(self.face.faces.dtype)
         return np.concatenate([self.face.faces, caps])
+
+    @property
+    def rims(self) -> slice:
+        """The caps' outer vertices among those of the closed mesh: photos show the lids or lips there."""
+        return slice(self.count, self.count + len(self._rim))
+
+    @cached_property
+    def outlining(self) -> Int[np.ndarray, "o 3"]:
+        """The closed mesh's triangles without caps over a mouth's inside, which is far behind the lips.
+
+        A photo may show teeth where a fit has the lips' edge, and how deep the mouth is tells where that is.
+        """
+        return self.faces[~self.in_mouth[self.faces].all(axis=1)]
+
+    @cached_property
+    def in_mouth(self) -> Bool[np.ndarray, " w"]:
+        """The closed mesh's vertices that caps over a mouth's inside have."""
+        within = np.zeros(self.count, bool)
+        within[self.face.faces[~self.outside]] = True
+        return np.concatenate([np.zeros(self.count, bool), within[self._rim], within[self._first]])
+
+    @cached_property
+    def order(self) -> Int[np.ndarray, " g"]:
+        """The closed mesh's triangles from what a texture is to show to what may lie under it.
+
+        A mouth's inside may begin within the lips' chart; caps lie over it there.
+        """
+        inside = np.concatenate([~self.outside, np.zeros(len(self._caps), bool)])
+        return np.argsort(inside, kind="stable")
 
     def extended(self, values: Float[np.ndarray, "v ..."], share: float = 1.0) -> Float[np.ndarray, "w ..."]:
         """Return values of the closed mesh's vertices: on caps `share` of those around them."""
@@ -69,8 +112,7 @@ class Openings:
         rim, hole = np.full(self.count, -1), np.full(self.count, -1)
         rim[self._rim] = self.count + np.arange(len(self._rim))
         hole[self._caps[:, 0]] = self._caps[:, 2] + len(self._rim)
-        first = self._caps[np.unique(self._caps[:, 2], return_index=True)[1], 0]
-        others = np.concatenate([rim[mirror[self._rim]], hole[mirror[first]]])
+        others = np.concatenate([rim[mirror[self._rim]], hole[mirror[self._first]]])
         own = self.count + np.arange(len(others))
         return np.concatenate([mirror, np.where(others < 0, own, others).astype(mirror.dtype)])
 
@@ -79,10 +121,11 @@ class Openings:
 
         Where a rim is in several pieces there, its caps have no area.
         """
-        mapped = cap_holes(replace(self.face, uv=uv), _WIDEST).uv
+        outer = replace(self.face, faces=self.face.faces[self.outside], uv=uv[self.outside])
+        mapped = cap_holes(outer, _WIDEST).uv
         if mapped is None or self._holes == 0:
             return uv
-        caps, hole = mapped[len(uv) :].copy(), self._hole
+        caps, hole = mapped[len(outer.faces) :].copy(), self._hole
         starts, ends = (np.argsort(self._caps[:, k], kind="stable") for k in (0, 1))
         apart = np.abs(caps[starts, 0] - caps[ends, 1]).max(axis=1)
         torn = np.zeros(self._holes)
@@ -117,7 +160,7 @@ class Openings:
     @cached_property
     def _caps(self) -> Int[np.ndarray, "e 3"]:
         """Two vertices of the rim, and the middle."""
-        return self.capped.faces[len(self.face.faces) :].astype(np.int64)
+        return self.capped.faces[np.count_nonzero(self.outside) :].astype(np.int64)
 
     @cached_property
     def _hole(self) -> Int[np.ndarray, " e"]:
@@ -125,5 +168,27 @@ class Openings:
         return self._caps[:, 2] - self.count
 
     @cached_property
+    def _first(self) -> Int[np.ndarray, " h"]:
+        """A vertex of each opening's rim."""
+        first: np.ndarray = self._caps[np.unique(self._caps[:, 2], return_index=True)[1], 0]
+        return first
+
+    @cached_property
     def _rim(self) -> Int[np.ndarray, " r"]:
         return np.unique(self._caps[:, :2])
+
+
+def mouth_inside(faces: Int[np.ndarray, "f 3"], lips: Bool[np.ndarray, " v"]) -> Bool[np.ndarray, " f"]:
+    """Return the triangles of a closed mouth cavity: beyond the lips, a part without a rim of its own."""
+    beyond = np.flatnonzero(~lips[faces].all(axis=1))
+    if len(beyond) == 0:
+        return np.zeros(len(faces), bool)
+    part = connected_components(faces[beyond], len(lips))
+    number = len(lips)
+    size = np.bincount(part[faces[beyond, 0]], minlength=number)
+    bag = np.bincount(part[lips], minlength=number) > 0
+    bag[part[boundary_vertices(faces, len(lips))]] = False
+    bag[size.argmax()] = False  # the head itself
+    inside = np.zeros(len(faces), bool)
+    inside[beyond] = bag[part[faces[beyond, 0]]]
+    return inside

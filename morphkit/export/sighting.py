@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Bool, Float, Int, UInt8
 from scipy.ndimage import gaussian_filter, map_coordinates, maximum_filter, minimum_filter
 
 from morphkit.export.atlas import Sites, vertex_sites
@@ -20,6 +20,7 @@ _AROUND = 2  # pixels there, around a point, in which nothing may stand before i
 _BEFORE = 1.0  # millimetres by which something stands before a point that it hides
 _GRAZING, _SQUARE = 0.15, 0.5  # facing cosines between which trust in the photo rises from 0 to 1
 _OUTLINE = 2.5  # millimetres from the head's outline within which the photo may show what is behind it
+_GAP = 3.0  # millimetres: narrower ones, as between lips that a fit did not quite shut, make no outline
 _BEHIND = 25.0  # millimetres that a surface lies behind another to make an outline
 _SQUARELY = 0.6  # facing cosine from which a point is too square to the camera to lie at an outline
 _FRAME = 4.0  # pixels of the photo's edge over which trust fades
@@ -65,6 +66,7 @@ class PhotoView:
     vertices, faces : the face in it, head frame.
     attention : (h, w) 0..1, what of the photo shows the face itself; None is all of it.
     attended : (v,) 0..1, the vertices that `attention` speaks of; None is all of them.
+    outlining : (o, 3) the triangles of those that make outlines, and lie at them; None is all of them.
     """
 
     def __init__(
@@ -76,6 +78,7 @@ class PhotoView:
         *,
         attention: Float[np.ndarray, "h w"] | None = None,
         attended: Float[np.ndarray, " v"] | None = None,
+        outlining: Int[np.ndarray, "o 3"] | None = None,
     ) -> None:
         if photo.shape[:2] != (camera.height, camera.width):
             raise ValueError(
@@ -84,6 +87,7 @@ class PhotoView:
             )
         self.camera, self.vertices, self.faces = camera, vertices, faces
         self.photo, self._attention, self._attended = photo, attention, attended
+        self._outlining = faces if outlining is None else outlining
         self._levels: dict[int, np.ndarray] = {}
 
     @cached_property
@@ -100,7 +104,7 @@ class PhotoView:
         pixels = _projected(in_camera, self.camera)
         trust = smooth_step(facing, _GRAZING, _SQUARE) * _in_frame(pixels, self.camera)
         seen = np.flatnonzero(trust > 0.0)
-        trust[seen] *= self._unhidden(in_camera[seen], facing[seen])
+        trust[seen] *= self._unhidden(in_camera[seen], facing[seen], self._outlined[sites.corners[seen, 0]])
         if self._attention is not None:
             trust *= self._attentive(sites, pixels)
         scale = abs(float(self.camera.K[0, 0])) / in_camera[:, 2]
@@ -154,8 +158,16 @@ class PhotoView:
                 colors[near] += share[near, None] * found
         return colors
 
-    def _unhidden(self, in_camera: Float[np.ndarray, "n 3"], facing: Float[np.ndarray, " n"]) -> np.ndarray:
-        """Return 0..1: whether nothing stands before points, nor close beside their line of sight."""
+    def _unhidden(
+        self,
+        in_camera: Float[np.ndarray, "n 3"],
+        facing: Float[np.ndarray, " n"],
+        outlined: Bool[np.ndarray, " n"],
+    ) -> Float[np.ndarray, " n"]:
+        """Return 0..1: whether nothing stands before points, nor close beside their line of sight.
+
+        Points that may be `outlined` are hidden near the head's outline, too.
+        """
         window, nearest, farthest = self._depths
         column, row = (_projected(in_camera, window).astype(np.int32).clip(0, _SIDE - 1)).T
         excess = in_camera[:, 2] - nearest[row, column]
@@ -163,7 +175,14 @@ class PhotoView:
         slope = np.sqrt(np.maximum(1.0 - facing**2, 0.0)) / np.maximum(facing, _GRAZING)
         free = np.clip(2.0 - excess / (_BEFORE + reach * slope), 0.0, 1.0)
         outline = (farthest[row, column] - in_camera[:, 2] > _BEHIND) & (facing < _SQUARELY)
-        return np.where(outline, 0.0, free)
+        return np.where(outline & outlined, 0.0, free)
+
+    @cached_property
+    def _outlined(self) -> Bool[np.ndarray, " v"]:
+        """The vertices of triangles that lie at outlines."""
+        mask = np.zeros(len(self.vertices), bool)
+        mask[self._outlining] = True
+        return mask
 
     @cached_property
     def _depths(self) -> tuple[PhotoCamera, Float[np.ndarray, "h w"], Float[np.ndarray, "h w"]]:
@@ -172,14 +191,16 @@ class PhotoView:
         low, high = pixels.min(axis=0) - 2.0, pixels.max(axis=0) + 2.0
         zoom = _SIDE / float((high - low).max())
         window = self.camera.cropped(float(low[0]), float(low[1]), _SIDE, _SIDE, zoom)
-        seen = rasterize_upright(window, self.vertices, self.faces)
-        drawn = np.nonzero(seen.face_index >= 0)
-        corners = self.camera.to_camera(self.vertices)[self.faces[seen.face_index[drawn]], 2]
-        depth = np.full(seen.face_index.shape, np.inf, np.float32)
-        depth[drawn] = np.einsum("nk,nk->n", seen.barycentrics[drawn], corners)
-        scale = zoom * abs(float(self.camera.K[0, 0])) / float(np.median(corners))
-        around = 2 * max(1, round(_OUTLINE * scale)) + 1
-        return window, minimum_filter(depth, 2 * _AROUND + 1), maximum_filter(depth, around)
+        depth = _depth(window, self.vertices, self.faces)
+        behind = depth
+        if len(self._outlining) < len(self.faces):
+            behind = _depth(window, self.vertices, self._outlining)
+        usual = float(np.median(depth[np.isfinite(depth)]))
+        scale = abs(float(window.K[0, 0])) / usual
+        gap, reach = 2 * round(0.5 * _GAP * scale) + 1, max(1, round(_OUTLINE * scale))
+        wide = minimum_filter(behind, gap, mode="constant", cval=np.inf)
+        farthest = maximum_filter(wide, 2 * reach + gap)
+        return window, minimum_filter(depth, 2 * _AROUND + 1), farthest
 
     def _attentive(self, sites: Sites, pixels: Float[np.ndarray, "n 2"]) -> Float[np.ndarray, " n"]:
         """Return trust by attention, smoothed; what it does not speak of is trusted."""
@@ -193,6 +214,18 @@ class PhotoView:
             return trust
         attended = sites.of(self._attended[:, None])[:, 0]
         return 1.0 - attended * (1.0 - trust)
+
+
+def _depth(
+    camera: PhotoCamera, vertices: Float[np.ndarray, "v 3"], faces: Int[np.ndarray, "f 3"]
+) -> Float[np.ndarray, "h w"]:
+    """Return what a camera sees in millimetres from it; infinity where that is nothing."""
+    seen = rasterize_upright(camera, vertices, faces)
+    drawn = np.nonzero(seen.face_index >= 0)
+    corners = camera.to_camera(vertices)[faces[seen.face_index[drawn]], 2]
+    depth = np.full(seen.face_index.shape, np.inf, np.float32)
+    depth[drawn] = np.einsum("nk,nk->n", seen.barycentrics[drawn], corners)
+    return depth
 
 
 def _projected(in_camera: Float[np.ndarray, "n 3"], camera: PhotoCamera) -> Float[np.ndarray, "n 2"]:

@@ -115,10 +115,11 @@ class FacePainter:
         smooth = SmoothField(vertices, faces)
         self._gains, self._bare_gains = matched_gains(lit), matched_gains(bare)
         self._own = merged(lit, self._gains)
-        self._paint = mix_paint(smooth, evidence[0].base, self._own, mirror)
+        self._paint = mix_paint(smooth, evidence[0].base, self._telling(self._own), mirror)
         self._bare_paint: Paint | None = None
         if albedo is not None and bare:
-            self._bare_paint = mix_paint(smooth, albedo, merged(bare, self._bare_gains), mirror)
+            told = self._telling(merged(bare, self._bare_gains))
+            self._bare_paint = mix_paint(smooth, albedo, told, mirror)
 
     @property
     def vertex_colors(self) -> Float[np.ndarray, "_ 3"]:
@@ -143,7 +144,8 @@ class FacePainter:
             note = AUTOMATIC
         elif self._openings is not None:
             uv = self._openings.mapped(uv)
-        atlas = texel_atlas(self.vertices, self.faces, uv, size, depth=depth)
+        order = slice(None) if self._openings is None else self._openings.order
+        atlas = texel_atlas(self.vertices, self.faces[order], uv[order], size, depth=depth)
         near = np.flatnonzero(atlas.sites.of(self._reach[:, None])[:, 0] > 0.0)
         sites = atlas.sites.at(near)
         lit, bare = self._layers(sites, self._sightings(sites))
@@ -165,6 +167,14 @@ class FacePainter:
         albedo = pictures[1] if len(pictures) > 1 else None
         own = uv if self._openings is None else uv[: len(self._openings.face.faces)]
         return FaceTexture(own, uv, pictures[0], albedo, atlas.picture(trust)[..., 0], note)
+
+    def _telling(self, at_vertices: Layer) -> Layer:
+        """Return what tells the colours of what was not seen: lids and lips do not tell what is within."""
+        if self._openings is None:
+            return at_vertices
+        trust = at_vertices.trust.copy()
+        trust[self._openings.rims] = 0.0
+        return replace(at_vertices, trust=trust)
 
     def _sightings(self, sites: Sites) -> list[Sighting]:
         """Return what each photo shows of points."""
@@ -189,12 +199,19 @@ class FacePainter:
             lit.append(ratio_layer(sighting, sites.of(evidence.base)))
             if evidence.shading is not None and self._albedo is not None:
                 brightness = float(np.median(evidence.shading[evidence.confidence > 0.5]))
-                albedo = delit(sighting, sites.of(evidence.shading), brightness)
+                albedo = delit(self._with_teeth(sighting, sites), sites.of(evidence.shading), brightness)
                 base = sites.of(self._albedo)
                 layer = ratio_layer(albedo, base)
                 usual = self._usual.setdefault(len(bare), usual_look(layer, base))
                 bare.append(plausible_albedo(layer, base, usual, self._on_face(sites)))
         return lit, bare
+
+    def _with_teeth(self, sighting: Sighting, sites: Sites) -> Sighting:
+        """Return a sighting in which white in a mouth is a tooth's rather than a lamp's."""
+        if self._openings is None:
+            return sighting
+        skin = ~self._openings.in_mouth[sites.corners[:, 0]]
+        return replace(sighting, saturated=sighting.saturated * skin)
 
     def _on_face(self, sites: Sites) -> Bool[np.ndarray, " n"]:
         """Return which points lie on the face itself rather than on a cap."""

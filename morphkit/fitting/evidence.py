@@ -52,8 +52,8 @@ def face_painter(result: FitResult, others: Sequence[FitResult] = ()) -> FacePai
 
 
 def model_openings(model: MorphableModel) -> Openings:
-    """Return a model's openings, such as eyes without eyeballs, closed for pictures."""
-    return Openings.of(model.identity.mean.astype(np.float64), model.faces)
+    """Return a model's openings, such as eyes without eyeballs or its mouth, closed for pictures."""
+    return Openings.of(model.identity.mean.astype(np.float64), model.faces, model.masks.get("lips"))
 
 
 def evidence(result: FitResult, openings: Openings) -> Evidence:
@@ -72,6 +72,7 @@ def evidence(result: FitResult, openings: Openings) -> Evidence:
         openings.faces,
         attention=result.attention,
         attended=openings.extended(face_skin(model).astype(np.float64), 0.0),
+        outlining=openings.outlining,
     )
     pictured = openings.extended(pictured_region(model))
     seen = replace(view.at_vertices, trust=(view.at_vertices.trust * pictured).astype(np.float32))
