@@ -23,7 +23,7 @@ from morphkit.fitting.look import Look, draw
 from morphkit.fitting.pose import Pose, rotation_matrix
 from morphkit.fitting.result import NOW_POINTS
 from morphkit.fitting.seen import read_photo_landmarks, seen_ibug68
-from morphkit.fitting.settings import LandmarkSettings, PhotometricSettings
+from morphkit.fitting.settings import LandmarkSettings, PhotometricSettings, UnexplainedSettings
 from morphkit.fitting.shading import fit_light, light_prior, reflection_basis, reflection_slope
 from morphkit.fitting.trust import estimate_trust
 from morphkit.fitting.window import Window, cut_window
@@ -333,3 +333,64 @@ def test_the_landmark_error_does_not_grow_with_the_turn_of_the_head(yaw: float) 
     points[[int(name) for name in marks.names]] = camera.project(marks.points) + np.array([3.0, 4.0])
     expected = 5.0 * 800.0 / (1000.0 * np.linalg.norm(eyes[1] - eyes[0]))
     assert landmark_error(model, vertices, camera, points) == pytest.approx(expected, rel=1e-9)
+
+
+def test_no_step_puts_the_light_out(truth):
+    step = np.zeros(POSE + 12 + 4 + 6 + 27)
+    step[-27:-24] = -100.0
+    assert (truth.moved(step).light[0] == 0.5 * truth.light[0]).all()
+
+
+def test_a_black_photo_with_given_landmarks_is_written(tmp_path, head, truth, photo):
+    result = fit_image(np.zeros_like(photo), head, landmarks=given_landmarks(head, truth))
+    write_fit(result, tmp_path / "black")
+    assert np.isfinite(result.vertex_deviations).all()
+    assert (tmp_path / "black" / "texture.png").exists()
+
+
+def test_a_window_without_pixels_says_nothing(head, truth, photo):
+    model = dense_model(head)
+    pixels = truth.face.pose.project(model.vertices(truth.face).astype(np.float64))
+    window = cut_window(np.full_like(photo, 255), pixels, 48)
+    with torch.no_grad():
+        picture = draw(truth, model, window, get_rasterizer("numba"))
+    trust = estimate_trust(truth, picture, model, window, PhotometricSettings())
+    everywhere = np.ones((48, 48), bool)
+    assert trust.white_residuals(picture, window, everywhere).shape == (0,)
+    assert trust.whiten(np.zeros((0, 3, 5))).shape == (0, 5)
+
+
+def test_a_look_is_judged_only_where_both_are_seen(head, truth, photo):
+    model = dense_model(head)
+    pixels = truth.face.pose.project(model.vertices(truth.face).astype(np.float64))
+    window = cut_window(photo, pixels, 96)
+    with torch.no_grad():
+        picture = draw(truth, model, window, get_rasterizer("numba"))
+        darker = draw(replace(truth, light=0.5 * truth.light), model, window, get_rasterizer("numba"))
+    trust = estimate_trust(truth, picture, model, window, PhotometricSettings())
+    own = trust.white_residuals(picture, window, picture.compared)
+    nowhere = trust.white_residuals(darker, window, np.zeros((96, 96), bool))
+    assert np.allclose(own, trust.whiten(trust.residuals[:, :, None])[:, 0])
+    assert np.array_equal(nowhere, own)
+    worse = trust.white_residuals(darker, window, darker.compared)
+    assert worse @ worse > 2.0 * own @ own
+
+
+@pytest.mark.parametrize(
+    ("settings", "name", "value"),
+    [
+        (UnexplainedSettings, "chroma", 0.0),
+        (UnexplainedSettings, "fine_deviation", float("nan")),
+        (UnexplainedSettings, "symmetry", 1.5),
+        (UnexplainedSettings, "most_deviation", 0.01),
+        (PhotometricSettings, "sizes", ()),
+        (PhotometricSettings, "blocks", 0),
+        (PhotometricSettings, "blocks", 192),
+        (PhotometricSettings, "detail", -1.0),
+        (PhotometricSettings, "outlier", 0.0),
+        (PhotometricSettings, "iterations", 0),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(settings, name, value):
+    with pytest.raises(ValueError, match=name):
+        settings(**{name: value})

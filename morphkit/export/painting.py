@@ -24,6 +24,7 @@ _FOLLOWS = 8.0  # millimetres over which the smooth field averages what was seen
 _CARRIES = 70.0  # millimetres over which it forgets, where nothing was seen
 _MIRRORED = 0.2  # weight of the other side beside what is seen itself
 _DETAIL = 3.0  # the most by which mirrored detail may brighten or darken
+_LEAST_LIGHT = 0.01  # of a white surface, below which a face is not told from black
 _SHADE = (0.1, 0.3)  # of the usual shading: below the first, nothing is known; above the second, all
 _SPREAD = 4.0  # times the saturated share of what was seen by which trust falls
 _BRIGHTER = (1.15, 1.7)  # than usual, in every colour, between which a spot is taken for a mirrored light
@@ -203,7 +204,8 @@ def delit(sighting: Sighting, shading: Float[np.ndarray, "n 3"], usual: float) -
     shading : (n, 3) the light on each point, as it would make a white surface look.
     usual : the face's median shading.
     """
-    brightness = shading.mean(axis=1) / max(usual, 1e-6)
+    usual = max(usual, _LEAST_LIGHT)
+    brightness = shading.mean(axis=1) / usual
     light = np.maximum(shading, _SHADE[0] * usual)
     lit = np.clip((brightness - _SHADE[0]) / (_SHADE[1] - _SHADE[0]), 0.0, 1.0)
     clear = np.clip(1.0 - _SPREAD * sighting.saturated, 0.0, 1.0)  # a little white spoils much

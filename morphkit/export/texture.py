@@ -198,7 +198,8 @@ class FacePainter:
         for evidence, sighting in zip(self._evidence, sightings, strict=True):
             lit.append(ratio_layer(sighting, sites.of(evidence.base)))
             if evidence.shading is not None and self._albedo is not None:
-                brightness = float(np.median(evidence.shading[evidence.confidence > 0.5]))
+                shown = evidence.shading[evidence.confidence > 0.5]
+                brightness = float(np.median(shown)) if len(shown) else 0.0
                 albedo = delit(self._with_teeth(sighting, sites), sites.of(evidence.shading), brightness)
                 base = sites.of(self._albedo)
                 layer = ratio_layer(albedo, base)

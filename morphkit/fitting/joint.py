@@ -55,7 +55,7 @@ class Problem:
     colored: PhotometricEnergy | None
 
     def energy(self, look: Look, picture: Picture | None, among: Bool[np.ndarray, "s s"] | None) -> float:
-        """Return the energy of a look, its pixels outside `among` left out."""
+        """Return the energy of a look, its pixels outside `among` left as they were for the trust."""
         if self.colored is None or picture is None or among is None:
             energy = self.photo.sparse.energy(look.face)
         else:

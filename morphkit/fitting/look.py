@@ -16,6 +16,8 @@ from morphkit.rendering.camera import PerspectiveCamera
 from morphkit.rendering.rasterizer import Rasterizer
 from morphkit.rendering.renderer import render
 
+_DIMMED = 0.5  # of a light's mean, to which one step may lower it
+
 
 @dataclass(frozen=True, eq=False)
 class Look:
@@ -36,7 +38,10 @@ class Look:
         """Return the look after a step in (pose, identity, expression, albedo, light)."""
         shape = POSE + len(self.face.identity) + len(self.face.expression)
         by_face, by_albedo, by_light = np.split(step, [shape, shape + len(self.albedo)])
-        return Look(self.face.moved(by_face), self.albedo + by_albedo, self.light + by_light.reshape(9, 3))
+        light = self.light + by_light.reshape(9, 3)
+        # No step puts the light out: a photo that counts next to nothing has no energy to refuse it.
+        light[0] = np.maximum(light[0], _DIMMED * np.maximum(self.light[0], 0.0))
+        return Look(self.face.moved(by_face), self.albedo + by_albedo, light)
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from morphkit.fitting.gradient_settings import GradientSettings
 from morphkit.morphable import MorphableModel
+
+_MOST_BLOCKS = 96  # a side; the covariance of all their pairs takes a third of a gigabyte
 
 
 @dataclass(frozen=True)
@@ -62,8 +65,8 @@ class LandmarkSettings:
 class UnexplainedSettings:
     """What a model's albedo and light are expected to leave unexplained (`morphkit.fitting.unexplained`).
 
-    Deviations are shares of the colour that a face without features would show there; both are raised to
-    what a photo's own residuals say.
+    Deviations are shares of the colour that a face without features would show there; the first two are
+    raised to what a photo's own residuals say, where that is more.
 
     Attributes
     ----------
@@ -83,6 +86,14 @@ class UnexplainedSettings:
     most_deviation: float = 0.4
     symmetry: float = 0.95
     chroma: float = 0.6
+
+    def __post_init__(self) -> None:
+        above = ("fine_deviation", "fine_length", "coarse_deviation", "coarse_length", "chroma")
+        _check(self, above, lambda value: value > 0.0, "above 0")
+        _check(self, ("noise_deviation",), lambda value: value >= 0.0, "0 or more")
+        _check(self, ("symmetry",), lambda value: 0.0 <= value <= 1.0, "0 to 1")
+        least = max(self.fine_deviation, self.coarse_deviation)
+        _check(self, ("most_deviation",), lambda value: value >= least, f"at least {least:g}")
 
 
 @dataclass(frozen=True)
@@ -130,6 +141,16 @@ class PhotometricSettings:
     light_level_deviation: float = 0.4
     tolerance: float = 1e-3
 
+    def __post_init__(self) -> None:
+        if not self.sizes or min(self.sizes) < 1:
+            raise ValueError(f"sizes: expected pixels, at least one size, got {self.sizes}")
+        _check(self, ("iterations",), lambda value: value >= 1, "1 or more")
+        _check(self, ("blocks",), lambda value: 1 <= value <= _MOST_BLOCKS, f"1 to {_MOST_BLOCKS}")
+        above = ("least_detail", "outlier", "light_level", "light_level_deviation")
+        _check(self, above, lambda value: value > 0.0, "above 0")
+        weights = ("detail", "landmark_share", "albedo_weight", "light_ridge", "light_chroma", "tolerance")
+        _check(self, weights, lambda value: value >= 0.0, "0 or more")
+
 
 @dataclass(frozen=True)
 class FitSettings:
@@ -142,7 +163,7 @@ class FitSettings:
     gradient : the polish by the gradient of the paper's energy that may follow; None leaves it out. For
         single photos with a model that has albedo.
     inflation : of the posterior's standard deviations: what a model cannot explain goes together over more
-        than a band, which the curvature does not know. Measured on renders of another population.
+        than its processes say, which the curvature does not know. Measured on renders of another population.
     model_deviation : of real faces from the nearest that a model can show, along the surface's normal, mm.
     """
 
@@ -166,3 +187,11 @@ class FitSettings:
         return replace(
             self, landmark=replace(self.landmark, expression_weight=weight, expression_spread=None)
         )
+
+
+def _check(settings: object, names: Sequence[str], fits: Callable[[float], bool], wanted: str) -> None:
+    """Raise ValueError for the first of a dataclass's numbers that does not fit; NaN never does."""
+    for name in names:
+        value = getattr(settings, name)
+        if not fits(value):
+            raise ValueError(f"{name}: expected {wanted}, got {value}")

@@ -89,6 +89,8 @@ class Trust:
 
     def whiten(self, values: Float[np.ndarray, "n 3 k"]) -> Float[np.ndarray, "m k"]:
         """Return the pixels' residuals, or their derivatives, as independent ones of unit deviation."""
+        if not len(values):
+            return np.zeros((0, values.shape[2]), np.float32)
         flat = values.astype(np.float32, copy=False).reshape(len(values), -1)
         *bands, (coarse, _) = block_details(self.row, self.column, flat, self.weights, len(self.worths) + 1)
         rows = [
@@ -103,6 +105,9 @@ def estimate_trust(
 ) -> Trust:
     """Return how much the residuals of a look that was drawn say."""
     off, weights = residuals(picture, window), judge_pixels(picture, window, settings.outlier).weights
+    if not len(off):
+        nothing = Whitening(np.zeros((0, 0), np.float32), np.eye(3))
+        return Trust(picture.row, picture.column, weights, off, (), nothing)
     points = np.einsum("nk,nkd->nd", picture.barycentrics, model.mean[picture.faces])
     values = np.concatenate([off, points, _bare_colors(look, picture)[:, None]], axis=1)
     finer = max(0, round(np.log2(len(picture.image) / settings.blocks)))
