@@ -16,8 +16,8 @@ from jaxtyping import Float
 from morphkit.fitting import _unexplained_kernels as kernels
 from morphkit.fitting.settings import UnexplainedSettings
 
-_NEAR, _FAR = (1.0, 4.0), (10.0, 18.0)  # millimetres; pairs that tell the fine and the coarse variance
-_PAIRS_OF = 500  # pixels whose pairs are looked at
+_NEAR, _FAR = (1.0, 6.0), (10.0, 18.0)  # millimetres; pairs that tell the fine and the coarse variance
+_PAIRS_OF = 1000  # pixels whose pairs are looked at
 _LEAST_WEIGHT = 1e-3
 
 # Brightness, and two differences of colours.
