@@ -389,6 +389,10 @@ def test_a_look_is_judged_only_where_both_are_seen(head, truth, photo):
         (PhotometricSettings, "detail", -1.0),
         (PhotometricSettings, "outlier", 0.0),
         (PhotometricSettings, "iterations", 0),
+        (LandmarkSettings, "lip_gap_deviation", 0.0),
+        (LandmarkSettings, "huber", float("nan")),
+        (LandmarkSettings, "rounds", 0),
+        (LandmarkSettings, "expression_spread", 0.0),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(settings, name, value):

@@ -60,6 +60,15 @@ class LandmarkSettings:
     iterations: int = 12
     tolerance: float = 1e-4
 
+    def __post_init__(self) -> None:
+        deviations = [name for name in self.__dataclass_fields__ if name.endswith("_deviation")]
+        above = [*deviations, "focal_length", "detector_points", "huber"]
+        _check(self, above, lambda value: value > 0.0, "above 0")
+        _check(self, ("identity_weight", "expression_weight"), lambda value: value >= 0.0, "0 or more")
+        _check(self, ("rounds", "iterations"), lambda value: value >= 1, "1 or more")
+        if self.expression_spread is not None:
+            _check(self, ("expression_spread",), lambda value: value > 0.0, "above 0, or None")
+
 
 @dataclass(frozen=True)
 class UnexplainedSettings:
