@@ -3,30 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
+from fitted_by_nobody import SIZE, fit_by_nobody, front_camera, symmetric_mean
 from fitting_head import small_head
 
 from morphkit.archive.files import load_default_model
 from morphkit.export.atlas import cylinder_uv
-from morphkit.export.camera import PhotoCamera
 from morphkit.export.openings import Openings, mouth_inside
 from morphkit.export.overlay import rasterize_upright
 from morphkit.export.sighting import PhotoView
 from morphkit.export.texture import FacePainter
 from morphkit.fitting.evidence import evidence, model_openings
 from morphkit.fitting.output import write_fit
-from morphkit.fitting.result import FitResult
-from morphkit.fitting.seen import SeenLandmarks
 from morphkit.geometry.topology import dilate
-from morphkit.geometry.views import turn
 from morphkit.io.color import linear_to_srgb_uint8
 from morphkit.io.images import read_image
 from morphkit.io.meshes import read_mesh
 
-SIZE = 300
 SKIN = 0.3
 TEETH = 240  # which on skin would be a mirrored lamp
 
@@ -35,8 +30,7 @@ TEETH = 240  # which on skin would be a mirrored lamp
 def head():
     """An egg with a pit of 40 mm for a mouth, symmetric to the bit."""
     whole = small_head(4, 3, 2)
-    mean = whole.identity.mean.astype(np.float64)
-    mean = 0.5 * (mean + mean[whole.mirror] * [-1, 1, 1])
+    mean = symmetric_mean(whole)
     within = ((mean[:, :2] - [0, -42]) ** 2 / [22.0**2, 13.0**2]).sum(axis=1) + 1000 * (mean[:, 2] < 0) < 1
     lips = dilate(within, whole.faces, 2) & ~within
     mean[within, 2] -= 40.0
@@ -45,42 +39,17 @@ def head():
     return replace(whole, identity=identity, masks=masks, landmarks={})
 
 
-def camera(yaw=0.0):
-    K = np.array([[900.0, 0, 150], [0, 900, 150], [0, 0, 1]])
-    return PhotoCamera(K, np.diag([1.0, -1, -1]) @ turn(yaw), np.array([0.0, 0, 800]), SIZE, SIZE)
-
-
 @pytest.fixture(scope="module")
 def toothed(head):
     """A fit that nobody fitted: grey skin, and white seen between the lips."""
     openings, vertices = model_openings(head), head.instance().astype(np.float64)
-    seen = rasterize_upright(camera(), openings.extended(vertices), openings.faces).face_index
+    seen = rasterize_upright(front_camera(), openings.extended(vertices), openings.faces).face_index
     photo = np.zeros((SIZE, SIZE, 3), np.uint8)
     photo[seen >= 0] = linear_to_srgb_uint8(np.full(3, SKIN))
     photo[seen >= len(head.faces)] = TEETH
     skin = np.full((head.n_vertices, 3), SKIN)
     skin[head.masks["within"]] = [0.1, 0.01, 0.01]
-    return FitResult(
-        photo=photo,
-        source=Path("a.png"),
-        model=head,
-        identity=np.zeros(4),
-        expression=np.zeros(3),
-        albedo=np.zeros(2),
-        camera=camera(),
-        sh_coefficients=np.eye(9, 3),
-        vertices=vertices,
-        neutral=vertices,
-        albedo_colors=skin,
-        lit_colors=skin,
-        seen=SeenLandmarks("ibug68", (), np.zeros((0, 2)), np.zeros(0), np.zeros(0, bool)),
-        landmark_error=0.0,
-        landmark_energies=(1.0,),
-        photometric_energies=(1.0,),
-        timings={},
-        notes=(),
-        converged=True,
-    )
+    return fit_by_nobody(head, photo, skin)
 
 
 def white(picture):
@@ -116,8 +85,8 @@ def test_a_cap_hides_the_inside_and_leaves_the_faces_triangles(head):
     assert np.array_equal(Openings.of(vertices, head.faces).faces, head.faces)  # lips unknown
     inside = np.flatnonzero(~openings.outside)
     for yaw in (0.0, 0.5, -0.5):
-        bare = rasterize_upright(camera(yaw), vertices, head.faces).face_index
-        closed = rasterize_upright(camera(yaw), openings.extended(vertices), openings.faces).face_index
+        bare = rasterize_upright(front_camera(yaw), vertices, head.faces).face_index
+        closed = rasterize_upright(front_camera(yaw), openings.extended(vertices), openings.faces).face_index
         assert np.isin(bare, inside).sum() > 400
         assert np.isin(closed, inside).sum() < 5
 
@@ -202,7 +171,7 @@ def lips_apart(gap, capped):
 def edge_and_cap_trust(gap, capped=False):
     vertices, faces, outlining = lips_apart(gap, capped)
     grey = np.full((SIZE, SIZE, 3), 128, np.uint8)
-    trust = PhotoView(grey, camera(), vertices, faces, outlining=outlining).at_vertices.trust
+    trust = PhotoView(grey, front_camera(), vertices, faces, outlining=outlining).at_vertices.trust
     across = np.abs(vertices[:, 0]) < 15
     edge = across & (np.abs(np.abs(vertices[:, 1]) - gap / 2) < 1.5) & (vertices[:, 2] > -3)
     edge[902:] = False

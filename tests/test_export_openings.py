@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
+from fitted_by_nobody import SIZE, fit_by_nobody, front_camera, symmetric_mean
 from fitting_head import small_head
 
 from morphkit.export.atlas import cylinder_uv
 from morphkit.export.build_pictures import mean_head
-from morphkit.export.camera import PhotoCamera
 from morphkit.export.openings import Openings
 from morphkit.export.overlay import rasterize_upright
 from morphkit.fitting.output import write_fit
-from morphkit.fitting.result import FitResult
-from morphkit.fitting.seen import SeenLandmarks
 from morphkit.geometry.topology import boundary_face_edges, edge_chains, face_edges
 from morphkit.geometry.views import render_view, turn
 from morphkit.io.color import linear_to_srgb_uint8
@@ -24,7 +21,6 @@ from morphkit.io.images import read_image
 from morphkit.io.meshes import read_mesh
 from morphkit.mesh import Mesh
 
-SIZE = 300
 EYES = ((-31.0, 26.0), (31.0, 26.0))
 BLUE = np.array([40, 80, 220])
 
@@ -33,8 +29,7 @@ BLUE = np.array([40, 80, 220])
 def head():
     """An egg without the triangles around two vertices, symmetric to the bit."""
     whole = small_head(4, 3, 2)
-    mean = whole.identity.mean.astype(np.float64)
-    mean = 0.5 * (mean + mean[whole.mirror] * [-1, 1, 1])
+    mean = symmetric_mean(whole)
     far = [np.linalg.norm(mean[:, :2] - eye, axis=1) + 1000 * (mean[:, 2] < 0) for eye in EYES]
     first = int(far[0].argmin())
     pupils = [first, int(whole.mirror[first])]
@@ -61,10 +56,7 @@ def test_caps_follow_the_face_and_cover_its_openings(head, openings):
     caps = openings.faces[len(head.faces) :]
     assert caps.min() == head.n_vertices  # they share no vertex with the face
     assert caps.max() == len(vertices) - 1
-    camera = PhotoCamera(
-        np.array([[900.0, 0, 150], [0, 900, 150], [0, 0, 1]]), np.diag([1.0, -1, -1]),
-        np.array([0.0, 0, 800]), SIZE, SIZE,
-    )  # fmt: skip
+    camera = front_camera()
     column, row = camera.project(np.array([[*EYES[0], 80.0]]))[0].astype(int)
     seen = rasterize_upright(camera, vertices, openings.faces).face_index[row, column]
     assert seen >= len(head.faces)
@@ -121,38 +113,14 @@ def test_a_mesh_is_closed_by_shades_of_what_is_around(head, openings):
 @pytest.fixture(scope="module")
 def blue_eyed(head, openings):
     """A fit that nobody fitted: grey skin, and blue seen through both openings."""
-    camera = PhotoCamera(
-        np.array([[900.0, 0, 150], [0, 900, 150], [0, 0, 1]]), np.diag([1.0, -1, -1]),
-        np.array([0.0, 0, 800]), SIZE, SIZE,
-    )  # fmt: skip
+    camera = front_camera()
     vertices = head.instance().astype(np.float64)
     skin = np.tile([0.3, 0.3, 0.3], (head.n_vertices, 1))
     seen = rasterize_upright(camera, openings.extended(vertices), openings.faces).face_index
     photo = np.zeros((SIZE, SIZE, 3), np.uint8)
     photo[seen >= 0] = linear_to_srgb_uint8(np.array([0.3, 0.3, 0.3]))
     photo[seen >= len(head.faces)] = BLUE
-    none = SeenLandmarks("ibug68", (), np.zeros((0, 2)), np.zeros(0), np.zeros(0, bool))
-    return FitResult(
-        photo=photo,
-        source=Path("a.png"),
-        model=head,
-        identity=np.zeros(4),
-        expression=np.zeros(3),
-        albedo=np.zeros(2),
-        camera=camera,
-        sh_coefficients=np.eye(9, 3),
-        vertices=vertices,
-        neutral=vertices,
-        albedo_colors=skin,
-        lit_colors=skin,
-        seen=none,
-        landmark_error=0.0,
-        landmark_energies=(1.0,),
-        photometric_energies=(1.0,),
-        timings={},
-        notes=(),
-        converged=True,
-    )
+    return fit_by_nobody(head, photo, skin)
 
 
 def blue(picture):

@@ -15,9 +15,10 @@ from morphkit.fitting.settings import PhotometricSettings
 from morphkit.fitting.shading import fit_light, light_prior, reflection_basis, reflection_slope
 from morphkit.fitting.trust import Trust
 from morphkit.fitting.window import Window
+from morphkit.geometry.robust import robust_weight
 
 _LIGHT_ROUNDS = 4
-_LEAST_TYPICAL = 0.02  # residual that is never called an outlier
+_LEAST_ERROR = 0.02  # residual that is never called an outlier
 
 
 @dataclass(frozen=True, eq=False)
@@ -190,8 +191,8 @@ def look_light(look: Look, picture: Picture, window: Window, settings: Photometr
     for _ in range(_LIGHT_ROUNDS):
         shaded = np.maximum(picture.albedo * (reflection_basis(normals) @ light), 0.0)
         errors = np.linalg.norm(color_root(shaded) - color_root(colors), axis=1)
-        typical = max(float(np.median(errors)), _LEAST_TYPICAL)
-        robust = weights / (1.0 + (errors / (settings.outlier * typical)) ** 2) ** 2
+        typical = max(float(np.median(errors)), _LEAST_ERROR)
+        robust = weights * robust_weight(errors, settings.outlier * typical)
         light = fit_light(picture.albedo, normals, colors, robust, prior)
     return replace(look, light=light)
 

@@ -15,6 +15,7 @@ from morphkit.fitting.settings import PhotometricSettings
 from morphkit.fitting.shading import reflection_basis
 from morphkit.fitting.unexplained import Whitening, whiten
 from morphkit.fitting.window import Window
+from morphkit.geometry.robust import robust_weight
 
 _FINER = 0.63  # of a sample's worth, from a band to the next finer one
 _LEAST_TYPICAL = 0.02  # deviation of a colour, of the mean one, that is never called an outlier
@@ -51,7 +52,7 @@ def judge_pixels(picture: Picture, window: Window, outlier: float) -> Judgement:
         return Judgement(lengths, shown)
     level = float(color_root(window.image[picture.row, picture.column]).mean())
     typical = max(_LEAST_TYPICAL * level, float(np.median(lengths)) / _MEAN_ABSOLUTE)
-    weights = picture.attention / (1.0 + (lengths / (outlier * typical)) ** 2) ** 2
+    weights = picture.attention * robust_weight(lengths, outlier * typical)
     shown[picture.row, picture.column] = 1.0 / (1.0 + (lengths / (_HIDDEN * outlier * typical)) ** 4)
     return Judgement(weights, shown)
 

@@ -11,6 +11,7 @@ from scipy.spatial import cKDTree
 
 from morphkit.geometry.normals import vertex_normals
 from morphkit.geometry.procrustes import fit_similarity
+from morphkit.geometry.robust import robust_weight
 from morphkit.geometry.similarity import Similarity
 from morphkit.geometry.views import Shading, View, render_view, turn
 from morphkit.landmarks.canonical import canonical_face
@@ -119,7 +120,7 @@ def _fit(source: Float[np.ndarray, "n 3"], target: Float[np.ndarray, "n 3"]) -> 
     for _ in range(8):
         pose = fit_similarity(source, target, weights)
         distances = np.linalg.norm(pose.apply(source) - target, axis=1) / pose.scale
-        weights = 1 / (1 + (distances / _TYPICAL) ** 2) ** 2
+        weights = robust_weight(distances, _TYPICAL)
     return pose, float(np.sqrt(np.average(distances**2, weights=np.sqrt(weights))))
 
 

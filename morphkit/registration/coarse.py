@@ -16,6 +16,7 @@ from scipy import linalg
 from scipy.spatial import cKDTree
 
 from morphkit.geometry.normals import vertex_normals
+from morphkit.geometry.robust import robust_weight
 from morphkit.geometry.topology import unique_edges
 from morphkit.mesh import Mesh
 from morphkit.registration.borders import Border, borders_agree, longest_border
@@ -24,7 +25,7 @@ from morphkit.registration.evidence import Evidence
 from morphkit.registration.landmark_evidence import LandmarkEvidence
 from morphkit.registration.prepared import LandmarkPairs, PreparedTemplate
 from morphkit.registration.settings import CoarseSettings
-from morphkit.registration.target import Target, robust_weight
+from morphkit.registration.target import Target
 
 _CONVERGED = 0.1
 _FLOOR = 1e-7

@@ -12,9 +12,10 @@ import numpy as np
 from jaxtyping import Float
 
 from morphkit.geometry.normals import vertex_normals
+from morphkit.geometry.robust import robust_weight
 from morphkit.registration.prepared import Bending, PreparedTemplate
 from morphkit.registration.settings import FineSettings
-from morphkit.registration.target import SurfaceMatches, Target, robust_weight
+from morphkit.registration.target import SurfaceMatches, Target
 
 _MIN_COSINE = 0.5
 _PLANE_STEPS = 3

@@ -6,11 +6,12 @@ import numpy as np
 from jaxtyping import Float
 from scipy.spatial import cKDTree
 
+from morphkit.geometry.robust import robust_weight
 from morphkit.registration.control import ControlMesh
 from morphkit.registration.evidence import Evidence
 from morphkit.registration.prepared import LandmarkPairs
 from morphkit.registration.settings import CoarseSettings
-from morphkit.registration.target import Target, robust_weight
+from morphkit.registration.target import Target
 
 _GAUSSIAN = 1.4826  # median absolute deviation to standard deviation
 _ON_SURFACE = 0.25

@@ -12,6 +12,7 @@ from scipy.spatial.transform import Rotation
 
 from morphkit.errors import RegistrationError
 from morphkit.geometry.procrustes import fit_similarity
+from morphkit.geometry.robust import robust_weight
 from morphkit.geometry.similarity import Similarity
 from morphkit.registration.settings import SimilaritySettings
 from morphkit.registration.target import SurfaceSample
@@ -46,7 +47,7 @@ def place_by_landmarks(
     tolerance = settings.landmark_tolerance
     best = min(candidates, key=lambda s: np.minimum(_residuals(s, source, target), tolerance).sum())
     for _ in range(10):
-        weights = 1 / (1 + (_residuals(best, source, target) / tolerance) ** 2) ** 2
+        weights = robust_weight(_residuals(best, source, target), tolerance)
         best = fit_similarity(source, target, weights)
     return best
 

@@ -91,8 +91,3 @@ class Target:
 def unit(vectors: np.ndarray) -> np.ndarray:
     """Return rows of length one; rows that are nearly zero stay so."""
     return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
-
-
-def robust_weight(distances: Float[np.ndarray, " n"], cutoff: float) -> Float[np.ndarray, " n"]:
-    """Return Geman and McClure's weights: one at zero, a quarter at `cutoff`."""
-    return 1 / (1 + (distances / cutoff) ** 2) ** 2
