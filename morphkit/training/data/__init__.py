@@ -1,0 +1,1 @@
+"""Photos of faces as training takes them: found, aligned, described, and kept in shards."""
