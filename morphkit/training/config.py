@@ -175,7 +175,7 @@ class AugmentationSettings:
     white_balance : stops of red and of blue against green, either way.
     contrast : share, either way.
     saturation : share, either way.
-    blur : pixels of the network's picture, the Gaussian's standard deviation, for `rare` of the photos.
+    blur : pixels of a crop of 224, the Gaussian's standard deviation at most, for `rare` of the photos.
     noise : sRGB 0..1, standard deviation, for `rare` of the photos.
     resolution : the smallest share of its resolution that `rare` of the photos are reduced to; 1 keeps them.
     grey : share of photos without colour.
