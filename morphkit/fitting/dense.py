@@ -7,12 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from morphkit.export.expectation import face_skin
+from morphkit.export.comparison import compared_faces
 from morphkit.fitting.landmark import Face
 from morphkit.morphable import LinearModel, MorphableModel
-
-_FOREHEAD = 22.0  # millimetres above the brows up to which the forehead is trusted to be free of hair
-_BROWS = tuple(str(i) for i in range(17, 27))
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,23 +61,6 @@ def dense_model(model: MorphableModel) -> DenseModel:
     albedo_mean, albedo = _scaled(model.albedo)
     shape, compared = np.concatenate(parts, axis=2), compared_faces(model)
     return DenseModel(model.faces.astype(np.int32), identity_mean, shape, albedo_mean, albedo, compared)
-
-
-def compared_faces(model: MorphableModel) -> Bool[np.ndarray, " f"]:
-    """Return the triangles whose colour is compared with the photo's."""
-    compared: np.ndarray = _attention(model)[model.faces].all(axis=1)
-    return compared
-
-
-def _attention(model: MorphableModel) -> Bool[np.ndarray, " v"]:
-    """Return the skin that photos usually show bare: the face without eyes and ears, to the mid forehead."""
-    attention = face_skin(model)
-    embedding = model.landmarks.get("ibug68")
-    if embedding is not None and set(_BROWS) <= set(embedding.names):
-        mean = model.identity.mean.astype(np.float64)
-        brows = embedding.landmarks(mean, model.faces).select(_BROWS).points
-        attention &= mean[:, 1] < brows[:, 1].max() + _FOREHEAD
-    return attention
 
 
 def _scaled(group: LinearModel) -> tuple[Float[np.ndarray, "v 3"], Float[np.ndarray, "v 3 k"]]:

@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from morphkit.errors import BadInputError
+from morphkit.export.comparison import bare_skin
 from morphkit.fitting.gradient_energy import (
     GradientEnergy,
     LandmarkTarget,
@@ -144,7 +145,7 @@ def prepare_energy(
     recognition = None
     if network is not None and settings.recognizes:
         recognition = Recognition.of(network, photo, _points68(look, window, model))
-    skin = torch.from_numpy(_bare_skin(model, compared))
+    skin = torch.from_numpy(bare_skin(model))
     return GradientEnergy(scene, photo, landmarks, settings.weights, faces, weights, skin, recognition)
 
 
@@ -161,13 +162,6 @@ def _points68(look: Look, window: Window, model: MorphableModel) -> Float[Tensor
     order = np.argsort([int(name) for name in marks.names])
     pixels = look.face.pose.project(marks.points[order])
     return tensor(window.zoom * (pixels - [window.left, window.top]))[None]
-
-
-def _bare_skin(model: MorphableModel, compared: Bool[np.ndarray, " f"]) -> Bool[np.ndarray, " v"]:
-    """Return the model's own mask of bare skin, or the vertices of the compared triangles."""
-    seen = np.zeros(len(model.identity.mean), dtype=bool)
-    seen[model.faces[compared]] = True
-    return model.masks.get("skin", seen)
 
 
 def _units(look: Look, window: Window) -> Float[Tensor, " p"]:

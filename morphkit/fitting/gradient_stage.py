@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from morphkit.errors import BadInputError
-from morphkit.fitting.dense import compared_faces
+from morphkit.export.comparison import compared_faces
 from morphkit.fitting.gradient_energy import LandmarkTarget
 from morphkit.fitting.gradient_fit import GradientFit, prepare_energy, refine
 from morphkit.fitting.gradient_settings import GradientSettings
