@@ -12,11 +12,11 @@ from morphkit.archive import load_default_model
 from morphkit.cli import main
 from morphkit.cli.landmarks import _FORMATS
 from morphkit.errors import BadInputError
-from morphkit.fitting.seen import read_photo_landmarks
 from morphkit.geometry.views import turn
 from morphkit.io.images import write_image
 from morphkit.io.landmarks import LANDMARK_FORMATS, read_landmarks
 from morphkit.io.meshes import write_mesh
+from morphkit.landmarks.given import read_photo_landmarks
 from morphkit.mesh import Mesh
 
 

@@ -22,13 +22,14 @@ from morphkit.fitting.landmark import POSE, Face, FocalPrior, LandmarkEnergy
 from morphkit.fitting.look import Look, draw
 from morphkit.fitting.pose import Pose, rotation_matrix
 from morphkit.fitting.result import NOW_POINTS
-from morphkit.fitting.seen import read_photo_landmarks, seen_ibug68
+from morphkit.fitting.seen import seen_ibug68
 from morphkit.fitting.settings import LandmarkSettings, PhotometricSettings, UnexplainedSettings
 from morphkit.fitting.shading import fit_light, light_prior, reflection_basis, reflection_slope
 from morphkit.fitting.trust import estimate_trust
 from morphkit.fitting.window import Window, cut_window
 from morphkit.io.color import linear_to_srgb_uint8
 from morphkit.io.meshes import read_mesh
+from morphkit.landmarks.given import read_photo_landmarks
 from morphkit.mesh import LandmarkEmbedding
 from morphkit.rendering import lighting
 from morphkit.rendering.rasterizer import get_rasterizer

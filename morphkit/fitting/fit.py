@@ -24,7 +24,6 @@ from morphkit.fitting.intrinsics import focal_prior
 from morphkit.fitting.landmark import Face, FocalPrior, LandmarkFit, fit_landmarks
 from morphkit.fitting.photometric import PhotometricFit, fit_colors
 from morphkit.fitting.result import FitResult
-from morphkit.fitting.seen import GivenPoints, as_points68
 from morphkit.fitting.settings import FitSettings
 from morphkit.fitting.shading import reflection_basis
 from morphkit.fitting.sight import Sight, look_for_landmarks
@@ -33,6 +32,7 @@ from morphkit.fitting.threads import one_thread
 from morphkit.fitting.uncertainty import face_posterior, vertex_deviations
 from morphkit.geometry.normals import vertex_normals
 from morphkit.io.images import read_image, rgb_pixels
+from morphkit.landmarks.given import GivenPoints, as_points68
 from morphkit.morphable import MorphableModel
 from morphkit.rendering.rasterizer import Backend, Rasterizer, get_rasterizer
 
@@ -70,7 +70,7 @@ def fit_image(
         as `morphkit.io.images.rgb_pixels` takes them.
     model : the default head if None.
     landmarks : the 68 iBUG points (x, y) in the photo's pixels in place of detected ones, NaN where unknown;
-        in an array or a list, or a file of them (`morphkit.fitting.seen.read_photo_landmarks`).
+        in an array or a list, or a file of them (`morphkit.landmarks.given.read_photo_landmarks`).
     settings : weights; ``photometric=None`` leaves the colours out, ``gradient=GradientSettings()`` adds the
         polish.
     rasterizer : the backend that draws, see `morphkit.rendering.get_rasterizer`.

@@ -11,9 +11,10 @@ from jaxtyping import Float, UInt8
 
 from morphkit.errors import BadInputError, NoFaceError
 from morphkit.fitting.pose import MIN_POINTS
-from morphkit.fitting.seen import SeenLandmarks, given_landmarks, seen_ibug68, seen_mediapipe478
+from morphkit.fitting.seen import SeenLandmarks, seen_ibug68, seen_mediapipe478
 from morphkit.fitting.settings import LandmarkSettings
 from morphkit.landmarks.faces import detect_faces
+from morphkit.landmarks.given import given_landmarks
 from morphkit.morphable import MorphableModel
 
 

@@ -18,13 +18,13 @@ from morphkit.fitting.joint import Joint, descend
 from morphkit.fitting.landmark import POSE
 from morphkit.fitting.look import Look
 from morphkit.fitting.result import FitResult
-from morphkit.fitting.seen import GivenPoints, as_points68
 from morphkit.fitting.settings import FitSettings
 from morphkit.fitting.sharing import Sharing
 from morphkit.fitting.threads import one_thread
 from morphkit.fitting.uncertainty import FacePosterior, vertex_deviations
 from morphkit.fitting.verdict import FailedPhoto, Verdict
 from morphkit.io.images import rgb_pixels
+from morphkit.landmarks.given import GivenPoints, as_points68
 from morphkit.morphable import MorphableModel
 from morphkit.rendering.rasterizer import Backend, Rasterizer, get_rasterizer
 

@@ -12,7 +12,6 @@ from pathlib import Path
 from morphkit.archive import save_model
 from morphkit.errors import OutputError
 from morphkit.fitting.batch.outcome import PhotoOutcome
-from morphkit.fitting.batch.photos import PhotoFile, ensure_distinct, find_photos
 from morphkit.fitting.batch.summary import Summary
 from morphkit.fitting.batch.task import FitPlan, PhotoFit, Task, fit_photo, give_up, load_once, run
 from morphkit.fitting.output import FIT_FILES
@@ -20,6 +19,7 @@ from morphkit.fitting.settings import FitSettings
 from morphkit.io.atomic import ensure_writable
 from morphkit.io.atomic_folder import scratch_folder
 from morphkit.io.files import file_hash
+from morphkit.io.photos import PhotoFile, ensure_distinct, find_photos
 from morphkit.jobs import Workers, code_digest, map_unordered
 from morphkit.morphable import MorphableModel
 from morphkit.rendering.rasterizer import Backend, get_rasterizer

@@ -14,9 +14,9 @@ from urllib.parse import quote
 import morphkit
 from morphkit.export.contact_sheet import Card, write_contact_sheet
 from morphkit.fitting.batch.outcome import PhotoOutcome, Status
-from morphkit.fitting.batch.photos import PhotoFile
 from morphkit.fitting.batch.task import thumbnail_path
 from morphkit.io.atomic import atomic_path, write_json
+from morphkit.io.photos import PhotoFile
 
 _PERIOD = 60.0  # seconds between two looks that a person may take at a run that goes on all night
 

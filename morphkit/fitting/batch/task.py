@@ -15,7 +15,6 @@ from morphkit.archive import resolve_model
 from morphkit.errors import MorphkitError, OutputError
 from morphkit.export.contact_sheet import write_thumbnail
 from morphkit.fitting.batch.outcome import FitFigures, PhotoOutcome, fit_figures
-from morphkit.fitting.batch.photos import PhotoFile
 from morphkit.fitting.batch.store import (
     RECORD,
     Fingerprint,
@@ -30,6 +29,7 @@ from morphkit.fitting.settings import FitSettings
 from morphkit.io.atomic_folder import filled_folder
 from morphkit.io.files import file_hash
 from morphkit.io.images import read_image
+from morphkit.io.photos import PhotoFile
 from morphkit.morphable import MorphableModel
 from morphkit.rendering.rasterizer import Backend
 
