@@ -15,6 +15,7 @@ from morphkit.cli.fit import fit
 from morphkit.cli.fit_evaluation import evaluate_fits
 from morphkit.cli.landmarks import landmarks
 from morphkit.cli.model import complete, info, sample
+from morphkit.cli.render_dataset import render_dataset
 from morphkit.errors import MorphkitError
 
 _INTERRUPTED = 130
@@ -69,6 +70,7 @@ for _command in (
     complete,
     fit,
     landmarks,
+    render_dataset,
     evaluate,
     evaluate_fits,
     sample,
