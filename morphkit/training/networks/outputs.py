@@ -21,7 +21,7 @@ LayoutName = Literal["deng-paper", "deep3d-tf", "deep3d-pt", "morphkit"]
 Shading = Literal["linear", "display"]
 
 DISTANCE = 1000.0  # millimetres from the camera to the middle of the face, of all-zero outputs
-_STEP = 10.0  # millimetres of translation per unit of our own head
+TRANSLATION_STEP = 10.0  # millimetres per unit of our own translation head
 _GROUPS = ("identity", "expression", "albedo")
 _PUBLISHED = {"identity": 80, "expression": 64, "albedo": 80}  # components at most
 _POSES: dict[str, dict[str, int]] = {  # what follows the groups in the vector
@@ -172,7 +172,7 @@ class OutputLayout:
         """Return the camera, and the rotation as axis-angle."""
         rotation, shift = heads["rotation"], heads["translation"]
         focal = shift.new_full((len(shift),), DENG2019_FOCAL * self.size / DENG2019_SIZE)
-        middle = _STEP * shift + shift.new_tensor([0.0, 0.0, DISTANCE])
+        middle = TRANSLATION_STEP * shift + shift.new_tensor([0.0, 0.0, DISTANCE])
         camera = PerspectiveCamera.from_parameters(focal, rotation, middle, self.size, self.size)
         near, far = 0.5 * DISTANCE, 1.5 * DISTANCE
         return replace(self._about_origin(camera), near=near, far=far), rotation
