@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ _KEYS = {
     "average",
     "scaler",
     "best",
+    "window",
 }
 
 
@@ -46,6 +47,7 @@ class Checkpoint:
     average : count and values of the weights' running average, or None.
     scaler : of the loss, with 16-mixed precision, or None.
     best : the best validation so far: its value and step, or None.
+    window : sums of the losses since the last row of the log, and of how many steps.
     """
 
     step: int
@@ -56,6 +58,7 @@ class Checkpoint:
     average: Mapping[str, Any] | None = None
     scaler: Mapping[str, Any] | None = None
     best: Mapping[str, float] | None = None
+    window: Mapping[str, Any] = field(default_factory=lambda: {"count": 0, "sums": {}})
 
 
 def save_checkpoint(path: str | os.PathLike[str], checkpoint: Checkpoint) -> None:
@@ -93,7 +96,7 @@ def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
     if values["version"] != VERSION:
         raise BadInputError(f"{source} was written by another version of morphkit; train anew.")
     del values["format"], values["version"]
-    mappings = ("identity", "config", "network", "optimizer")
+    mappings = ("identity", "config", "network", "optimizer", "window")
     if not isinstance(values["step"], int) or not all(isinstance(values[name], dict) for name in mappings):
         raise BadInputError(f"{source} is no checkpoint of a training run.")
     return Checkpoint(**values)
