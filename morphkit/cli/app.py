@@ -15,6 +15,7 @@ from morphkit.cli.fit import fit
 from morphkit.cli.fit_evaluation import evaluate_fits
 from morphkit.cli.landmarks import landmarks
 from morphkit.cli.model import complete, info, sample
+from morphkit.cli.prepare import prepare
 from morphkit.cli.render_dataset import render_dataset
 from morphkit.errors import MorphkitError
 
@@ -70,6 +71,7 @@ for _command in (
     complete,
     fit,
     landmarks,
+    prepare,
     render_dataset,
     evaluate,
     evaluate_fits,

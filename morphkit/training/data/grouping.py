@@ -1,0 +1,180 @@
+"""Who is on which photo: by folder, by a list, or by how alike faces look to a recognition network."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+from jaxtyping import Float32, Float64, Int64
+
+from morphkit.errors import BadInputError
+from morphkit.io.files import natural_order
+
+SAME_PERSON = 0.45
+"""Root mean square distance of dlib's embeddings up to which two groups of faces are one person's."""
+
+_UNKNOWN = -1
+_EQUAL = 1e-12  # square distances nearer than rounding
+
+
+def people_by_folder(sources: Sequence[str]) -> Int64[np.ndarray, " n"]:
+    """Return a number a folder, in natural order; -1 for photos that lie in none."""
+    parents = [PurePosixPath(source).parent.as_posix() for source in sources]
+    return _numbered([None if parent == "." else parent for parent in parents])
+
+
+def people_by_list(
+    path: str | os.PathLike[str], sources: Sequence[str], photos: Sequence[Path]
+) -> Int64[np.ndarray, " n"]:
+    """Return a number a person named in a CSV file with the columns ``photo`` and ``person``.
+
+    Parameters
+    ----------
+    path : of the file. Its photos are told by their paths below the photo folder (`sources`), or by paths
+        that start in the file's own folder.
+    sources, photos : (n) of the faces; those that the list leaves out, or gives no person, get -1.
+
+    Raises
+    ------
+    BadInputError
+        When the file is missing or no such list, names a photo twice for two people, or knows none of the
+        photos.
+    """
+    listed = _read_list(Path(path))
+    folder = Path(path).parent
+    by_path = {(folder / name).resolve(): person for name, person in listed.items()}
+    resolved = {photo: photo.resolve() for photo in set(photos)}
+    names = [
+        listed.get(source) or by_path.get(resolved[photo]) or None
+        for source, photo in zip(sources, photos, strict=True)
+    ]
+    if not any(names):
+        raise BadInputError(
+            f"{path} names none of the photos; give their paths below the photo folder, such as {sources[0]}."
+        )
+    return _numbered(names)
+
+
+def cluster(embeddings: Float32[np.ndarray, "n d"], distance: float = SAME_PERSON) -> Int64[np.ndarray, " n"]:
+    """Return a number a group of alike faces, in the order of their first faces.
+
+    Average linkage of squared distances, cut where the mean is `distance`²: groups are joined, nearest first,
+    while the root mean square distance between their faces is below. The mean is known from each group's
+    centre and spread, so memory grows with n only; time with n² (by chains of nearest neighbours, Murtagh
+    1983).
+
+    Parameters
+    ----------
+    embeddings : of a face-recognition network.
+    distance : root mean square between two groups of one person.
+    """
+    groups = _Groups(embeddings.astype(np.float64), distance**2)
+    while groups.chain():
+        pass
+    first = {root: row for row, root in reversed(list(enumerate(groups.roots)))}
+    ranks = {root: rank for rank, root in enumerate(sorted(first, key=first.__getitem__))}
+    return np.array([ranks[root] for root in groups.roots], dtype=np.int64)
+
+
+class _Groups:
+    """Groups of faces while they are joined; a group's number is its first face's."""
+
+    def __init__(self, points: Float64[np.ndarray, "n d"], limit: float) -> None:
+        self._centres = points.copy()
+        self._norms = (points**2).sum(axis=1)
+        self._spreads = np.zeros(len(points))  # mean square distance to the centre
+        self._counts = np.ones(len(points))
+        self._alive = np.ones(len(points), dtype=bool)  # may still be joined
+        self._limit = limit
+        self._parents = np.arange(len(points))
+        self._chain: list[int] = []
+
+    @property
+    def roots(self) -> list[int]:
+        """The group of each face."""
+        return [self._root(row) for row in range(len(self._parents))]
+
+    def chain(self) -> bool:
+        """Make one step along a chain of nearest neighbours; False when all are done."""
+        if not self._chain:
+            left = np.flatnonzero(self._alive)
+            if not len(left):
+                return False
+            self._chain.append(int(left[0]))
+        last = self._chain[-1]
+        distances = self._distances(last)
+        before = self._chain[-2] if len(self._chain) > 1 else None
+        nearest = int(np.argmin(distances))
+        if before is not None and distances[before] <= distances[nearest] + _EQUAL:
+            nearest = before  # of equals the one before, or a chain might go round for ever
+        if not distances[nearest] <= self._limit:  # then it is the chain's first
+            self._alive[last] = False  # joining others never brings any nearer than the nearest is
+            self._chain.clear()
+        elif nearest == before:
+            self._join(self._chain.pop(), self._chain.pop())
+        else:
+            self._chain.append(nearest)
+        return True
+
+    def _distances(self, group: int) -> Float64[np.ndarray, " n"]:
+        """Return the mean square distances between a group's faces and those of each other group."""
+        squares = self._norms + self._norms[group] - 2 * self._centres @ self._centres[group]
+        means = squares.clip(0) + self._spreads + self._spreads[group]
+        means[~self._alive] = np.inf
+        means[group] = np.inf
+        return means
+
+    def _join(self, one: int, other: int) -> None:
+        first, second = min(one, other), max(one, other)
+        share = self._counts[[first, second]] / self._counts[[first, second]].sum()
+        apart = self._centres[first] - self._centres[second]
+        self._spreads[first] = share @ self._spreads[[first, second]] + share.prod() * (apart @ apart)
+        self._centres[first] = share @ self._centres[[first, second]]
+        self._norms[first] = self._centres[first] @ self._centres[first]
+        self._counts[first] += self._counts[second]
+        self._alive[second] = False
+        self._parents[second] = first
+
+    def _root(self, row: int) -> int:
+        while self._parents[row] != row:
+            row = int(self._parents[row])
+        return row
+
+
+def _numbered(names: Sequence[str | None]) -> Int64[np.ndarray, " n"]:
+    known = sorted({name for name in names if name is not None}, key=natural_order)
+    numbers = {name: number for number, name in enumerate(known)}
+    return np.array([_UNKNOWN if name is None else numbers[name] for name in names], dtype=np.int64)
+
+
+def _read_list(path: Path) -> dict[str, str]:
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file)
+            if not {"photo", "person"} <= set(reader.fieldnames or ()):
+                raise BadInputError(f"{path} needs the columns photo and person in its first line.")
+            return _people(path, reader)
+    except FileNotFoundError as error:
+        raise BadInputError(f"There is no file {path}; check the path.") from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise BadInputError(f"{path} is no CSV file in UTF-8; export it again.") from error
+    except OSError as error:
+        raise BadInputError(f"{path} cannot be read: {error.strerror}.") from error
+
+
+def _people(path: Path, reader: csv.DictReader[str]) -> dict[str, str]:
+    people: dict[str, str] = {}
+    for row in reader:
+        photo, person = ((row[name] or "").strip() for name in ("photo", "person"))
+        if not photo:
+            continue
+        name = PurePosixPath(photo.replace("\\", "/")).as_posix()
+        if people.setdefault(name, person) != person:
+            raise BadInputError(
+                f"{path}, line {reader.line_num}: {photo} shows two people, {people[name]} and "
+                f"{person}; leave one out."
+            )
+    return people
