@@ -42,6 +42,11 @@ class CNet(nn.Module):
         nn.init.zeros_(self.last.weight)
 
     @property
+    def k(self) -> int:
+        """How many confidences it gives."""
+        return self.last.out_features
+
+    @property
     def channels(self) -> tuple[int, int]:
         """How many channels of shallow and deep features it reads."""
         first = self.convolutions[0]

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+
+from morphkit.training.networks.torch_file import ensure_fits, read_torch_file
 
 # What torchvision's ImageNet weights expect of sRGB 0..1.
 _IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -125,9 +128,33 @@ class ResNet(nn.Module):
         self.layer1, self.layer2, self.layer3, self.layer4 = (
             _layer(block, *sizes) for sizes in zip(inputs, _WIDTHS, counts, (1, 2, 2, 2), strict=True)
         )
+        self.remember_colors()
+        _initialise(self, zero_gamma)
+
+    def remember_colors(self) -> None:
+        """Set what pictures are normalised by, which is no part of the weights."""
         for name, values in (("mean", _IMAGENET_MEAN), ("deviation", _IMAGENET_DEVIATION)):
             self.register_buffer(name, torch.tensor(values).reshape(1, 3, 1, 1), persistent=False)
-        _initialise(self, zero_gamma)
+
+    def load_backbone(self, path: str | os.PathLike[str]) -> None:
+        """Take on the weights of a file of torchvision's, such as ImageNet's; its last layer is left out.
+
+        Parameters
+        ----------
+        path : a state dict, ``.pth``; no code in it is run.
+
+        Raises
+        ------
+        BadInputError
+            When it is missing or damaged, or of another network; the first weight that differs is named.
+        """
+        needed = f"torchvision's state dict of a resnet{self.depth}"
+        state = read_torch_file(path, needed, legacy=True)
+        if isinstance(state, dict):
+            named = {str(name).removeprefix("module."): value for name, value in state.items()}
+            state = {name: value for name, value in named.items() if not name.startswith("fc.")}
+        fitting = ensure_fits(path, state, self.state_dict(), needed, rest="num_batches_tracked")
+        self.load_state_dict(fitting, strict=False)
 
     @property
     def shallow_channels(self) -> int:

@@ -72,9 +72,9 @@ def _several_processes() -> bool:
 class _Normalise(torch.autograd.Function):
     """(x − mean) / √(variance + ε) · weight + bias by the statistics of all processes.
 
-    Half precision is reckoned in single. Two sums travel: of the values, then of the squared distances from their mean, which loses no digits where
-    the mean is large. Backward, weight and bias get this process' share alone: what averages gradients over
-    processes adds the others'.
+    Half precision is reckoned in single. Two sums travel: of the values, then of the squared distances from
+    their mean, which loses no digits where the mean is large. Backward, weight and bias get this process'
+    share alone: what averages gradients over processes adds the others'.
     """
 
     @staticmethod
