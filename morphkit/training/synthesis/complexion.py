@@ -80,15 +80,15 @@ class Complexions:
         return np.zeros_like(coefficients)
 
 
-def tone(color: Float[np.ndarray, "*shape 3"]) -> Float[np.ndarray, "*shape"]:
+def tone(colors: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, " n"]:
     """Return the individual typology angle of linear RGB, degrees: about -50 dark, 20 tan, 55 very light.
 
     arctan((L* - 50) / b*) in CIELAB, D65 (Chardon et al. 1991).
     """
     to_xyz = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
-    xyz = np.maximum(color, 0) @ to_xyz.T / [0.9505, 1.0, 1.089]
+    xyz = np.maximum(colors, 0) @ to_xyz.T / [0.9505, 1.0, 1.089]
     f = np.where(xyz > 216 / 24389, np.cbrt(xyz), (24389 / 27 * xyz + 16) / 116)
-    return np.degrees(np.arctan2(116 * f[..., 1] - 66, 200 * (f[..., 1] - f[..., 2])))
+    return np.degrees(np.arctan2(116 * f[:, 1] - 66, 200 * (f[:, 1] - f[:, 2])))
 
 
 def _between(values: np.ndarray, low: float, high: float) -> np.ndarray:

@@ -89,7 +89,7 @@ def smoothstep(values: Float[np.ndarray, "*shape"], low: float, high: float) -> 
     return share * share * (3.0 - 2.0 * share)
 
 
-def resized(layer: Float32[np.ndarray, "h w"], width: int, height: int) -> Layer:
+def resized(layer: Layer, width: int, height: int) -> Float32[np.ndarray, "h2 w2"]:
     """Return a layer resampled, bilinear; averaged where it shrinks."""
     picture = Image.fromarray(layer).resize((width, height), Image.Resampling.BILINEAR)
     return np.asarray(picture, np.float32)

@@ -100,11 +100,11 @@ def _hand(rng: np.random.Generator, scene: Scene) -> Covering:
     out = np.array([np.cos(angle), np.sin(angle)])
     side = np.array([-out[1], out[0]])
     palm = target + 75 * out
-    mask.line([palm, palm + 260 * out], 78)
+    mask.line([palm, palm + 260 * out], 78.0)
     for finger in range(int(rng.integers(2, 5))):
         root = palm + side * (finger - 1.5) * 19
         bend = root + (-out + side * rng.normal(0, 0.2)) * rng.uniform(30, 45)
-        mask.line([root, bend, bend + (-out + side * rng.normal(0, 0.35)) * rng.uniform(15, 40)], 17)
+        mask.line([root, bend, bend + (-out + side * rng.normal(0, 0.35)) * rng.uniform(15, 40)], 17.0)
     tone = np.exp(rng.uniform(np.log(0.12), np.log(1.1)))
     return mask.covering(rng, np.clip(_LIT * tone, 0, 0.85), soft=1.0, rough=0.12, shade=0.5)
 

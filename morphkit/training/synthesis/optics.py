@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float32, UInt8
 from PIL import Image
 from scipy.ndimage import gaussian_filter, uniform_filter1d
 
@@ -60,7 +60,9 @@ def _soft(layer: np.ndarray, deviation: float) -> np.ndarray:
     return gaussian_filter(layer, deviation, mode="nearest", truncate=2.5)
 
 
-def _resampled(picture: Picture, width: int, height: int, how: Image.Resampling) -> Picture:
+def _resampled(
+    picture: Picture, width: int, height: int, how: Image.Resampling
+) -> Float32[np.ndarray, "h2 w2 3"]:
     layers = [Image.fromarray(np.ascontiguousarray(picture[..., c])) for c in range(3)]
     return np.stack([np.asarray(layer.resize((width, height), how)) for layer in layers], axis=-1)
 

@@ -19,7 +19,7 @@ _SIDE = re.compile(r"(?<=[a-z])(Left|Right)$")
 _ACROSS = re.compile(r"(mouth|jaw)(Left|Right)$")  # ways to move, not sides of the face
 _GAZE = re.compile(r"eyeLook(Up|Down|In|Out)(Left|Right)$")
 _USUAL = (  # how often units show, against each other
-    (r"mouthClose|tongueOut", 0.0), (r"mouthSmile", 4.0), (r"jawOpen", 3.0),
+    (r"mouthClose|tongueOut", 0.0), (r"mouthSmile", 8.0), (r"jawOpen", 3.0),
     (r"eyeBlink|eyeSquint|cheekSquint|brow|eyeWide|mouthStretch|mouthUpperUp", 1.2),
     (r"mouth(Left|Right)$|jaw(Left|Right|Forward)|cheekPuff|noseSneer|mouthFunnel", 0.35),
 )  # fmt: skip

@@ -90,12 +90,14 @@ class SynthesisSettings:
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
 
-def _within(name: str, value: float, least: float, greatest: float) -> None:
+def _within(name: str, value: float | int, least: float | int, greatest: float | int) -> None:
     if not (math.isfinite(value) and least <= value <= greatest):
         raise ValueError(f"{name} must be between {least:g} and {greatest:g}, got {value}")
 
 
-def _ordered(name: str, pair: tuple[float, float], least: float, greatest: float) -> None:
+def _ordered(
+    name: str, pair: tuple[float, float] | tuple[int, int], least: float | int, greatest: float | int
+) -> None:
     for value in pair:
         _within(name, value, least, greatest)
     if pair[0] > pair[1]:

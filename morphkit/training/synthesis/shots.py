@@ -57,7 +57,7 @@ def draw_shot(rng: np.random.Generator, origin: Float[np.ndarray, "3"], settings
 
 
 def _photo_size(rng: np.random.Generator, settings: SynthesisSettings) -> tuple[int, int]:
-    short = round(float(_log_uniform(rng, *settings.photo_sizes)))
+    short = round(float(np.exp(rng.uniform(*np.log(settings.photo_sizes)))))
     long = round(float(short * rng.choice(_ASPECTS)))
     return (long, short) if rng.random() < 0.5 else (short, long)
 
@@ -94,5 +94,5 @@ def _towards(sight: Float[np.ndarray, "3"]) -> Float[np.ndarray, "3 3"]:
     return np.eye(3) + cross + cross @ cross / (1 + sight[2])
 
 
-def _log_uniform(rng: np.random.Generator, low: float, high: float, count: int | None = None) -> np.ndarray:
+def _log_uniform(rng: np.random.Generator, low: float, high: float, count: int) -> np.ndarray:
     return np.exp(rng.uniform(np.log(low), np.log(high), count))

@@ -10,7 +10,7 @@ from morphkit.rendering.lighting import reflection_basis
 from morphkit.training.synthesis.fields import Grid, Layer, Picture, grid_noise
 from morphkit.training.synthesis.lights import Light
 
-_USUAL = 0.42  # brightness of skin, of the square root of its albedo
+_USUAL = 0.5  # brightness of skin, of the square root of its albedo
 _BLOTCH, _PORE = 14.0, 1.4  # millimetres
 
 

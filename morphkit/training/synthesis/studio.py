@@ -180,7 +180,7 @@ class Studio:
             numbers=np.zeros(1, np.int32),
             people=np.array([self._person(number)]),
             poses=shot.pose[None].astype(np.float32),
-            tones=np.array([tone(color)], np.float32),
+            tones=tone(color[None]).astype(np.float32),
             truth=truth,
         )
 
