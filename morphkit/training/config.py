@@ -117,7 +117,8 @@ class LossSettings:
     ----------
     preset : published weights, see `morphkit.losses.EnergyWeights`; every one may be overridden.
     photometric … monochrome : in place of the preset's.
-    supervised : of all terms that know the truth of rendered photos, together.
+    supervised : factor of all terms that know the truth of rendered photos; 0 uses no truth.
+    true_identity … true_pose : in place of `morphkit.training.truth.SupervisedWeights`'.
     weak_on_truth : compare pictures and landmarks of rows that have truth as well; False trains those by
         their truth alone, with no rendering.
     attention : count pixels by the dataset's attention; False counts all alike.
@@ -134,13 +135,18 @@ class LossSettings:
     flattening: float | None = None
     monochrome: float | None = None
     supervised: float = 1.0
+    true_identity: float | None = None
+    true_expression: float | None = None
+    true_albedo: float | None = None
+    true_light: float | None = None
+    true_pose: float | None = None
     weak_on_truth: bool = True
     attention: bool = True
     network: str | None = None
 
     def __post_init__(self) -> None:
         _one_of(self, "preset", Preset)
-        _within(self, 0.0, math.inf, *_TERMS, "supervised")
+        _within(self, 0.0, math.inf, *_TERMS, *_TRUE_TERMS, "supervised")
 
     @property
     def weights(self) -> EnergyWeights:
@@ -149,6 +155,7 @@ class LossSettings:
         return dataclasses.replace(EnergyWeights.preset(self.preset), **given)
 
 
+_TRUE_TERMS = ("true_identity", "true_expression", "true_albedo", "true_light", "true_pose")
 _TERMS = (
     "photometric",
     "landmark",

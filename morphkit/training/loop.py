@@ -40,12 +40,14 @@ class LoopResult:
     weights : the trained network.
     steps : how many were taken, those before a resumption included.
     validation : of the last weights; None without held-out photos.
+    leader : whether this process is the first, which has written it all.
     """
 
     folder: Path
     weights: Path
     steps: int
     validation: Validation | None
+    leader: bool = True
 
 
 def total_steps(settings: LoopSettings, steps_per_epoch: int) -> int:
@@ -115,7 +117,7 @@ class Loop(Generic[BatchT]):
             with self._averaged():
                 self.task.save_weights(weights, self.config, {} if validation is None else validation.extras)
         self.fabric.barrier()
-        return LoopResult(self.folder, weights, self.step, validation)
+        return LoopResult(self.folder, weights, self.step, validation, self.fabric.is_global_zero)
 
     def _train(self, interruption: Interruption) -> Validation | None:
         validation = None

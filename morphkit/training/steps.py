@@ -104,9 +104,9 @@ class Stepper(Generic[BatchT]):
         self.optimizer.zero_grad()
         term, photos = "gradient", [photo for batch, _ in seen for photo in self.task.describe(batch)]
         for batch, found in seen:
-            name = first_not_finite(_looked_at(found))
-            if name is not None:
-                term, photos = name, self.task.describe(batch)
+            bad = first_not_finite(_looked_at(found))
+            if bad is not None:
+                term, photos = bad, self.task.describe(batch)
                 break
         term, photos = self._first_of_all(term, photos)
         raise NotFiniteError(sentence(term, step, photos, keep()), term, step)
