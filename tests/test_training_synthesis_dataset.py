@@ -236,8 +236,10 @@ def test_backgrounds_come_from_a_folder(model, tmp_path):
     faces = made.dataset.read([0, 1])
     behind = faces.attention == 0
     assert np.abs(faces.images[behind] - np.array([10, 200, 30])).max() <= 1
+    empty = tmp_path / "empty"
+    empty.mkdir()
     with pytest.raises(BadInputError, match="holds no pictures"):
-        render_dataset(tmp_path / "more", 2, model=model, backgrounds=tmp_path / "data")
+        render_dataset(tmp_path / "more", 2, model=model, backgrounds=empty)
 
 
 def test_models_without_colours_or_landmarks_are_refused_in_one_sentence(model, tmp_path):

@@ -11,7 +11,7 @@ from morphkit.morphable import LinearModel, MorphableModel
 from morphkit.training.synthesis.settings import SynthesisSettings
 
 _TRIES = 64  # candidates at once
-_LOOKED_AT = 400  # vertices
+_LOOKED_AT = 150  # vertices
 _DARKEST, _BRIGHTEST = 0.004, 1.0  # linear RGB that skin has
 _BEYOND = 0.04  # the share of the skin that may lie outside
 _RED_OVER_GREEN = (1.06, 2.4)  # of the mean; Monk's ten tones have 1.09 to 2.21

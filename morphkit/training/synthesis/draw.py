@@ -68,7 +68,8 @@ def draw_picture(
     if settings.gloss:
         face = face + gloss(rngs[3], drawn.normals[0].cpu().numpy(), view.light, settings.gloss)
     props = draw_props(head, _surfaces(rngs[0], head, sitter, view, settings), light, camera)
-    depth = np.where(drawn.face_ids[0].cpu().numpy() >= 0, drawn.depth[0].cpu().numpy(), np.inf)
+    depth = drawn.depth[0].cpu().numpy()
+    depth = np.where(depth > 0, depth, np.float32(np.inf))
     picture, seen = _composed(backgrounds.draw(rngs[1], view.grid), face, mask, depth, props)
     scene = Scene(view.grid, view.grid.millimetres(view.project(sitter.landmarks)))
     for covering in draw_coverings(rngs[2], scene, settings):

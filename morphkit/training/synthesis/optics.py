@@ -33,7 +33,7 @@ def photographed(
         picture = _resampled(picture, round(width * shrink), round(height * shrink), Image.Resampling.BOX)
     if settings.noise:
         picture = _noisy(rng, picture, settings.noise / max(1.0, detail))
-    srgb = linear_to_srgb(np.clip(picture, 0, 1))
+    srgb = _looked_up(_SRGB, picture)
     if settings.contrast:
         srgb = _toned(rng, srgb, settings.contrast)
     codes = np.rint(np.clip(srgb, 0, 1) * 255).astype(np.uint8)
@@ -82,8 +82,17 @@ def _toned(rng: np.random.Generator, srgb: np.ndarray, strength: float) -> np.nd
         saturation = 0.0
     grey = srgb @ np.array([0.299, 0.587, 0.114], np.float32)
     srgb = grey[..., None] + saturation * (srgb - grey[..., None])
-    srgb = np.maximum(srgb, 0) ** gamma
-    return (srgb - 0.5) * contrast + 0.5
+    curve = (np.linspace(0, 1, 4096) ** gamma - 0.5) * contrast + 0.5
+    return _looked_up(curve.astype(np.float32), srgb)
+
+
+_SRGB = linear_to_srgb(np.linspace(0, 1, 1 << 16)).astype(np.float32)
+
+
+def _looked_up(curve: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Return a function of values in 0..1 by its table; a power for each takes five times as long."""
+    places = np.clip(values, 0, 1) * np.float32(len(curve) - 1) + np.float32(0.5)
+    return curve[places.astype(np.int32)]
 
 
 def _compressed(rng: np.random.Generator, codes: np.ndarray, strength: float) -> np.ndarray:

@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 
 from morphkit.rendering import PerspectiveCamera
 from morphkit.rendering.lighting import shade
-from morphkit.rendering.normals import vertex_normals
+from morphkit.rendering.normals import unit, vertex_normals
 from morphkit.training.synthesis.body import Body
 from morphkit.training.synthesis.fields import Layer, Picture
 from morphkit.training.synthesis.hair import Hair
@@ -65,18 +65,20 @@ def _colored(
     found: torch.Tensor, hit: np.ndarray, surfaces: list[Hair | Body], light: np.ndarray
 ) -> DrawnProps:
     """Return the surfaces' colours under a light, given depth, normal, u, v and number at each pixel."""
-    values = found.numpy()
-    albedo, opacity = np.zeros((*hit.shape, 3), np.float32), np.zeros(hit.shape, np.float32)
-    normals = torch.nn.functional.normalize(found[..., 1:4], dim=-1)
+    values = found.numpy()[hit]
+    albedo, opaque = np.zeros((len(values), 3), np.float32), np.zeros(len(values), np.float32)
+    normals = unit(torch.from_numpy(np.ascontiguousarray(values[:, 1:4])))
+    numbers, toward = np.rint(values[:, 6]), -normals.numpy()[:, 2]
     for number, surface in enumerate(surfaces):
-        mine = hit & (np.rint(values[..., 6]) == number)
-        if mine.any():
-            toward = -normals.numpy()[mine][:, 2]
-            u, v = values[mine][:, 4], values[mine][:, 5]
-            albedo[mine], opacity[mine] = surface.look(u, v, toward)
+        mine = np.flatnonzero(numbers == number)
+        if len(mine):
+            albedo[mine], opaque[mine] = surface.look(values[mine, 4], values[mine, 5], toward[mine])
     sh = torch.from_numpy(light.astype(np.float32))[None]
-    image = shade(torch.from_numpy(albedo)[None], normals[None].contiguous(), sh)[0].clamp_min(0).numpy()
-    depth = np.where(hit & (opacity > 0), values[..., 0], np.inf)
+    shown = shade(torch.from_numpy(albedo)[None], normals[None], sh)[0].clamp_min(0).numpy()
+    image, opacity = np.zeros((*hit.shape, 3), np.float32), np.zeros(hit.shape, np.float32)
+    depth = np.full(hit.shape, np.inf, np.float32)
+    image[hit], opacity[hit] = shown, opaque
+    depth[hit] = np.where(opaque > 0, values[:, 0], np.inf)
     return DrawnProps(image, opacity, depth)
 
 

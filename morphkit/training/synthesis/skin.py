@@ -7,20 +7,22 @@ import torch
 from jaxtyping import Float, Float32
 
 from morphkit.rendering.lighting import reflection_basis
-from morphkit.training.synthesis.fields import Grid, Layer, Picture, grid_noise
+from morphkit.training.synthesis.fields import Grid, Layer, Picture, grid_noise, resized
 from morphkit.training.synthesis.lights import Light
 
 _USUAL = 0.5  # brightness of skin, of the square root of its albedo
+_FAINT = 0.004  # of a highlight, what is left out
 _BLOTCH, _PORE = 14.0, 1.4  # millimetres
 
 
 def skin_detail(rng: np.random.Generator, grid: Grid, strength: float) -> Picture:
     """Return the factor by which the colours of a skin differ from the model's smooth ones."""
-    blotches = grid_noise(grid, rng, _BLOTCH, 2, 0.6) * rng.uniform(0, 0.05)
-    pores = grid_noise(grid, rng, _PORE, 2, 0.7) * rng.uniform(0, 0.06)
-    redness = np.array([0.4, 1.0, 0.9])  # haemoglobin takes green and blue
-    factor = np.exp(strength * (blotches[..., None] * redness + pores[..., None]))
-    return factor.astype(np.float32)
+    coarse = grid.coarser(4)
+    blotches = grid_noise(coarse, rng, _BLOTCH, 2, 0.6) * np.float32(strength * rng.uniform(0, 0.05))
+    blotches = resized(blotches, 4 * coarse.width, 4 * coarse.height)[: grid.height, : grid.width]
+    pores = grid_noise(grid, rng, _PORE) * np.float32(strength * rng.uniform(0, 0.08))
+    redness = np.array([0.4, 1.0, 0.9], np.float32)  # haemoglobin takes green and blue
+    return np.exp(blotches[..., None] * redness + pores[..., None])
 
 
 def gloss(
@@ -35,8 +37,10 @@ def gloss(
     for direction, color in zip(light.directions, light.colors, strict=True):
         half = direction + np.array([0.0, 0.0, -1.0])
         half /= np.linalg.norm(half) + 1e-9
-        facing: Layer = np.maximum(normals @ half.astype(np.float32), 0) ** np.float32(sharpness)
-        total += facing[..., None] * (amount * color).astype(np.float32)
+        facing: Layer = normals @ half.astype(np.float32)
+        bright = facing > _FAINT ** (1 / sharpness)
+        shine = facing[bright] ** np.float32(sharpness)
+        total[bright] += shine[:, None] * (amount * color).astype(np.float32)
     return total
 
 
