@@ -1,13 +1,16 @@
 """Attention: the published classifier's numbers and bias, and the one that goes by a face's own colours."""
 
+import sys
+
 import numpy as np
 import pytest
 import torch
 
+from morphkit.errors import MissingDependencyError
 from morphkit.losses import SkinColorModel, attention, own_color_attention
+from morphkit.losses.skin import MONK_TONES
 
-_MONK = "f6ede4 f3e7db f7ead0 eadaba d7bd96 a07e56 825c43 604134 3a312a 292420"
-MONK = torch.tensor([[int(code[i : i + 2], 16) / 255 for i in (0, 2, 4)] for code in _MONK.split()]).double()
+MONK = torch.tensor(MONK_TONES, dtype=torch.float64)
 
 
 def test_attention():
@@ -57,6 +60,70 @@ def test_the_published_model_prefers_light_skin():
     probabilities = SkinColorModel()(MONK)
     assert ((probabilities[:8] > 0.77) & (probabilities[:8] < 0.97)).all()
     assert probabilities[8:].tolist() == pytest.approx([0.482, 0.209], abs=1e-3)
+
+
+def test_the_monk_scale_is_the_published_one():
+    codes = "f6ede4 f3e7db f7ead0 eadaba d7bd96 a07e56 825c43 604134 3a312a 292420"
+    assert ["".join(f"{round(255 * c):02x}" for c in tone) for tone in MONK_TONES] == codes.split()
+
+
+def test_the_report_by_tone_is_the_model_on_the_swatches():
+    by_tone = SkinColorModel().by_tone()
+    assert by_tone == pytest.approx(SkinColorModel()(MONK).tolist())
+    assert max(by_tone) / min(by_tone) > 4
+
+
+def _labelled(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Pixels of all ten tones in equal numbers, shaded and noisy, and of a blue and green world."""
+    tones = np.repeat(np.array(MONK_TONES), 100, axis=0)
+    skin = tones * rng.uniform(0.6, 1.05, (1000, 1)) + 0.02 * rng.normal(size=(1000, 3))
+    other = rng.uniform(0, 1, (1000, 3)) * [0.6, 1.0, 1.0] + [0.0, 0.0, 0.2] * rng.uniform(size=(1000, 1))
+    return skin.clip(0, 1), other.clip(0, 1)
+
+
+def test_a_model_of_all_tones_is_fairer_than_the_published_one(rng):
+    pytest.importorskip("sklearn")
+    skin, other = _labelled(rng)
+    model = SkinColorModel.fit(skin, other, prior=0.5)
+    by_tone = np.array(model.by_tone())
+    assert by_tone.min() > 0.75
+    assert by_tone.max() / by_tone.min() < 1.3
+    judged = model(torch.from_numpy(other)) > 0.5
+    assert judged.float().mean() < 0.15
+    assert SkinColorModel.fit(skin, other, prior=0.5) == model
+
+
+def test_fitting_finds_the_gaussians_that_made_the_colours(rng):
+    """Two clouds, a third and two thirds of the pixels, with known means and covariances in YCbCr."""
+    pytest.importorskip("sklearn")
+    to_ycbcr = np.array([[65.481, 128.553, 24.966], [-37.797, -74.203, 112.0], [112.0, -93.786, -18.214]])
+    centres, spreads = (
+        np.array([[110.0, 110, 150], [160, 112, 145]]),
+        [np.diag([9.0, 4, 4]), np.diag([4, 9, 25.0])],
+    )
+    clouds = [
+        rng.multivariate_normal(centre, spread, count)
+        for centre, spread, count in zip(centres, spreads, (2000, 4000), strict=True)
+    ]
+    srgb = (np.concatenate(clouds) - [16, 128, 128]) @ np.linalg.inv(to_ycbcr).T
+    model = SkinColorModel.fit(srgb, rng.uniform(size=(1000, 3)), components=2)
+    assert [share for share, _, _ in model.skin] == pytest.approx([2 / 3, 1 / 3], abs=0.01)
+    for (_, mean, triangle), centre, spread in zip(model.skin, centres[::-1], spreads[::-1], strict=True):
+        assert np.allclose(mean, centre, atol=0.3)
+        (a, b, c, d, e, f) = triangle
+        covariance = np.linalg.inv([[a, b, c], [b, d, e], [c, e, f]])
+        assert np.allclose(covariance, spread + np.eye(3), atol=1.5)
+
+
+def test_what_cannot_be_fitted_is_refused(rng, monkeypatch):
+    skin, other = rng.uniform(size=(50, 3)), rng.uniform(size=(50, 3))
+    with pytest.raises(ValueError, match=r"skin must be \(n, 3\) with n of at least 40, got \(39, 3\)"):
+        SkinColorModel.fit(skin[:39], other)
+    with pytest.raises(ValueError, match=r"other must be sRGB colours 0\.\.1"):
+        SkinColorModel.fit(skin, 255 * other)
+    monkeypatch.setitem(sys.modules, "sklearn.mixture", None)
+    with pytest.raises(MissingDependencyError, match="pip install scikit-learn"):
+        SkinColorModel.fit(skin, other)
 
 
 def _face(tone: torch.Tensor, covering: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

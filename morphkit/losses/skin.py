@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
@@ -34,32 +35,82 @@ _OTHER = (
      (0.00013709733, 0.00051228428, 0.00012777430, 0.28237113, 0.10528370, 0.23468947)),
 )  # fmt: skip
 
-_Mixture = tuple[tuple[float, tuple[float, ...], tuple[float, ...]], ...]
+Mixture = tuple[tuple[float, tuple[float, ...], tuple[float, ...]], ...]
+"""Gaussians in YCbCr: of each its share, its mean and the upper triangle of its inverse covariance."""
+
+_MONK = "f6ede4 f3e7db f7ead0 eadaba d7bd96 a07e56 825c43 604134 3a312a 292420"
+MONK_TONES = tuple(tuple(int(code[i : i + 2], 16) / 255 for i in (0, 2, 4)) for code in _MONK.split())
+"""The ten tones of the Monk Skin Tone Scale (Monk 2019; published by Google), sRGB 0..1, light to dark."""
 
 
 @dataclass(frozen=True)
 class SkinColorModel:
     """How likely a colour is skin: the naive-Bayes classifier of Deng et al. 2019, section 4.1.
 
-    Two mixtures of four Gaussians in YCbCr, of skin and of all else, fitted to Jones & Rehg's pixels (2002).
+    Two mixtures of four Gaussians in YCbCr, of skin and of all else, fitted to Jones & Rehg's pixels (2002)
+    unless `fit` has fitted others.
 
-    **It is biased.** Flat swatches of the ten tones of the Monk scale get 0.77 to 0.96 for the eight lightest
-    and 0.48 and 0.21 for the two darkest, so that the photo of a dark-skinned face is half ignored: under
-    `attention` the tenth tone weighs a fifth of the first. `own_color_attention` has no such preference; this
-    model is here to repeat the paper.
+    **The published one is biased.** Flat swatches of the ten tones of the Monk scale get 0.77 to 0.96 for the
+    eight lightest and 0.48 and 0.21 for the two darkest (`by_tone`), so that the photo of a dark-skinned face
+    is half ignored: under `attention` the tenth tone weighs a fifth of the first. `own_color_attention` has
+    no such preference; this model is here to repeat the paper.
 
     Attributes
     ----------
     prior : the share of skin among all pixels.
+    skin, other : the mixtures; the published ones by default.
     """
 
     prior: float = 0.8
+    skin: Mixture = _SKIN
+    other: Mixture = _OTHER
+
+    @classmethod
+    def fit(
+        cls,
+        skin: Float[np.ndarray, "n 3"],
+        other: Float[np.ndarray, "m 3"],
+        components: int = 4,
+        prior: float = 0.8,
+        seed: int = 0,
+    ) -> SkinColorModel:
+        """Return a model of your own labelled pixels, see `fit_mixture`; ask it for its `by_tone`.
+
+        Parameters
+        ----------
+        skin, other : sRGB 0..1 of pixels that show skin, and of pixels that show anything else.
+        components : Gaussians of each.
+        prior : the share of skin among the pixels that it will judge.
+        seed : of the start.
+
+        Raises
+        ------
+        ValueError
+            If there are too few pixels, or any is not a colour.
+        MissingDependencyError
+            If scikit-learn is not installed.
+        """
+        from morphkit.losses.skin_fit import fit_mixture
+
+        black = np.array(_YCBCR_BLACK)
+        mixtures = [
+            fit_mixture(
+                checked_pixels(pixels, name, components) @ np.array(_TO_YCBCR).T + black, components, seed
+            )
+            for name, pixels in (("skin", skin), ("other", other))
+        ]
+        return cls(prior, *mixtures)
+
+    def by_tone(self) -> tuple[float, ...]:
+        """Return the probability of skin of each of `MONK_TONES`, light to dark: alike, where it is fair."""
+        found: list[float] = self(torch.tensor(MONK_TONES, dtype=torch.float64)).tolist()
+        return tuple(found)
 
     def __call__(self, srgb: Float[Tensor, "*shape 3"]) -> Float[Tensor, "*shape"]:
         """Return the probability of skin of sRGB colours 0..1."""
         ycbcr = srgb @ srgb.new_tensor(_TO_YCBCR).T + srgb.new_tensor(_YCBCR_BLACK)
-        skin = _log_density(ycbcr, _SKIN) + torch.logit(srgb.new_tensor(self.prior))
-        return torch.sigmoid(skin - _log_density(ycbcr, _OTHER))
+        skin = _log_density(ycbcr, self.skin) + torch.logit(srgb.new_tensor(self.prior))
+        return torch.sigmoid(skin - _log_density(ycbcr, self.other))
 
 
 def attention(skin_probability: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
@@ -95,6 +146,8 @@ def own_color_attention(
     return weights
 
 
+_PIXELS_EACH = 10  # for each Gaussian at least: it has nine numbers of its own
+
 _DARK = 0.02  # sRGB; below it a logarithm would show noise
 _LEAST_SPREAD = 0.06  # of hue, natural logarithm: cheeks and chin differ by as much on any face
 _BRIGHTNESS_FREEDOM = 3.0
@@ -117,7 +170,24 @@ def _likeness(
     return (1 + square / tolerance**2) ** -2
 
 
-def _log_density(colors: Float[Tensor, "*shape 3"], mixture: _Mixture) -> Float[Tensor, "*shape"]:
+def checked_pixels(pixels: Float[np.ndarray, "n 3"], name: str, components: int) -> Float[np.ndarray, "n 3"]:
+    """Return pixels in double precision.
+
+    Raises
+    ------
+    ValueError
+        Unless they are colours 0..1, and many enough for a mixture.
+    """
+    values = np.asarray(pixels, dtype=np.float64)
+    least = _PIXELS_EACH * components
+    if values.ndim != 2 or values.shape[1] != 3 or len(values) < least:
+        raise ValueError(f"{name} must be (n, 3) with n of at least {least}, got {values.shape}")
+    if not ((values >= 0) & (values <= 1)).all():
+        raise ValueError(f"{name} must be sRGB colours 0..1, got {values.min()} to {values.max()}")
+    return values
+
+
+def _log_density(colors: Float[Tensor, "*shape 3"], mixture: Mixture) -> Float[Tensor, "*shape"]:
     """Return the logarithm of a mixture's density, but for the constant that all mixtures share."""
     terms = []
     for share, mean, triangle in mixture:
