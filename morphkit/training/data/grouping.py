@@ -145,7 +145,10 @@ class _Groups:
 
 
 def _numbered(names: Sequence[str | None]) -> Int64[np.ndarray, " n"]:
-    known = sorted({name for name in names if name is not None}, key=natural_order)
+    known = sorted(
+        {name for name in names if name is not None},
+        key=lambda name: [natural_order(part) for part in name.split("/")],
+    )
     numbers = {name: number for number, name in enumerate(known)}
     return np.array([_UNKNOWN if name is None else numbers[name] for name in names], dtype=np.int64)
 

@@ -152,7 +152,9 @@ def _bars(poses: np.ndarray, tones: np.ndarray, drawn: np.ndarray) -> list[Bars]
     for title, values, edges, names in wanted:
         known = ~np.isnan(values)
         weights = np.bincount(np.digitize(values[known], edges), drawn[known], len(edges) + 1)
-        bars.append(Bars(title, tuple(names), tuple(histogram(values, edges)), tuple(weights)))
+        bars.append(
+            Bars(title, tuple(names), tuple(histogram(values, edges).tolist()), tuple(weights.tolist()))
+        )
     return bars
 
 
