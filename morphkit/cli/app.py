@@ -15,9 +15,9 @@ from morphkit.cli.fit import fit
 from morphkit.cli.fit_evaluation import evaluate_fits
 from morphkit.cli.landmarks import landmarks
 from morphkit.cli.model import complete, info, sample
-from morphkit.cli.train import train, train_c_net
 from morphkit.cli.prepare import prepare
 from morphkit.cli.render_dataset import render_dataset
+from morphkit.cli.train import train, train_c_net
 from morphkit.errors import MorphkitError
 
 _INTERRUPTED = 130
