@@ -1,5 +1,6 @@
 """The loss of a batch by its terms: against photos, and against the truth."""
 
+import copy
 from dataclasses import replace
 
 import numpy as np
@@ -258,3 +259,34 @@ def test_weights_are_checked_and_zero_leaves_a_term_out(scene, metrics):
     assert list(supervised_terms(decoded, _truth(decoded), metrics, only)) == ["true_identity"]
     with pytest.raises(ValueError, match="light must be a number of at least 0, got -1"):
         SupervisedWeights(light=-1.0)
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+def test_a_gpu_reckons_the_same(model, scene, metrics, network):
+    """All terms and their gradients, drawn by torch on the GPU, against numba on the CPU."""
+    other = FaceScene.from_morphable(model, scene.layout, "torch", "cuda")
+    known = TruthMetrics.from_morphable(model, scene.layout, "cuda")
+    photos, truth = _photos(scene, _decoded(scene, 12)), _decoded(scene, 12)
+    there = Photos(photos.srgb.cuda(), photos.attention.cuda(), photos.landmarks.cuda())
+    far = FaceNetwork(copy.deepcopy(network.network).cuda(), network.template)
+    vector = scene.layout.vector({name: torch.full((2, n), 0.05) for name, n in scene.layout.heads.items()})
+    totals, gradients = [], []
+    for drawer, compared, own, net, device in (
+        (scene, metrics, photos, network, "cpu"),
+        (other, known, there, far, "cuda"),
+    ):
+        start = vector.to(device, copy=True).requires_grad_()
+        decoded = drawer.decode(drawer.layout.split(start))
+        c, camera = truth.coefficients, truth.camera
+        moved = replace(camera, K=camera.K.to(device), R=camera.R.to(device), t=camera.t.to(device))
+        groups = (value.to(device) for value in (c.identity, c.expression, c.albedo, c.light))
+        picture = drawer.draw(decoded, own.srgb)
+        terms = weak_terms(drawer, picture, decoded.coefficients, own, EVERYTHING, net)
+        terms |= supervised_terms(decoded, TrueFaces(*groups, moved), compared, SupervisedWeights())
+        total = torch.stack(list(terms.values())).sum()
+        total.backward()
+        totals.append(total.item())
+        gradients.append(start.grad.cpu())
+    assert totals[1] == pytest.approx(totals[0], rel=1e-3)
+    assert (gradients[1] - gradients[0]).norm() < 0.02 * gradients[0].norm()
