@@ -14,7 +14,7 @@ from morphkit.rendering import Renderer, ambient_light
 from morphkit.training.networks.outputs import Decoded
 from morphkit.training.scene import FaceScene
 
-_CLAY = 0.55  # linear grey of the shape
+_CLAY = 0.4  # linear grey of the shape
 _GAP = 4  # pixels between pictures
 
 
@@ -39,7 +39,7 @@ def tiled(columns: Sequence[Float[Tensor, "batch s s 3"]]) -> UInt8[np.ndarray, 
 
 def _shape(scene: FaceScene, decoded: Decoded, vertices: Tensor) -> Float[Tensor, "batch s s 3"]:
     """Return the face in grey clay, under a light from above."""
-    light = 0.75 * ambient_light().to(vertices)
+    light = 0.55 * ambient_light().to(vertices)
     light[:, 1, :] -= 0.9  # from above: y points down
     light[:, 2, :] -= 0.9  # and from the camera
     size = scene.layout.size
