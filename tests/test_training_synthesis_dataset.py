@@ -103,7 +103,7 @@ def test_crops_centre_the_face_at_the_standard_scale(model):
 def test_noisy_landmarks_are_near_the_true_ones(model):
     faces = Studio.of(model, SMALL, seed=2).block(0, 16)[0]
     errors = (faces.landmarks - projected(model, faces)) / (1.02 * 64 / 224)  # millimetres
-    assert 0.8 < np.sqrt((errors**2).mean()) < 3.0
+    assert 1.3 < np.sqrt((errors[:, 17:] ** 2).mean()) < 3.8
     assert np.isfinite(faces.tones).all()
     assert faces.sources[3] == "photo_000003.jpg"
     assert faces.people.tolist() == list(range(16))
@@ -170,34 +170,34 @@ def files(folder: Path) -> dict[str, bytes]:
 
 def test_jobs_interruptions_and_longer_runs_give_the_same_bytes(model, tmp_path, monkeypatch):
     monkeypatch.setattr(synthesis_dataset, "SHARD", 16)
-    whole = render_dataset(tmp_path / "whole", 40, settings=SMALL, seed=3, people=7, jobs=1)
-    assert whole.rendered == 40
-    render_dataset(tmp_path / "two", 40, settings=SMALL, seed=3, people=7, jobs=2)
+    whole = render_dataset(tmp_path / "whole", 20, settings=SMALL, seed=3, people=7, jobs=1)
+    assert whole.rendered == 20
+    render_dataset(tmp_path / "two", 20, settings=SMALL, seed=3, people=7, jobs=2)
     assert files(tmp_path / "two") == files(tmp_path / "whole")
 
-    render_dataset(tmp_path / "grown", 21, settings=SMALL, seed=3, people=7, jobs=1)
-    longer = render_dataset(tmp_path / "grown", 40, settings=SMALL, seed=3, people=7, jobs=1)
-    assert longer.rendered == 40 - 16  # the last, half-filled shard is made again
+    render_dataset(tmp_path / "grown", 5, settings=SMALL, seed=3, people=7, jobs=1)
+    longer = render_dataset(tmp_path / "grown", 20, settings=SMALL, seed=3, people=7, jobs=1)
+    assert longer.rendered == 20  # the half-filled shard is made again
     assert files(tmp_path / "grown") == files(tmp_path / "whole")
 
     def cut_short(stage: str, done: int, total: int) -> None:
-        if done >= 32:
+        if done >= 16:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        render_dataset(tmp_path / "cut", 40, settings=SMALL, seed=3, people=7, jobs=1, progress=cut_short)
+        render_dataset(tmp_path / "cut", 20, settings=SMALL, seed=3, people=7, jobs=1, progress=cut_short)
     with pytest.raises(BadInputError, match="no finished dataset"):
         Dataset.open(tmp_path / "cut")
-    resumed = render_dataset(tmp_path / "cut", 40, settings=SMALL, seed=3, people=7, jobs=1)
-    assert resumed.rendered == 8
+    resumed = render_dataset(tmp_path / "cut", 20, settings=SMALL, seed=3, people=7, jobs=1)
+    assert resumed.rendered == 4
     assert files(tmp_path / "cut") == files(tmp_path / "whole")
 
-    again = render_dataset(tmp_path / "whole", 40, settings=SMALL, seed=3, people=7)
+    again = render_dataset(tmp_path / "whole", 20, settings=SMALL, seed=3, people=7)
     assert again.rendered == 0
     with pytest.raises(BadInputError, match="seed was 3, is now 4"):
-        render_dataset(tmp_path / "whole", 40, settings=SMALL, seed=4, people=7)
-    with pytest.raises(BadInputError, match="holds 40 faces already"):
-        render_dataset(tmp_path / "whole", 20, settings=SMALL, seed=3, people=7)
+        render_dataset(tmp_path / "whole", 48, settings=SMALL, seed=4, people=7)
+    with pytest.raises(BadInputError, match="holds 20 faces already"):
+        render_dataset(tmp_path / "whole", 10, settings=SMALL, seed=3, people=7)
     assert dataset_module.MANIFEST in files(tmp_path / "whole")
 
 

@@ -16,6 +16,7 @@ _DARKEST, _BRIGHTEST = 0.004, 1.0  # linear RGB that skin has
 _BEYOND = 0.04  # the share of the skin that may lie outside
 _RED_OVER_GREEN = (1.06, 2.4)  # of the mean; Monk's ten tones have 1.09 to 2.21
 _GREEN_OVER_BLUE = (1.05, 2.4)  # 1.09 to 2.24
+_YELLOW, _YELLOWER = 0.16, 1.35  # log(G/B) over log(R/G) at most: beyond, skin is green
 _PULL = 0.85  # towards the mean, where no candidate will do
 _TONES = (-55.0, 75.0)  # degrees, over which tones are drawn evenly
 
@@ -66,7 +67,8 @@ class Complexions:
         colors = self._colors(coefficients)
         beyond = ((colors < _DARKEST) | (colors > _BRIGHTEST)).any(axis=2).mean(axis=1) <= _BEYOND
         red, green, blue = np.maximum(colors.mean(axis=1), 1e-6).T
-        return beyond & _between(red / green, *_RED_OVER_GREEN) & _between(green / blue, *_GREEN_OVER_BLUE)
+        fair = _between(red / green, *_RED_OVER_GREEN) & _between(green / blue, *_GREEN_OVER_BLUE)
+        return beyond & fair & (np.log(green / blue) < _YELLOW + _YELLOWER * np.log(red / green))
 
     def _colors(self, coefficients: np.ndarray) -> np.ndarray:
         return (coefficients @ self.directions).reshape(len(coefficients), -1, 3) + self.mean

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -30,6 +31,7 @@ from morphkit.training.synthesis.studio import BLOCK, Studio
 
 SHARD = 512  # faces; a multiple of `BLOCK`
 CONTACT_SHEET, PHOTOS = "contact_sheet.jpg", "photos"
+PARTIAL = "dataset.partial.json"  # what an unfinished dataset has in the place of its manifest
 USUAL = SynthesisSettings()
 _STAGE = "Rendering photos"
 
@@ -143,8 +145,7 @@ def render_dataset(
         "rendered": True, "seed": seed, "people": people, "photos": photos,
         "backgrounds": None if places is None else str(places), **settings.values(),
     }  # fmt: skip
-    _reopen(folder, count)
-    with DatasetWriter(folder, size=settings.size, model=name, settings=values, shard_size=SHARD) as writer:
+    with _writer(folder, count, settings.size, name, values) as writer:
         start = writer.count
         _render(writer, plan, 1 if rasterizer == "nvdiffrast" else jobs, progress)
         dataset = writer.finish()
@@ -228,15 +229,19 @@ def _studio(digest: str, plan: _Plan) -> Studio:
     return _Studios.last[1]
 
 
-def _reopen(folder: Path, count: int) -> None:
-    """Let a finished dataset be extended."""
-    if not (folder / MANIFEST).exists():
-        return
-    there = len(Dataset.open(folder))
-    if there > count:
-        raise BadInputError(f"{folder} holds {there} faces already; choose another folder for {count}.")
-    if there < count:
-        os.replace(folder / MANIFEST, folder / "dataset.partial.json")
+def _writer(
+    folder: Path, count: int, size: int, model: Mapping[str, Any], settings: Mapping[str, Any]
+) -> DatasetWriter:
+    """Return a writer for so many faces, also into a finished dataset of fewer made alike."""
+    writer = DatasetWriter(folder, size=size, model=model, settings=settings, shard_size=SHARD)
+    if writer.count > count:
+        raise BadInputError(
+            f"{folder} holds {writer.count} faces already; choose another folder for {count}."
+        )
+    if not writer.finished or writer.count == count:
+        return writer
+    os.replace(folder / MANIFEST, folder / PARTIAL)
+    return DatasetWriter(folder, size=size, model=model, settings=settings, shard_size=SHARD)
 
 
 def _source(model: MorphableModel | str | os.PathLike[str] | None) -> MorphableModel | Path | None:
