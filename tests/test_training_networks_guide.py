@@ -15,6 +15,8 @@ from morphkit.rendering.rotations import axis_angle_to_matrix, facing
 from morphkit.training.networks.landmark_guide import LandmarkGuide
 from morphkit.training.networks.landmark_solve import LandmarkSolve
 from morphkit.training.networks.outputs import OutputLayout
+from morphkit.training.networks.r_net import RNet
+from morphkit.training.networks.weights import load_network, save_network
 
 IDENTITY, EXPRESSION = 8, 3
 
@@ -144,3 +146,49 @@ def test_features_are_read_at_the_landmarks():
 def test_a_model_without_landmarks_is_refused(model):
     with pytest.raises(ValueError, match="ibug68"):
         LandmarkSolve.from_model(replace(model, landmarks={}), 3, 1)
+
+
+def guided_net(model, layout):
+    torch.manual_seed(0)
+    network = RNet(18, layout.heads, guided=True)
+    assert network.guide is not None
+    network.guide.solve = solve_of(model)
+    return network.eval()
+
+
+def test_a_guided_network_begins_at_its_guide_and_adds_to_it(model, layout):
+    _, seen = drawn(model, layout, turn=0.2)
+    network, pictures = guided_net(model, layout), torch.rand(6, 3, 64, 64)
+    start = network(pictures, seen * 64 / 224).heads
+    assert set(start) == set(layout.heads)
+    found = network.guide.solve(seen * 64 / 224, 64)
+    torch.testing.assert_close(start["identity"], found.identity)
+    assert not start["light"].any()
+    nn.init.constant_(network.heads["identity"].bias, 0.5)
+    moved = network(pictures, seen * 64 / 224).heads
+    torch.testing.assert_close(moved["identity"], start["identity"] + 0.5)
+    with pytest.raises(ValueError, match="landmarks must be given"):
+        network(pictures)
+    with pytest.raises(ValueError, match="morphkit layout"):
+        RNet(18, {"identity": 3, "angles": 3}, guided=True)
+
+
+def test_every_weight_of_a_guided_network_is_reached(model, layout):
+    _, seen = drawn(model, layout, turn=0.2)
+    network = guided_net(model, layout).train()
+    for head in network.heads.values():
+        nn.init.normal_(head.weight, std=0.01)
+    heads = network(torch.rand(6, 3, 64, 64), seen * 64 / 224).heads
+    torch.stack([head.square().sum() for head in heads.values()]).sum().backward()
+    assert [name for name, p in network.named_parameters() if p.grad is None or not p.grad.any()] == []
+
+
+def test_a_guided_network_survives_its_file(model, layout, tmp_path):
+    _, seen = drawn(model, layout)
+    network, pictures = guided_net(model, layout), torch.rand(6, 3, 64, 64)
+    meta = {"preset": "morphkit", "size": 64, "model_digest": "", "config": "", "identity_deviation": None}
+    save_network(tmp_path / "w.pt", network, meta)
+    again, found = load_network(tmp_path / "w.pt")
+    assert found["guided"] is True
+    before, after = (net(pictures, seen * 64 / 224).heads for net in (network, again))
+    assert all(torch.equal(before[name], after[name]) for name in before)

@@ -68,7 +68,7 @@ def _message(path: Path, network: ResNet | None = None) -> str:
 def test_an_r_net_survives_its_file(r_net, saved):
     network, meta = load_network(saved)
     assert isinstance(network, RNet)
-    assert meta == META | {"depth": 18, "heads": HEADS}
+    assert meta == META | {"depth": 18, "heads": HEADS, "guided": False}
     assert not network.training
     picture = torch.rand(2, 3, 64, 64)
     before, after = r_net(picture), network(picture)

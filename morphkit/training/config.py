@@ -87,6 +87,8 @@ class NetworkSettings:
     size : side of the pictures it sees, pixels; the paper's is 224.
     weights : a torchvision state dict to start from, such as ImageNet's; None starts at random.
     initial : weights of an earlier run to start from (`weights.pt`).
+    guided : let the network begin at the face that explains the landmarks and look at each of them; for the
+        preset "morphkit". None does for that preset; the paper's networks see the picture alone.
     """
 
     depth: int = 18
@@ -94,6 +96,7 @@ class NetworkSettings:
     size: int = 224
     weights: str | None = None
     initial: str | None = None
+    guided: bool | None = None
 
     def __post_init__(self) -> None:
         ensure(self.depth in (18, 50), "depth", "18 or 50", self.depth)
@@ -107,6 +110,12 @@ class NetworkSettings:
             not (self.weights and self.initial), "initial", "left out where weights are given", self.initial
         )
         _one_of(self, "preset", NetworkPreset)
+        ensure(not self.guided or self.preset == "morphkit", "guided", "false for this preset", self.guided)
+
+    @property
+    def reads_landmarks(self) -> bool:
+        """Whether the network is guided by landmarks."""
+        return self.preset == "morphkit" if self.guided is None else self.guided
 
 
 @dataclass(frozen=True)

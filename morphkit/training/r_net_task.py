@@ -32,6 +32,7 @@ from morphkit.training.config import (
 from morphkit.training.data.balance import balanced_weights
 from morphkit.training.loader import JoinedFaces, Loader
 from morphkit.training.mirroring import MirrorMap
+from morphkit.training.networks.landmark_solve import LandmarkSolve
 from morphkit.training.networks.outputs import OutputLayout
 from morphkit.training.networks.r_net import RNet, RNetOutput
 from morphkit.training.networks.synced_norm import synced
@@ -168,7 +169,7 @@ class RNetTask:
         """
         data = FaceData.open(config.data, config.model)
         layout = OutputLayout.preset(config.network.preset, data.model, config.network.size)
-        network = Heads(_network(config, layout, data.digest))
+        network = Heads(_network(config, layout, data))
         if fabric.world_size > 1:
             synced(network, gpu=fabric.device.type == "cuda")
         backend = chosen_rasterizer(config.training, fabric.device)
@@ -319,14 +320,17 @@ def face_network(settings: LossSettings, device: torch.device) -> FaceNetwork:
     return FaceNetwork(found.network.to(device), found.template)
 
 
-def _network(config: TrainConfig, layout: OutputLayout, model: str) -> RNet:
+def _network(config: TrainConfig, layout: OutputLayout, data: FaceData) -> RNet:
     """Return the network to start from."""
     settings = config.network
     if settings.initial is not None:
-        return _earlier(Path(settings.initial), config, layout, model)
+        return _earlier(Path(settings.initial), config, layout, data.digest)
     with torch.random.fork_rng():
         torch.manual_seed(config.training.seed)
-        network = RNet(settings.depth, layout.heads)
+        network = RNet(settings.depth, layout.heads, guided=settings.reads_landmarks)
+    if network.guide is not None:
+        sizes = layout.heads["identity"], layout.heads.get("expression", 0)
+        network.guide.solve = LandmarkSolve.from_model(data.model, *sizes)
     if settings.weights is not None:
         network.backbone.load_backbone(settings.weights)
     return network
@@ -336,10 +340,11 @@ def _earlier(path: Path, config: TrainConfig, layout: OutputLayout, model: str) 
     network, meta = load_network(path)
     if not isinstance(network, RNet):
         raise BadInputError(f"{path} holds no R-Net; give weights from `morphkit train`.")
-    wanted = (config.network.depth, config.network.preset, dict(layout.heads), model)
-    if (meta["depth"], meta["preset"], dict(meta["heads"]), meta["model_digest"]) != wanted:
+    wanted = (config.network.depth, config.network.preset, config.network.reads_landmarks)
+    found = meta["depth"], meta["preset"], meta["guided"]
+    if (*found, dict(meta["heads"]), meta["model_digest"]) != (*wanted, dict(layout.heads), model):
         raise BadInputError(
-            f"{path} was trained with another depth, preset or model than these settings say."
+            f"{path} was trained with another depth, preset, guide or model than these settings say."
         )
     return network
 

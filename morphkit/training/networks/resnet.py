@@ -27,10 +27,12 @@ class Features:
     ----------
     shallow : after the first layer, an eighth of the picture's side: 28 × 28 for 224 pixels.
     deep : after the last, averaged over the picture.
+    middle : after the second layer, an eighth of the picture's side, too.
     """
 
     shallow: Float[Tensor, "batch k h w"]
     deep: Float[Tensor, "batch d"]
+    middle: Float[Tensor, "batch k2 h2 w2"] | None = None
 
 
 class BasicBlock(nn.Module):
@@ -162,6 +164,11 @@ class ResNet(nn.Module):
         return _WIDTHS[0] * _KINDS[self.depth][0].expansion
 
     @property
+    def middle_channels(self) -> int:
+        """How many channels the middle features have: 128 or 512."""
+        return _WIDTHS[1] * _KINDS[self.depth][0].expansion
+
+    @property
     def deep_channels(self) -> int:
         """How many deep features there are: 512 or 2048."""
         return _WIDTHS[-1] * _KINDS[self.depth][0].expansion
@@ -171,9 +178,10 @@ class ResNet(nn.Module):
         x = (srgb - self.get_buffer("mean")) / self.get_buffer("deviation")
         x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
         first = self.layer1(x)
-        deep = self.layer4(self.layer3(self.layer2(first))).mean(dim=(2, 3))
+        middle = self.layer2(first)
+        deep = self.layer4(self.layer3(middle)).mean(dim=(2, 3))
         height, width = (max(1, side // _SHALLOW_STEP) for side in srgb.shape[2:])
-        return Features(_pooled(first, (height, width)), deep)
+        return Features(_pooled(first, (height, width)), deep, middle)
 
 
 def _pooled(x: Tensor, size: tuple[int, int]) -> Tensor:

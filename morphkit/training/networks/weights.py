@@ -57,8 +57,8 @@ def load_network(path: str | os.PathLike[str]) -> tuple[RNet | CNet, dict[str, A
 
     Returns
     -------
-    The network, and `save_network`'s meta with ``depth`` and ``heads`` of an R-Net or ``channels`` and ``k``
-    of a C-Net.
+    The network, and `save_network`'s meta with ``depth``, ``heads`` and ``guided`` of an R-Net, or
+    ``channels`` and ``k`` of a C-Net.
 
     Raises
     ------
@@ -73,13 +73,13 @@ def load_network(path: str | os.PathLike[str]) -> tuple[RNet | CNet, dict[str, A
             f"{path}: written by another version of morphkit, with format {_shown(values.get('version'))} of "
             f"which this one reads {VERSION}; train it anew, or install that version."
         )
-    shape = ("depth", "heads") if values["format"] == R_NET else ("channels", "k")
+    shape = ("depth", "heads", "guided") if values["format"] == R_NET else ("channels", "k")
     odd = _odd_entries(values, {"format", "version", "state", *_META, *shape})
     if odd:
         raise BadInputError(f"{path}: damaged, {odd}; {_NEEDED} is needed.")
     with torch.device("meta"):  # no memory, no random numbers: all values come from the file
         network: RNet | CNet = (
-            RNet(values["depth"], values["heads"])
+            RNet(values["depth"], values["heads"], guided=values["guided"])
             if values["format"] == R_NET
             else CNet(values["k"], *values["channels"])
         )
@@ -99,7 +99,8 @@ def _fill(network: RNet | CNet, state: dict[str, torch.Tensor]) -> None:
 
 def _structure(network: RNet | CNet) -> dict[str, Any]:
     if isinstance(network, RNet):
-        return {"format": R_NET, "depth": network.depth, "heads": network.head_sizes}
+        guided = network.guide is not None
+        return {"format": R_NET, "depth": network.depth, "heads": network.head_sizes, "guided": guided}
     return {"format": C_NET, "channels": list(network.channels), "k": network.k}
 
 
@@ -112,6 +113,8 @@ def _odd_entries(values: Mapping[str, Any], wanted: set[str]) -> str | None:
         return f"depth is {_shown(values['depth'])}"
     if "heads" in wanted and not _are_heads(values["heads"]):
         return f"heads are {_shown(values['heads'])}"
+    if "guided" in wanted and not _may_be_guided(values["guided"], values["preset"]):
+        return f"guided is {_shown(values['guided'])} of a network with the layout {_shown(values['preset'])}"
     if "k" in wanted and not (_is_count(values["k"]) and _are_channels(values["channels"])):
         return f"k and channels are {_shown((values['k'], values['channels']))}"
     return _odd_meta(values)
@@ -139,6 +142,10 @@ def _are_heads(heads: object) -> bool:
         and 0 < len(heads) < 100
         and all(isinstance(name, str) and name.isidentifier() and _is_count(n) for name, n in heads.items())
     )
+
+
+def _may_be_guided(guided: object, preset: object) -> bool:
+    return guided is False or (guided is True and preset == "morphkit")
 
 
 def _are_channels(channels: object) -> bool:
