@@ -17,6 +17,9 @@ from morphkit.training.step import Costs, head_terms
 from morphkit.training.task import Module, StepTerms
 
 
+_LEAST = 1e-4  # confidence: of a set of bad photos alone, the sum must not be zero
+
+
 @dataclass(frozen=True, eq=False)
 class SetBatch:
     """Photos of people as R-Net sees them, set after set.
@@ -44,7 +47,7 @@ class Confidences(nn.Module):
         self, shallow: Float[Tensor, "batch c h w"], deep: Float[Tensor, "batch d"]
     ) -> dict[str, Tensor]:
         """Return how far to trust each photo, a number a coefficient."""
-        return {"confidence": self.c_net(Features(shallow, deep))}
+        return {"confidence": self.c_net(Features(shallow, deep)).clamp_min(_LEAST)}
 
 
 @dataclass(frozen=True, eq=False)
