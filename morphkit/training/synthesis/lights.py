@@ -48,7 +48,7 @@ def draw_light(rng: np.random.Generator, hard: float) -> Light:
     """
     from_side = rng.random() < hard
     count = 1 if from_side else int(rng.integers(1, 4))
-    ambient = rng.uniform(0.12, 0.25) if from_side else rng.uniform(0.25, 0.8)
+    ambient = rng.uniform(0.12, 0.25) if from_side else rng.uniform(0.2, 0.7)
     shares = np.append(ambient, (1 - ambient) * rng.dirichlet(np.full(count, 2.0)))
     tints = np.array([_tint(kelvin) for kelvin in _temperatures(rng, count + 1)])
     colors = shares[:, None] * _balanced(rng, tints, shares)

@@ -77,7 +77,7 @@ def _noisy(rng: np.random.Generator, picture: Picture, strength: float) -> Pictu
 
 def _toned(rng: np.random.Generator, srgb: np.ndarray, strength: float) -> np.ndarray:
     """Return a picture with a camera's tone curve: contrast, saturation, gamma."""
-    gamma, contrast, saturation = np.exp(strength * rng.normal(0, [0.08, 0.12, 0.15]))
+    gamma, contrast, saturation = np.exp(strength * rng.normal([0.0, 0.1, 0.08], [0.08, 0.12, 0.15]))
     if rng.random() < 0.03 * strength:
         saturation = 0.0
     grey = srgb @ np.array([0.299, 0.587, 0.114], np.float32)
