@@ -9,6 +9,8 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 from jaxtyping import Float32, Float64, Int64
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from morphkit.errors import BadInputError
 from morphkit.io.files import natural_order
@@ -17,6 +19,7 @@ SAME_PERSON = 0.45
 """Root mean square distance of dlib's embeddings up to which two groups of faces are one person's."""
 
 _UNKNOWN = -1
+_BLOCK = 256  # faces that are compared with all at once
 _EQUAL = 1e-12  # square distances nearer than rounding
 
 
@@ -62,21 +65,39 @@ def cluster(embeddings: Float32[np.ndarray, "n d"], distance: float = SAME_PERSO
     """Return a number a group of alike faces, in the order of their first faces.
 
     Average linkage of squared distances, cut where the mean is `distance`²: groups are joined, nearest first,
-    while the root mean square distance between their faces is below. The mean is known from each group's
-    centre and spread, so memory grows with n only; time with n² (by chains of nearest neighbours, Murtagh
-    1983).
+    while the root mean square distance between their faces is below. Groups that are joined hold two faces
+    that are as near, so each set of faces that such pairs connect is grouped by itself, by chains of nearest
+    neighbours (Murtagh 1983). The means are known from the groups' centres and spreads: memory grows with n
+    only.
 
     Parameters
     ----------
     embeddings : of a face-recognition network.
     distance : root mean square between two groups of one person.
     """
-    groups = _Groups(embeddings.astype(np.float64), distance**2)
-    while groups.chain():
-        pass
-    first = {root: row for row, root in reversed(list(enumerate(groups.roots)))}
-    ranks = {root: rank for rank, root in enumerate(sorted(first, key=first.__getitem__))}
-    return np.array([ranks[root] for root in groups.roots], dtype=np.int64)
+    points = embeddings.astype(np.float64)
+    roots = np.arange(len(points))
+    connected = _connected(points, distance**2)
+    order = np.argsort(connected, kind="stable")
+    for rows in np.split(order, np.flatnonzero(np.diff(connected[order])) + 1):
+        if len(rows) > 1:
+            roots[rows] = rows[_Groups(points[rows], distance**2).joined()]
+    return np.unique(roots, return_inverse=True)[1].reshape(-1)  # a root is the first of its group
+
+
+def _connected(points: Float64[np.ndarray, "n d"], limit: float) -> Int64[np.ndarray, " n"]:
+    """Return a number a set of points that pairs within a squared distance connect."""
+    count = len(points)
+    sets, norms = np.arange(count), (points**2).sum(axis=1)
+    for start in range(0, count, _BLOCK):
+        block = points[start : start + _BLOCK]
+        squares = norms[start : start + _BLOCK, None] + norms - 2 * block @ points.T
+        rows, columns = np.nonzero(squares <= limit + _EQUAL)
+        ends = np.concatenate([rows + start, np.arange(count)]), np.concatenate([columns, sets])
+        graph = coo_array((np.ones(len(ends[0]), dtype=np.int8), ends), shape=(count, count))
+        labels = connected_components(graph, directed=False)[1]
+        sets = np.unique(labels, return_index=True)[1][labels]
+    return sets.astype(np.int64)
 
 
 class _Groups:
@@ -92,12 +113,13 @@ class _Groups:
         self._parents = np.arange(len(points))
         self._chain: list[int] = []
 
-    @property
-    def roots(self) -> list[int]:
-        """The group of each face."""
-        return [self._root(row) for row in range(len(self._parents))]
+    def joined(self) -> Int64[np.ndarray, " n"]:
+        """Join all that are near enough; return the group of each face."""
+        while self._step():
+            pass
+        return np.array([self._root(row) for row in range(len(self._parents))], dtype=np.int64)
 
-    def chain(self) -> bool:
+    def _step(self) -> bool:
         """Make one step along a chain of nearest neighbours; False when all are done."""
         if not self._chain:
             left = np.flatnonzero(self._alive)

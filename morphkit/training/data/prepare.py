@@ -16,7 +16,7 @@ import numpy as np
 
 import morphkit
 from morphkit.archive import resolve_model
-from morphkit.errors import BadInputError, NoFaceError, OutputError
+from morphkit.errors import BadInputError, MissingDependencyError, NoFaceError, OutputError
 from morphkit.io.atomic import write_json
 from morphkit.io.files import file_hash
 from morphkit.io.photos import PhotoFile, find_photos
@@ -169,13 +169,23 @@ def _header(
     if people not in ("folders", "cluster", "none"):
         people = file_hash(people)
     if people == "cluster":
-        load_face_network()
+        _ensure_network()
     name = "default head" if model is None else Path(model).stem
     made = {**asdict(settings), "people": people, "morphkit": morphkit.__version__}
     return {
         "model": {"name": name, "digest": model_digest(whole)},
         "settings": {"photos": len(photos), "photos_digest": _photos_digest(photos), **made},
     }
+
+
+def _ensure_network() -> None:
+    try:
+        load_face_network()
+    except MissingDependencyError as error:
+        raise MissingDependencyError(
+            "Telling people apart needs a face-recognition network, which is not installed: install it with "
+            '`pip install "morphkit-3dmm[perceptual]"`, or give folders or a list of people.'
+        ) from error
 
 
 def _photos_digest(photos: Sequence[PhotoFile]) -> str:
