@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,11 +16,13 @@ from click.testing import CliRunner, Result
 from training_files import write_training_files
 
 from morphkit.cli import main
+from morphkit.training.batch import Batch
 from morphkit.training.checkpoint import CheckpointFolder, load_checkpoint
 from morphkit.training.log import read_rows
 from morphkit.training.networks.c_net import CNet
 from morphkit.training.networks.r_net import RNet
 from morphkit.training.networks.weights import load_network
+from morphkit.training.r_net_task import RNetTask
 
 STEPS = 8  # 4 an epoch
 
@@ -70,34 +73,45 @@ def test_a_run_leaves_weights_logs_panels_and_a_page(trained: Path) -> None:
     torch.testing.assert_close(dict(network.state_dict()), averaged, rtol=0, atol=0)
 
 
-def start(config: Path, folder: Path, rows: int, *more: str) -> subprocess.Popen[str]:
-    """Begin a run in a process of its own, and return when it has logged some steps."""
-    command = [sys.executable, "-m", "morphkit", "train", str(config), "-o", str(folder), *more]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+def interrupted(config: Path, folder: Path) -> Result:
+    """Train until Ctrl-C comes in the third step."""
+    plain = RNetTask.batches
+
+    def batches(self: RNetTask, start: int, stop: int) -> Iterator[Batch]:
+        for number, batch in enumerate(plain(self, start, stop), start):
+            if number == 2:
+                signal.raise_signal(signal.SIGINT)
+            yield batch
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(RNetTask, "batches", batches)
+        return run("train", config, "-o", folder)
+
+
+def killed(config: Path, folder: Path, rows: int) -> int:
+    """Go on in a process of its own, kill it when so many steps are logged, and return its code."""
+    command = [sys.executable, "-m", "morphkit", "train", str(config), "-o", str(folder), "--resume"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     while process.poll() is None and len(read_rows(folder / "metrics.csv")) < rows:
         time.sleep(0.01)
-    return process
+    process.kill()
+    return process.wait()
 
 
 def test_interrupted_killed_and_resumed_it_is_the_same_run(
     config: Path, trained: Path, tmp_path: Path
 ) -> None:
     folder = tmp_path / "run"
-    first = start(config, folder, 1)
-    first.send_signal(signal.SIGINT)
-    _, said = first.communicate()
-    assert first.returncode == 130, said
-    assert "Interrupted." in said
-    stopped = CheckpointFolder(folder / "checkpoints").steps()[-1]
-    assert 1 <= stopped < STEPS
+    stopped = interrupted(config, folder)
+    assert stopped.exit_code == 130, stopped.output
+    assert "Interrupted." in stopped.stderr
+    assert CheckpointFolder(folder / "checkpoints").steps() == [3]
     refused = run("train", config, "-o", folder)
     assert refused.exit_code == 2
     assert "go on with --resume" in refused.stderr
-    second = start(config, folder, stopped + 2, "--resume")
-    second.kill()
-    second.communicate()
-    assert second.returncode == -signal.SIGKILL
+    assert killed(config, folder, 4) == -signal.SIGKILL
     assert CheckpointFolder(folder / "checkpoints").steps()[-1] < STEPS
+    assert len(read_rows(folder / "metrics.csv")) < STEPS
     done = run("train", config, "-o", folder, "--resume")
     assert done.exit_code == 0, done.output
     assert trajectory(folder) == trajectory(trained)

@@ -16,7 +16,6 @@ from morphkit.training.r_net_task import predicted
 from morphkit.training.step import Costs, head_terms
 from morphkit.training.task import Module, StepTerms
 
-
 _LEAST = 1e-4  # confidence: of a set of bad photos alone, the sum must not be zero
 
 
