@@ -69,3 +69,32 @@ def test_what_one_process_finds_not_finite_all_stop_at(folder: Path) -> None:
     assert "NotFiniteError: The square term is not finite at step" in done.stderr
     assert "photo 7" in done.stderr
     assert CheckpointFolder(folder / "trouble" / "checkpoints").latest() is not None
+
+
+R_NET = """
+import sys
+from morphkit.cli import main
+main(["train", sys.argv[1], "-o", sys.argv[2], *sys.argv[3:]])
+"""
+
+
+def test_r_net_of_two_processes_is_that_of_one(folder: Path) -> None:
+    """With batch normalisation over both, augmentation, and rows with truth."""
+    from click.testing import CliRunner
+    from training_files import write_training_files
+
+    from morphkit.cli import main
+
+    config = write_training_files(folder)
+    short = ["--set", "training.steps=3", "--set", "training.schedule=constant"]
+    done = torchrun(R_NET, config, folder / "r2", *short, "--set", "training.batch=2")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("3 steps") == 1
+    alone = CliRunner().invoke(main, ["train", str(config), "-o", str(folder / "r1"), *short])
+    assert alone.exit_code == 0, alone.output
+    for name in ("metrics.csv", "validation.csv"):
+        one, two = (read_rows(folder / run / name) for run in ("r1", "r2"))
+        for a, b in zip(one, two, strict=True):
+            wanted = {key: float(value) for key, value in a.items() if key != "photos_per_second"}
+            found = {key: float(value) for key, value in b.items() if key != "photos_per_second"}
+            assert found == pytest.approx(wanted, rel=2e-3, abs=1e-5)
