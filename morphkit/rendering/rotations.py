@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import torch
 from jaxtyping import Float
-from scipy.spatial.transform import Rotation
 from torch import Tensor
 
 
@@ -31,8 +30,33 @@ def axis_angle_to_matrix(axis_angle: Float[Tensor, "batch 3"]) -> Float[Tensor, 
 
 def matrix_to_axis_angle(rotation: Float[Tensor, "batch 3 3"]) -> Float[Tensor, "batch 3"]:
     """Return axis times angle, in 0..pi, of rotation matrices; it carries no gradient."""
-    vectors = Rotation.from_matrix(rotation.detach().cpu().double().numpy()).as_rotvec()
-    return torch.from_numpy(vectors).to(rotation)
+    w, vector = _quaternion(rotation.detach())
+    length = vector.norm(dim=1, keepdim=True)
+    angle = 2.0 * torch.atan2(length, w[:, None])
+    small = length < 1e-12
+    return torch.where(small, 2.0 * vector, vector * angle / length.clamp_min(1e-12))
+
+
+def _quaternion(m: Float[Tensor, "batch 3 3"]) -> tuple[Float[Tensor, " batch"], Float[Tensor, "batch 3"]]:
+    """Return unit quaternions, real part not negative, from the one of four formulas that divides by most.
+
+    Row i of ``products`` is 4 · q_i · q.
+    """
+    (a, b, c), (d, e, f), (g, h, i) = (row.unbind(dim=1) for row in m.unbind(dim=1))
+    products = torch.stack(
+        [
+            torch.stack([1 + a + e + i, h - f, c - g, d - b], dim=1),
+            torch.stack([h - f, 1 + a - e - i, b + d, c + g], dim=1),
+            torch.stack([c - g, b + d, 1 - a + e - i, f + h], dim=1),
+            torch.stack([d - b, c + g, f + h, 1 - a - e + i], dim=1),
+        ],
+        dim=1,
+    )
+    largest = products.diagonal(dim1=1, dim2=2).argmax(dim=1)
+    row = products.gather(1, largest[:, None, None].expand(-1, 1, 4))[:, 0]
+    q = row / row.norm(dim=1, keepdim=True)
+    q = torch.where(q[:, :1] < 0, -q, q)
+    return q[:, 0], q[:, 1:]
 
 
 def angles_to_matrix(angles: Float[Tensor, "batch 3"]) -> Float[Tensor, "batch 3 3"]:

@@ -17,7 +17,7 @@ from morphkit.io.atomic import atomic_path
 from morphkit.training.networks.r_net import RNet
 from morphkit.training.networks.weights import load_network
 
-INPUT = "srgb"
+INPUTS = ("srgb", "landmarks")
 _OPSET = 18
 _PACKAGES = ("onnx", "onnxscript")
 
@@ -26,9 +26,10 @@ def export_onnx(weights: str | os.PathLike[str], path: str | os.PathLike[str]) -
     """Write an R-Net as an ONNX file.
 
     Its input, ``srgb``, is float32 (batch, s, s, 3): aligned crops as pictures are stored, sRGB 0..1 (codes
-    over 255), row 0 at the top. Its outputs are the heads by name, (batch, n) each, in the order of the
-    layout's vector; any number of crops goes. The file's metadata says the rest: ``preset``, ``size``,
-    ``model_digest`` and ``heads`` (JSON).
+    over 255), row 0 at the top. A guided network has a second one, ``landmarks``, float32 (batch, 68, 2): the
+    iBUG points in the crop's pixels, its outer corner at (0, 0), NaN where unknown. The outputs are the heads
+    by name, (batch, n) each, in the order of the layout's vector; any number of crops goes. The file's
+    metadata says the rest: ``preset``, ``size``, ``model_digest`` and ``heads`` (JSON).
 
     Parameters
     ----------
@@ -57,26 +58,30 @@ def export_onnx(weights: str | os.PathLike[str], path: str | os.PathLike[str]) -
 
 
 class _Pictures(nn.Module):
-    """R-Net for pictures with their colours last; its heads as a tuple."""
+    """R-Net for pictures with their colours last, and landmarks if guided; its heads as a tuple."""
 
     def __init__(self, network: RNet) -> None:
         super().__init__()
         self.network = network
 
-    def forward(self, srgb: Float[Tensor, "batch s s 3"]) -> tuple[Tensor, ...]:
-        return tuple(self.network(srgb.permute(0, 3, 1, 2)).heads.values())
+    def forward(
+        self, srgb: Float[Tensor, "batch s s 3"], landmarks: Float[Tensor, "batch 68 2"] | None = None
+    ) -> tuple[Tensor, ...]:
+        return tuple(self.network(srgb.permute(0, 3, 1, 2), landmarks).heads.values())
 
 
 def _write(pictures: _Pictures, meta: dict[str, Any], path: str | os.PathLike[str]) -> None:
-    example = torch.zeros(2, meta["size"], meta["size"], 3)
+    size = meta["size"]
+    examples = (torch.zeros(2, size, size, 3), size * torch.rand(2, 68, 2))[: 2 if meta["guided"] else 1]
+    names, batch = INPUTS[: len(examples)], torch.export.Dim("batch")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch's exporter warns of its own parts
         program = torch.onnx.export(
             pictures.eval(),
-            (example,),
-            input_names=[INPUT],
+            examples,
+            input_names=list(names),
             output_names=list(meta["heads"]),
-            dynamic_shapes={"srgb": {0: torch.export.Dim("batch")}},
+            dynamic_shapes={name: {0: batch} for name in names},
             opset_version=_OPSET,
             dynamo=True,
             verbose=False,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,6 +23,7 @@ _DAMPING = 1e-3  # of the normal equations' diagonal, relative
 _LEAST_DEPTH = 200.0  # millimetres that every point keeps from the camera
 _INNER, _OUTLINE = 1.5, 4.0  # pixels that points are expected to be off before it is learnt
 _JAW = 17
+_INVERSE_ROUNDS = 26  # enough for a condition of 10^6
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,7 +143,7 @@ class _Problem:
         square = points.transpose(1, 2) @ (share * points)
         ridge = 1e-3 * square.diagonal(dim1=1, dim2=2).mean(dim=1)[:, None, None] + 1e-6
         square = square + ridge * torch.eye(3).to(square)
-        rows = torch.linalg.solve(square, points.transpose(1, 2) @ (share * pixels)).transpose(1, 2)
+        rows = _solved(square, points.transpose(1, 2) @ (share * pixels)).transpose(1, 2)
         resting = facing().to(rows)[:2] * (DENG2019_FOCAL / DISTANCE)
         rows = torch.where((self.known.sum(dim=1) >= 4)[:, None, None], rows, resting)
         R, scale = _rotation(rows)
@@ -149,7 +151,7 @@ class _Problem:
         moved = (R @ centre.transpose(1, 2))[:, :, 0]
         across = middle * (depth / DENG2019_FOCAL)[:, None] - moved[:, :2]
         t = torch.cat([across, (depth - moved[:, 2])[:, None]], dim=1)
-        none = R.new_zeros(len(R), self.layer.basis.shape[2])
+        none = R.new_zeros(R.shape[0], self.layer.basis.shape[2])
         return self._face(R, t, none)
 
     def step(self, face: LandmarkEstimate, shape: bool) -> LandmarkEstimate:
@@ -163,7 +165,7 @@ class _Problem:
             prior = self._prior()
             normal = normal + torch.diag(prior)
             right = right + prior * nn.functional.pad(coefficients, (_POSE, 0))
-        move = -torch.linalg.solve(normal, right)
+        move = -_solved(normal, right[..., None])[..., 0]
         R = axis_angle_to_matrix(move[:, :3]) @ face.R
         if shape:
             coefficients = coefficients + move[:, _POSE:]
@@ -211,11 +213,32 @@ def _scaled(group: LinearModel, count: int) -> Float[np.ndarray, "v 3 k"]:
 
 
 def _rotation(rows: Float[Tensor, "batch 2 3"]) -> tuple[Float[Tensor, "batch 3 3"], Float[Tensor, " batch"]]:
-    """Return the rotation nearest to two rows of a scaled one, and the scale."""
-    u, values, v = torch.linalg.svd(rows.cpu(), full_matrices=False)  # of six numbers: no work for a GPU
-    first, second = (u @ v).to(rows).unbind(dim=1)
+    """Return the rotation nearest to two rows of a scaled one, each of one length, and the scale."""
+    lengths = rows.norm(dim=2, keepdim=True).clamp_min(1e-6)
+    first, second = (rows / lengths).unbind(dim=1)
+    # sum and difference of unit vectors stand at right angles
+    half = nn.functional.normalize(first + second, dim=1), nn.functional.normalize(first - second, dim=1)
+    first, second = (half[0] + half[1]) / math.sqrt(2.0), (half[0] - half[1]) / math.sqrt(2.0)
     third = torch.linalg.cross(first, second)
-    return torch.stack([first, second, third], dim=1), values.mean(dim=1).to(rows).clamp_min(1e-3)
+    return torch.stack([first, second, third], dim=1), lengths.mean(dim=(1, 2)).clamp_min(1e-3)
+
+
+def _solved(
+    normal: Float[Tensor, "batch p p"], right: Float[Tensor, "batch p m"]
+) -> Float[Tensor, "batch p m"]:
+    """Return the solution of positive definite equations."""
+    if not torch.compiler.is_exporting():
+        return torch.linalg.solve(normal, right)
+    # ONNX has no such operation: Newton and Schulz's iteration for the inverse, of a scaled matrix
+    scale = normal.diagonal(dim1=1, dim2=2).rsqrt()
+    scaled = normal * scale[:, :, None] * scale[:, None]
+    eye = torch.eye(normal.shape[1], dtype=normal.dtype, device=normal.device)
+    inverse = eye / scaled.abs().sum(dim=2).amax(dim=1)[:, None, None]
+    for _ in range(_INVERSE_ROUNDS):
+        inverse = inverse @ (2.0 * eye - scaled @ inverse)
+    solution = inverse @ (scale[..., None] * right)
+    residual = scale[..., None] * right - scaled @ solution
+    return scale[..., None] * (solution + inverse @ residual)
 
 
 def _cross(vectors: Float[Tensor, "batch n 3"]) -> Float[Tensor, "batch n 3 3"]:
