@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
 
-from morphkit.archive import load_default_model
+from morphkit.archive import load_default_model, save_model
 from morphkit.cli import main
 from morphkit.training.data import prepare as module
 from morphkit.training.data.alignment import FaceFrame
@@ -28,7 +28,9 @@ def photos(tmp_path: Path) -> Path:
     folder = tmp_path / "photos"
     (tmp_path / "marks").mkdir()
     folder.mkdir()
-    points = 60 + 0.5 * FaceFrame.of(load_default_model()).points68[:, :2] * (1, -1)
+    model = load_default_model().truncate(1, 1, 1)  # quickly read
+    save_model(tmp_path / "model.h5", model)
+    points = 60 + 0.5 * FaceFrame.of(model).points68[:, :2] * (1, -1)
     for number in range(3):
         Image.fromarray(rng.integers(0, 256, (120, 150, 3), dtype=np.uint8)).save(folder / f"{number}.png")
         (tmp_path / "marks" / f"{number}.json").write_text(json.dumps(points.tolist()))
@@ -37,7 +39,8 @@ def photos(tmp_path: Path) -> Path:
 
 
 def options(photos: Path) -> list[object]:
-    return ["--landmarks", photos.parent / "marks", "--jobs", 1, "--size", 64]
+    near = photos.parent
+    return ["--landmarks", near / "marks", "--model", near / "model.h5", "--jobs", 1, "--size", 64]
 
 
 def test_a_dataset_is_made_and_said(photos: Path, tmp_path: Path) -> None:

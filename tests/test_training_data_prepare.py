@@ -8,6 +8,7 @@ import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from PIL import Image
 import morphkit
 from morphkit.archive import load_default_model, save_model
 from morphkit.errors import BadInputError, MissingDependencyError, NoFaceError, OutputError
+from morphkit.morphable import MorphableModel
 from morphkit.training.data import prepare as module
 from morphkit.training.data import preparing
 from morphkit.training.data.alignment import PIXELS_PER_MM, FaceFrame
@@ -118,10 +120,16 @@ def test_a_finished_dataset_is_not_made_again(found: tuple[Path, Prepared], tmp_
     assert len(Dataset.open(again)) == len(result.dataset)
 
 
+@cache
+def small_model() -> MorphableModel:
+    """A model that is quickly read."""
+    return load_default_model().truncate(1, 1, 1)
+
+
 def _marked(folder: Path, count: int, seed: int = 0) -> Path:
     """Photos of noise with given landmarks, so that nothing has to be detected."""
     rng = np.random.default_rng(seed)
-    points = FaceFrame.of(load_default_model()).points68[:, :2] * (1, -1)
+    points = FaceFrame.of(small_model()).points68[:, :2] * (1, -1)
     (folder / "marks").mkdir(parents=True)
     for number in range(count):
         Image.fromarray(rng.integers(0, 256, (120, 150, 3), dtype=np.uint8)).save(folder / f"{number}.png")
@@ -133,7 +141,7 @@ def _marked(folder: Path, count: int, seed: int = 0) -> Path:
 def marked(folder: Path, out: Path, **how: object) -> Prepared:
     model = folder.parent / "model.h5"  # quickly read
     if not model.exists():
-        save_model(model, load_default_model().truncate(1, 1, 1))
+        save_model(model, small_model())
     how = {"settings": SMALL, "jobs": 1, "model": model, **how}
     return prepare(folder, out, landmarks=folder / "marks", **how)
 
