@@ -8,6 +8,7 @@ from .commands.fit import fit
 from .commands.fit_evaluation import evaluate_fits
 from .commands.landmarks import detect_landmarks
 from .commands.models import info, sample
+from .commands.train import train, train_c_net
 from .errors import BadInputError, MorphkitError, NoFaceError
 from .fitting import FitResult, FitSettings, fit_folder, fit_image
 from .io.images import read_image, write_image
@@ -16,6 +17,7 @@ from .io.meshes import read_mesh, write_mesh
 from .mesh import Landmarks, Mesh, Template
 from .model import FaceModel
 from .morphable import LinearModel, MorphableModel
+from .training import prepare, render_dataset
 from .transfer import complete_model
 
 __all__ = [
@@ -44,12 +46,16 @@ __all__ = [
     "info",
     "load_default_model",
     "load_model",
+    "prepare",
     "read_image",
     "read_landmarks",
     "read_mesh",
     "register",
+    "render_dataset",
     "sample",
     "save_model",
+    "train",
+    "train_c_net",
     "write_image",
     "write_landmarks",
     "write_mesh",

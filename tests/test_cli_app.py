@@ -10,17 +10,18 @@ from morphkit.cli import main
 from morphkit.errors import BadInputError, MorphkitError
 
 COMMANDS = [
-    "demo",
-    "build-basis",
-    "register",
-    "complete",
-    "fit",
-    "landmarks",
-    "evaluate",
-    "evaluate-fits",
-    "sample",
-    "info",
-    "doctor",
+    *(
+        "demo",
+        "build-basis",
+        "register",
+        "complete",
+        "fit",
+        "landmarks",
+        "prepare",
+        "render-dataset",
+        "train",
+    ),
+    *("train-cnet", "export-onnx", "evaluate", "evaluate-fits", "sample", "info", "doctor"),
 ]
 HEAVY = ["torch", "numba", "scipy", "trimesh", "sklearn", "matplotlib", "numpy"]
 

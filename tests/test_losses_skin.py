@@ -122,7 +122,7 @@ def test_what_cannot_be_fitted_is_refused(rng, monkeypatch):
     with pytest.raises(ValueError, match=r"other must be sRGB colours 0\.\.1"):
         SkinColorModel.fit(skin, 255 * other)
     monkeypatch.setitem(sys.modules, "sklearn.mixture", None)
-    with pytest.raises(MissingDependencyError, match="pip install scikit-learn"):
+    with pytest.raises(MissingDependencyError, match=r"pip install \"morphkit-3dmm\[train\]\""):
         SkinColorModel.fit(skin, other)
 
 

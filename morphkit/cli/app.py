@@ -15,6 +15,7 @@ from morphkit.cli.fit import fit
 from morphkit.cli.fit_evaluation import evaluate_fits
 from morphkit.cli.landmarks import landmarks
 from morphkit.cli.model import complete, info, sample
+from morphkit.cli.onnx import export_onnx
 from morphkit.cli.prepare import prepare
 from morphkit.cli.render_dataset import render_dataset
 from morphkit.cli.train import train, train_c_net
@@ -74,10 +75,11 @@ for _command in (
     landmarks,
     prepare,
     render_dataset,
-    evaluate,
-    evaluate_fits,
     train,
     train_c_net,
+    export_onnx,
+    evaluate,
+    evaluate_fits,
     sample,
     info,
     doctor,

@@ -37,7 +37,7 @@ def fit_mixture(ycbcr: Float[np.ndarray, "n 3"], components: int, seed: int) -> 
     except ModuleNotFoundError as error:
         raise MissingDependencyError(
             "Fitting skin colours needs scikit-learn, which is not installed: install it with "
-            "`pip install scikit-learn`."
+            '`pip install "morphkit-3dmm[train]"`.'
         ) from error
     mixture = GaussianMixture(
         components, covariance_type="full", reg_covar=_LEAST_VARIANCE, random_state=seed, max_iter=500
