@@ -12,7 +12,7 @@ from morphkit.cli.progress import StageProgress
 
 
 @click.command(
-    "render-dataset", short_help="Render photos of a model's faces, with their truth, to train on."
+    "render-dataset", short_help="Render photos of a model's faces, with their truth."
 )
 @click.argument("model", type=options.FILE, required=False, metavar="[MODEL.H5]")
 @click.option(
