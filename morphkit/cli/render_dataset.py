@@ -11,9 +11,7 @@ from morphkit.cli import options
 from morphkit.cli.progress import StageProgress
 
 
-@click.command(
-    "render-dataset", short_help="Render photos of a model's faces, with their truth."
-)
+@click.command("render-dataset", short_help="Render photos of a model's faces, with their truth.")
 @click.argument("model", type=options.FILE, required=False, metavar="[MODEL.H5]")
 @click.option(
     "-o", "--output", type=options.FILE, required=True, metavar="OUT_DIR", help="The dataset's folder."
@@ -41,7 +39,7 @@ from morphkit.cli.progress import StageProgress
     type=click.Choice(["noisy", "true", "detected"]),
     default="noisy",
     show_default=True,
-    help="Errors like a detector's, none, or the detector's own (slow).",
+    help="Errors like a detector's, none, or the detector's own.",
 )
 @click.option(
     "--tones",

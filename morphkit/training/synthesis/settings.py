@@ -34,7 +34,7 @@ class SynthesisSettings:
     hard_light : share of photos with a hard light from a side.
     gloss, skin_detail : the greatest strength of highlights, and of pores and blotches.
     blur, noise, compression, contrast : strength of what a camera adds; without blur, small photos are sharp.
-    landmarks : "noisy" as a detector's, "true", or "detected" by the network in the whole photo (slow).
+    landmarks : "noisy" as a detector's, "true", or "detected": where the landmark network sees them.
     landmark_noise : strength of the noise; 1 is about 2 mm a coordinate, 6 on the jaw.
     """
 

@@ -29,6 +29,7 @@ BLOCK = 16  # faces made together, always whole: sums must not depend on how man
 _PERSON, _EXPRESSION, _CAMERA, _LIGHT, _LANDMARKS, _LOOKS = range(6)  # streams of random numbers
 _LOOK_STREAMS = 5
 _EXPOSURE = 0.3  # natural logarithm, standard deviation
+_AROUND = 0.3  # of the crop, that the landmark network sees beyond it
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,9 +94,10 @@ class Studio:
     ) -> Studio:
         """Return a studio for a model."""
         head = Head.of(model, rasterizer)
-        whole = with_photos or settings.landmarks == "detected"
         places = backgrounds or Backgrounds()
-        return cls(head, Population.of(model), FaceFrame.of(model), settings, seed, people, places, whole)
+        return cls(
+            head, Population.of(model), FaceFrame.of(model), settings, seed, people, places, with_photos
+        )
 
     def block(self, start: int, count: int) -> tuple[Faces, tuple[Photo, ...]]:
         """Return `count` faces from `start` on, a multiple of `BLOCK`, and their photos if they are drawn."""
@@ -132,6 +134,8 @@ class Studio:
         size = self.settings.size
         true = _pixels(points, shot)
         seen = self._noisy(number, true, shot)
+        if not self.with_photos and self.settings.landmarks == "detected":
+            return self._detected(number, drawn, sitter, shot, light, true, seen), None
         crop = align(seen, self.frame, size)
         if not self.with_photos:
             view = crop_view(shot, light, crop, size)
@@ -147,6 +151,36 @@ class Studio:
         face = self._row(number, drawn, sitter, shot, crop_view(shot, light, crop, size), seen, crop, shown)
         neutral = self.head.neutral(drawn.identity)
         return face, Photo(whole.image, true, shot, light, points, neutral, vertices.cpu().numpy())
+
+    def _detected(
+        self,
+        number: int,
+        drawn: Drawn,
+        sitter: Sitter,
+        shot: Shot,
+        light: Light,
+        true: Float[np.ndarray, "68 2"],
+        noisy: Float[np.ndarray, "68 2"],
+    ) -> Faces:
+        """Return a face whose crop follows from what the landmark network sees in a wider one.
+
+        Parameters
+        ----------
+        true, noisy : landmarks in the photo; the noisy ones stand in where the network sees no face.
+        """
+        size = self.settings.size
+        margin, crop = round(_AROUND * size), align(noisy, self.frame, size)
+        view = crop_view(shot, light, crop, size, margin)
+        shown = draw_picture(self.head, sitter, view, self.settings, self.backgrounds)
+        linear, shift = crop[:, :2], crop[:, 2] + margin
+        found = detected(shown.image, true @ linear.T + shift, noisy @ linear.T + shift)
+        nearer = align(found, self.frame, size)
+        cut_out = Shown(cut(shown.image, nearer, size), _cut_attention(shown.attention, nearer, size))
+        whole = np.column_stack([nearer[:, :2] @ linear, nearer[:, :2] @ shift + nearer[:, 2]])
+        seen = (found - shift) @ np.linalg.inv(linear).T
+        return self._row(
+            number, drawn, sitter, shot, crop_view(shot, light, whole, size), seen, whole, cut_out
+        )
 
     def _row(
         self,

@@ -47,19 +47,23 @@ def photo_view(shot: Shot, light: Light, crop: Float[np.ndarray, "2 3"], size: i
     return View(shot.K, shot.R, shot.t, light, grid, 1.0)
 
 
-def crop_view(shot: Shot, light: Light, crop: Float[np.ndarray, "2 3"], size: int) -> View:
+def crop_view(shot: Shot, light: Light, crop: Float[np.ndarray, "2 3"], size: int, margin: int = 0) -> View:
     """Return the view of the crop: upright, so that its turn against the photo is one of the camera.
 
     K stays upper triangular, with square pixels; R, t and the light are told in the crop's axes.
+
+    Parameters
+    ----------
+    margin : pixels that are shown beyond the crop on every side.
     """
     zoom = float(np.sqrt(np.linalg.det(crop[:, :2])))
     turn = np.eye(3)
     turn[:2, :2] = crop[:, :2] / zoom
     focal = zoom * shot.K[0, 0]
     K = np.array([[focal, 0, 0], [0, focal, 0], [0, 0, 1.0]])
-    K[:2, 2] = crop[:, :2] @ shot.K[:2, 2] + crop[:, 2]
-    step = 1 / scale_of(size)
-    grid = Grid(-step * size / 2, -step * size / 2, step, size, size)
+    K[:2, 2] = crop[:, :2] @ shot.K[:2, 2] + crop[:, 2] + margin
+    step, side = 1 / scale_of(size), size + 2 * margin
+    grid = Grid(-step * side / 2, -step * side / 2, step, side, side)
     return View(K, turn @ shot.R, turn @ shot.t, light.turned(turn), grid, 1 / zoom)
 
 
