@@ -222,3 +222,16 @@ def test_hashed_noise_is_normal_and_keyed() -> None:
     assert (ordered - normal)[200:-200].abs().max() < 0.06
     shifted = noise[0].flatten()
     assert abs(float((shifted[1:] * shifted[:-1]).mean())) < 0.02
+
+
+def test_a_guided_network_is_shown_moved_landmarks_and_compared_with_the_true_ones():
+    raw = RawBatch.from_faces(drawn_faces(symmetric_head(), 3, size=64))
+    plain = replace(Augmentation.identity(3), noise_key=torch.tensor([5, 6, 5]))
+    noisy = replace(plain, landmark_noise=torch.tensor([0.0, 0.02, 0.02]))
+    batch, again = (viewed(raw, noisy, 64, None) for _ in range(2))
+    assert torch.equal(batch.landmarks, viewed(raw, plain, 64, None).landmarks)
+    assert torch.equal(batch.shown_landmarks, again.shown_landmarks)
+    moved = batch.shown_landmarks - batch.landmarks
+    assert not moved[0].any()
+    assert 0.8 < (moved[1:].std(dim=1) / (0.02 * 64)).mean() < 1.25
+    assert not torch.equal(moved[1], moved[2])

@@ -81,3 +81,11 @@ def test_small_crops_have_confidences_too():
     small = network(Features(torch.rand(2, 64, 4, 4), torch.rand(2, 512)))
     assert small.shape == (2, 7)
     assert ((small > 0) & (small < 1)).all()
+
+
+def test_photos_that_all_are_bad_still_have_an_average():
+    network = CNet(2, 64, 512)
+    torch.nn.init.constant_(network.last.bias, -200.0)
+    confidence = network(Features(torch.rand(3, 64, 8, 8), torch.rand(3, 512)))
+    coefficients = torch.tensor([[[1.0, 4.0], [2.0, 5.0], [3.0, 6.0]]])
+    torch.testing.assert_close(aggregate(confidence[None], coefficients), torch.tensor([[2.0, 5.0]]))

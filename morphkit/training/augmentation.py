@@ -33,7 +33,8 @@ class Augmentation:
     grey : take the colour away.
     blur : standard deviation, of the picture's side; 0 leaves it.
     noise : standard deviation, sRGB 0..1; 0 leaves it.
-    noise_key : of the noise.
+    noise_key : of all noise.
+    landmark_noise : of the landmarks that the network is shown, standard deviation, of the picture's side.
     resolution : share that is kept; 1 leaves it.
     patches : left, top, right, bottom of the picture's side; nothing where left = right.
     patch_colors : sRGB.
@@ -50,6 +51,7 @@ class Augmentation:
     blur: Float[Tensor, " batch"]
     noise: Float[Tensor, " batch"]
     noise_key: Int[Tensor, " batch"]
+    landmark_noise: Float[Tensor, " batch"]
     resolution: Float[Tensor, " batch"]
     patches: Float[Tensor, "batch p 4"]
     patch_colors: Float[Tensor, "batch p 3"]
@@ -113,6 +115,7 @@ def _row(settings: AugmentationSettings, generator: np.random.Generator) -> dict
         "blur": rare[0] * settings.blur / _CROP * strength[0],
         "noise": rare[1] * settings.noise * strength[1],
         "noise_key": generator.integers(2**62),
+        "landmark_noise": settings.landmarks / _CROP,
         "resolution": 1.0 - rare[2] * (1.0 - settings.resolution) * strength[2],
         "patches": patches[:, :4],
         "patch_colors": patches[:, 4:],

@@ -47,7 +47,8 @@ class Batch:
     images : sRGB 0..1, row 0 at the top: what the network sees.
     photos : sRGB 0..1: what drawings are compared with.
     attention : 0..1, how much each pixel counts.
-    landmarks : (batch, 68, 2) pixels of `images`; NaN where unknown.
+    landmarks : (batch, 68, 2) pixels of `images`; NaN where unknown: what predicted ones are compared with.
+    shown_landmarks : the same as a guided network is shown them: augmentation moves them.
     truth : of the rows that have it; None if no dataset has any.
     has_truth : which rows have it.
     places : (batch,) the row of each face in the joined datasets.
@@ -57,6 +58,7 @@ class Batch:
     photos: Float[Tensor, "batch s s 3"]
     attention: Float[Tensor, "batch s s"]
     landmarks: Float[Tensor, "batch 68 2"]
+    shown_landmarks: Float[Tensor, "batch 68 2"]
     truth: TruthBatch | None
     has_truth: Bool[Tensor, " batch"]
     places: Int[Tensor, " batch"]

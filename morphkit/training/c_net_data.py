@@ -124,12 +124,13 @@ class PeopleSets:
         return replace(change, **values), spoilt
 
 
-_SPOILT = ("blur", "gain", "noise", "patches", "patch_colors", "resolution")
+_SPOILT = ("blur", "gain", "noise", "patches", "patch_colors", "resolution", "landmark_noise")
 
 
 def _spoil(values: dict[str, Tensor], row: int, kind: str, generator: np.random.Generator) -> None:
-    """Make a photo much worse than augmentation does, in one way."""
+    """Make a photo much worse than augmentation does, in one way, and with it what a detector sees in it."""
     strength = generator.random()
+    values["landmark_noise"][row] = (3.0 + 5.0 * strength) / 224.0
     if kind == "blur":
         values["blur"][row] = (5.0 + 5.0 * strength) / 224.0
     elif kind == "dark":

@@ -10,13 +10,10 @@ from torch import Tensor, nn
 
 from morphkit.training.batch import Batch
 from morphkit.training.networks.c_net import CNet, aggregate
-from morphkit.training.networks.r_net import RNet
+from morphkit.training.networks.r_net import RNet, RNetOutput
 from morphkit.training.networks.resnet import Features
-from morphkit.training.r_net_task import predicted
 from morphkit.training.step import Costs, head_terms
 from morphkit.training.task import Module, StepTerms
-
-_LEAST = 1e-4  # confidence: of a set of bad photos alone, the sum must not be zero
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +43,7 @@ class Confidences(nn.Module):
         self, shallow: Float[Tensor, "batch c h w"], deep: Float[Tensor, "batch d"]
     ) -> dict[str, Tensor]:
         """Return how far to trust each photo, a number a coefficient."""
-        return {"confidence": self.c_net(Features(shallow, deep)).clamp_min(_LEAST)}
+        return {"confidence": self.c_net(Features(shallow, deep))}
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,7 +76,7 @@ def aggregated(r_net: RNet, module: Module, batch: SetBatch) -> Aggregated:
     module : C-Net, called with R-Net's features.
     """
     with torch.no_grad():
-        found = predicted(r_net, batch.faces.images.permute(0, 3, 1, 2), batch.faces.landmarks)
+        found: RNetOutput = r_net(batch.faces.images.permute(0, 3, 1, 2), batch.faces.shown_landmarks)
     heads = {name: head.float() for name, head in found.heads.items()}
     confidence = module(found.features.shallow, found.features.deep)["confidence"]
     shape = (-1, batch.photos, confidence.shape[1])

@@ -197,6 +197,8 @@ class AugmentationSettings:
     grey : share of photos without colour.
     occlusion : share of photos with patches over them, which count nothing in the comparison of colours.
     rare : share of photos that get blur, noise, or a low resolution, each by itself.
+    landmarks : pixels of a crop of 224: how far the landmarks that a guided network is shown are moved, each
+        and all together, standard deviations.
     """
 
     shift: float = 10.0
@@ -213,12 +215,13 @@ class AugmentationSettings:
     grey: float = 0.02
     occlusion: float = 0.15
     rare: float = 0.2
+    landmarks: float = 1.0
 
     def __post_init__(self) -> None:
         _within(self, 0.0, 112.0, "shift")
         _within(self, 0.0, 0.9, "scale", "contrast", "saturation")
         _within(self, 0.0, 180.0, "angle")
-        _within(self, 0.0, 10.0, "exposure", "white_balance", "blur")
+        _within(self, 0.0, 10.0, "exposure", "white_balance", "blur", "landmarks")
         _within(self, 0.0, 1.0, "noise", "grey", "occlusion", "rare")
         _within(self, 0.05, 1.0, "resolution")
 

@@ -59,15 +59,6 @@ if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
 
-def predicted(
-    r_net: RNet, images: Float[Tensor, "batch 3 s s"], landmarks: Float[Tensor, "batch 68 2"]
-) -> RNetOutput:
-    """Return what R-Net says of pictures; where it has a guide, with their landmarks."""
-    guided = getattr(r_net, "guide", None) is not None
-    found: RNetOutput = r_net(images, landmarks) if guided else r_net(images)
-    return found
-
-
 class Heads(nn.Module):
     """R-Net with nothing but its heads for an answer."""
 
@@ -79,7 +70,8 @@ class Heads(nn.Module):
         self, images: Float[Tensor, "batch 3 s s"], landmarks: Float[Tensor, "batch 68 2"]
     ) -> dict[str, Tensor]:
         """Return the heads' numbers."""
-        return predicted(self.r_net, images, landmarks).heads
+        found: RNetOutput = self.r_net(images, landmarks)
+        return found.heads
 
 
 @dataclass(frozen=True, eq=False)
@@ -234,7 +226,7 @@ class RNetTask:
         sums = {"count": zero, **empty_truth(k, self.device), **dict.fromkeys(self.costs.names, zero)}
         sums |= {name: zero.expand(k).clone() for name in ("all_found", "all_found_square")}
         for batch in self._held_out(faces):
-            heads = module(batch.images.permute(0, 3, 1, 2), batch.landmarks)
+            heads = module(batch.images.permute(0, 3, 1, 2), batch.shown_landmarks)
             terms = head_terms(heads, batch, self.costs)
             more = {name: value.double() * len(batch) for name, value in terms.items()}
             more |= {"count": zero + len(batch), **spread_sums(heads["identity"])}
@@ -254,7 +246,7 @@ class RNetTask:
         if faces is None:
             return None
         batch = self._plain(faces, distinct_people(faces, count))
-        heads = module(batch.images.permute(0, 3, 1, 2), batch.landmarks)
+        heads = module(batch.images.permute(0, 3, 1, 2), batch.shown_landmarks)
         return panel(self.costs.scene, self.costs.scene.decode(heads), batch.photos)
 
     def save_weights(self, path: Path, config: Mapping[str, Any], extras: Mapping[str, Any]) -> None:

@@ -73,7 +73,7 @@ def losses(module: Module, batch: Batch, costs: Costs) -> StepTerms:
     ----------
     module : the network: called with pictures (batch, 3, s, s) and landmarks it returns heads by name.
     """
-    heads = module(batch.images.permute(0, 3, 1, 2), batch.landmarks)
+    heads = module(batch.images.permute(0, 3, 1, 2), batch.shown_landmarks)
     return StepTerms(head_terms(heads, batch, costs), heads)
 
 

@@ -14,7 +14,7 @@ from morphkit.io.color import srgb_to_linear
 from morphkit.losses.colors import linear_to_srgb
 from morphkit.training.augmentation import Augmentation
 from morphkit.training.batch import Batch, RawBatch, TruthBatch
-from morphkit.training.degrading import degraded, patch_mask
+from morphkit.training.degrading import degraded, hashed_normal, patch_mask
 from morphkit.training.mirroring import IBUG68_MIRROR, MirrorMap
 
 
@@ -42,7 +42,16 @@ def viewed(raw: RawBatch, change: Augmentation, size: int, mirror: MirrorMap | N
     attention = attention * (1.0 - patch_mask(change, size).amax(dim=1))
     truth = None if raw.truth is None else _moved_truth(raw.truth, change, affine, flip, mirror, source)
     landmarks = _moved_landmarks(raw.landmarks, affine, flip)
-    return Batch(degraded(photos, change), photos, attention, landmarks, truth, raw.has_truth, raw.places)
+    return Batch(
+        images=degraded(photos, change),
+        photos=photos,
+        attention=attention,
+        landmarks=landmarks,
+        shown_landmarks=_shown(landmarks, change, size),
+        truth=truth,
+        has_truth=raw.has_truth,
+        places=raw.places,
+    )
 
 
 def _linear(images: UInt8[Tensor, "batch s s 3"]) -> Float[Tensor, "batch s s 3"]:
@@ -88,6 +97,15 @@ def _moved_landmarks(
     moved = landmarks.double() @ affine[:, :, :2].transpose(1, 2) + affine[:, None, :, 2]
     swapped = moved[:, list(IBUG68_MIRROR)]
     return torch.where(flip[:, None, None], swapped, moved).to(landmarks.dtype)
+
+
+def _shown(
+    landmarks: Float[Tensor, "batch 68 2"], change: Augmentation, size: int
+) -> Float[Tensor, "batch 68 2"]:
+    """Return landmarks with noise, of each point and of all together."""
+    own = hashed_normal(change.noise_key + 1, landmarks)
+    together = hashed_normal(change.noise_key + 2, landmarks[:, :1])
+    return landmarks + (size * change.landmark_noise)[:, None, None] * (own + together)
 
 
 def _moved_truth(

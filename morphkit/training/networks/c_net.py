@@ -12,6 +12,7 @@ from morphkit.training.networks.resnet import Features
 
 _WIDTH = 256  # channels of the convolutions
 _HIDDEN = 512
+_LEAST = 1e-4  # so that sets of bad photos alone still have an average
 
 
 class CNet(nn.Module):
@@ -62,7 +63,7 @@ class CNet(nn.Module):
         seen = self.convolutions(features.shallow.detach()).mean(dim=(2, 3))
         joined = torch.cat([seen, features.deep.detach()], dim=1)
         confidence: Tensor = self.last(self.hidden(joined).relu()).sigmoid()
-        return confidence
+        return confidence.clamp_min(_LEAST)
 
 
 def aggregate(
