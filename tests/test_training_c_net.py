@@ -56,7 +56,7 @@ class Seer(RNet):
         nn.Module.__init__(self)
         self.truth, self.spoilt, self.sizes = truth, spoilt, dict(layout.heads)
 
-    def forward(self, srgb: Tensor, landmarks: Tensor | None = None) -> RNetOutput:
+    def forward(self, srgb: Tensor, _landmarks: Tensor | None = None) -> RNetOutput:
         generator = torch.Generator().manual_seed(int(self.spoilt.sum()))
         bad = self.spoilt.float()[:, None]
         noise = torch.randn(self.truth.shape, generator=generator)
