@@ -16,6 +16,7 @@ from morphkit.cli.fit_evaluation import evaluate_fits
 from morphkit.cli.landmarks import landmarks
 from morphkit.cli.model import complete, info, sample
 from morphkit.cli.onnx import export_onnx
+from morphkit.cli.predict import predict
 from morphkit.cli.prepare import prepare
 from morphkit.cli.render_dataset import render_dataset
 from morphkit.cli.train import train, train_c_net
@@ -77,6 +78,7 @@ for _command in (
     render_dataset,
     train,
     train_c_net,
+    predict,
     export_onnx,
     evaluate,
     evaluate_fits,

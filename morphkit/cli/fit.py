@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -14,46 +11,13 @@ import click
 
 from morphkit.cli import options
 from morphkit.cli.fit_person import HowToFit, fit_film, fit_person
+from morphkit.cli.photos import FILE_GROUPS, FileGroups, Report, announce, follow, which_photos
 from morphkit.cli.polish import Polish, polish_options
 
 if TYPE_CHECKING:
     from morphkit.fitting import FitSettings
-    from morphkit.fitting.batch import PhotoFile, PhotoOutcome
 
 
-# The keys of `morphkit.fitting.output.FIT_FILES`, which is not imported before it is needed.
-FILE_GROUPS = ("mesh", "glb", "texture", "camera", "params", "overlay", "uncertainty", "attention", "report")
-
-_NAMED = 5  # failures that the last line names
-
-
-class _FileGroups(click.ParamType[tuple[str, ...]]):
-    """Names of groups of files, with commas between."""
-
-    name = "names"
-
-    def convert(
-        self, value: str | tuple[str, ...], param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[str, ...]:
-        """Return the names in their usual order."""
-        names = value.replace(",", " ").split() if isinstance(value, str) else value
-        unknown = [name for name in names if name not in FILE_GROUPS]
-        if unknown or not names:
-            self.fail(f"{', '.join(unknown) or 'nothing'} is not among {', '.join(FILE_GROUPS)}.", param, ctx)
-        return tuple(name for name in FILE_GROUPS if name in names)
-
-
-_which_photos = options.together(
-    click.argument("photos", type=options.FILE, nargs=-1, metavar="PHOTO|FOLDER|GLOB..."),
-    click.option("-r", "--recursive", is_flag=True, help="Look into the folders of folders, too."),
-    click.option(
-        "--landmarks",
-        type=options.FILE,
-        metavar="FILE|DIR",
-        help="68 points in the photo's pixels, instead of detection; for several photos, a folder with "
-        "<stem>.json or <stem>.pts for each.",
-    ),
-)
 _whose_photos = options.together(
     click.option(
         "--same-person",
@@ -84,11 +48,18 @@ _how_to_fit = options.together(
     click.option(
         "--photometric/--no-photometric", default=True, help="Refine on the pixels after the landmarks."
     ),
+    click.option(
+        "--init",
+        type=options.FILE,
+        metavar="WEIGHTS.PT",
+        help="A trained network: start from what it sees in the photo, and hold to its identity as far as "
+        "it is sure.",
+    ),
 )
 _how_to_run = options.together(
     click.option(
         "--files",
-        type=_FileGroups(),
+        type=FileGroups(),
         metavar="NAME,...",
         help=f"Write only these of {', '.join(FILE_GROUPS)}.",
     ),
@@ -111,7 +82,7 @@ _how_to_run = options.together(
 @click.option(
     "-o", "--output", type=options.FILE, required=True, metavar="OUT_DIR", help="Gets a folder a photo."
 )
-@_which_photos
+@which_photos
 @_whose_photos
 @_how_to_fit
 @polish_options
@@ -129,6 +100,7 @@ def fit(
     landmarks: Path | None,
     rasterizer: Literal["numba", "torch", "nvdiffrast"],
     photometric: bool,
+    init: Path | None,
     polish: Polish,
     files: tuple[str, ...] | None,
     jobs: int | None,
@@ -141,6 +113,8 @@ def fit(
     photos, OUT_DIR/summary.csv and summary.json get a row for each, and index.html shows them. A photo that
     fails is a row; the others go on. A run that is cut short loses the photos in flight only: start it
     again to go on.
+
+    With --init, a network that `morphkit train` wrote for the same model looks at each photo first.
 
     With --same-person, all photos show one person, whose identity and skin they share; OUT_DIR then gets
     the person's face without expression, person.json and report.html as well. A photo that contradicts the
@@ -157,6 +131,8 @@ def fit(
     alone = {"--same-person": same_person, "--video": video is not None}
     polish.ensure_goes_with({"--no-photometric": not photometric, **alone})
     how = HowToFit(model, _settings(photometric, polish), rasterizer, files or FILE_GROUPS, as_json)
+    if init is not None:
+        _ensure_single(alone)
     if video is not None:
         _ensure_video_alone(
             photos,
@@ -176,7 +152,12 @@ def fit(
     if same_person:
         ctx.exit(fit_person(found, output, how))
     single = is_single(photos)
-    outcomes = fit_batch(
+    run = fit_batch
+    if init is not None:
+        from morphkit.commands.predict import fit_photos_from
+
+        run = partial(fit_photos_from, weights=init)
+    outcomes = run(
         found,
         output,
         model=model,
@@ -187,13 +168,13 @@ def fit(
         resume=resume,
         summary=not single,
     )
-    report = _Report(output, len(found), as_json, options.debugging(ctx))
+    report = Report(output, len(found), as_json, options.debugging(ctx))
     with closing(outcomes):
         if single:
             report.single(next(outcomes))
         else:
-            _announce(found, output, jobs)
-            _follow(outcomes, report)
+            announce(found, output, jobs, "Fitting")
+            follow(outcomes, report)
     ctx.exit(report.exit_code)
 
 
@@ -205,105 +186,13 @@ def _ensure_video_alone(photos: tuple[Path, ...], others: dict[str, bool]) -> No
         raise click.UsageError(f"{option} does not go with --video; leave it out.")
 
 
+def _ensure_single(others: dict[str, bool]) -> None:
+    """Refuse what a network's prediction of single photos does not go with."""
+    for option in (name for name, given in others.items() if given):
+        raise click.UsageError(f"--init is for single photos; leave it out, or {option}.")
+
+
 def _settings(photometric: bool, polish: Polish) -> FitSettings:
     from morphkit.fitting import FitSettings
 
     return FitSettings(gradient=polish.settings()) if photometric else FitSettings(photometric=None)
-
-
-def _announce(photos: tuple[PhotoFile, ...], output: Path, jobs: int | None) -> None:
-    from morphkit.jobs import Workers
-
-    at_once = Workers(jobs).at_once(len(photos))
-    several = f", {at_once} at a time," if at_once > 1 else ""
-    click.echo(
-        f"Fitting {_photos(len(photos))}{several} into {output}: a folder a photo, such as "
-        f"{output / photos[0].name}, with summary.csv, summary.json and index.html of them all.",
-        err=True,
-    )
-
-
-def _follow(outcomes: Iterator[PhotoOutcome], report: _Report) -> None:
-    """Tell of each photo as it is done, and of all in the end."""
-    from morphkit.cli.progress import StageProgress
-
-    with _explaining(report), StageProgress(announce=False, bars=not report.as_json) as progress:
-        report.tell = progress.say
-        progress("Fitting photos", 0, report.total)
-        for outcome in outcomes:
-            report.add(outcome)
-            progress("Fitting photos", report.done, report.total)
-    report.conclude()
-
-
-@contextmanager
-def _explaining(report: _Report) -> Iterator[None]:
-    """Say what remains of a run that is cut short."""
-    try:
-        yield
-    except BaseException:
-        kept = report.done - report.failed
-        if kept:
-            click.echo(f"{_photos(kept)} fitted and kept; the same command goes on from there.", err=True)
-        raise
-
-
-@dataclass
-class _Report:
-    """What a person, or with `as_json` a program, is told of a run."""
-
-    output: Path
-    total: int
-    as_json: bool
-    debug: bool
-    done: int = 0
-    reused: int = 0
-    failed: int = 0
-    exit_code: int = 0
-    named: list[Path] = field(default_factory=list)
-    tell: Callable[[str], None] = field(default=partial(click.echo, err=True))
-
-    def single(self, outcome: PhotoOutcome) -> None:
-        """Tell of the only photo."""
-        self.add(outcome)
-        if not outcome.usable or outcome.folder is None or self.as_json:
-            return
-        again = " (by an earlier run; nothing has changed)" if outcome.status == "reused" else ""
-        page = outcome.folder / "report.html"
-        click.echo(f"{outcome.photo}: {page if page.is_file() else outcome.folder}{again}")
-        for note in outcome.figures.notes if outcome.figures else ():
-            click.echo(f"  Note: {note}", err=True)
-
-    def add(self, outcome: PhotoOutcome) -> None:
-        """Count a photo, and tell of it if it failed or a program asks."""
-        self.done += 1
-        self.reused += outcome.status == "reused"
-        if not outcome.usable:
-            self.failed += 1
-            self.exit_code = max(self.exit_code, outcome.exit_code)
-            self.named = [*self.named, outcome.photo][: _NAMED + 1]
-            self.tell(f"Error: {outcome.error}")
-            if self.debug and outcome.trace:
-                self.tell(outcome.trace)
-        if self.as_json:
-            click.echo(json.dumps(_finite(outcome.row()), ensure_ascii=False))
-
-    def conclude(self) -> None:
-        """Tell of all photos."""
-        fitted = self.total - self.failed
-        earlier = f", {self.reused} of them by an earlier run" if self.reused else ""
-        if not self.as_json:
-            click.echo(f"{fitted} of {_photos(self.total)} fitted{earlier}: {self.output / 'index.html'}")
-        if self.failed:
-            more = ", ..." if self.failed > _NAMED else ""
-            names = ", ".join(map(str, self.named[:_NAMED]))
-            click.echo(f"{self.failed} of {self.total} failed: {names}{more}.", err=True)
-
-
-def _photos(count: int) -> str:
-    return "1 photo" if count == 1 else f"{count} photos"
-
-
-def _finite(row: dict[str, object]) -> dict[str, object]:
-    """Return the row with null for NaN, which JSON lacks."""
-    return {name: None if value != value else value for name, value in row.items()}

@@ -54,7 +54,7 @@ def fit_person(photos: tuple[PhotoFile, ...], output: Path, how: HowToFit) -> in
         )
     names = [photos[index].name for index in result.indices]
     write_subject(result, output, names=names, files=how.files)
-    _tell(result, photos, output, how.as_json)
+    tell_person(result, photos, output, how.as_json)
     return max((failure.error.exit_code for failure in result.failures), default=0)
 
 
@@ -88,11 +88,14 @@ def fit_film(video: Path, rate: float | None, output: Path, how: HowToFit) -> in
     return 0
 
 
-def _tell(result: SubjectFit, photos: tuple[PhotoFile, ...], output: Path, as_json: bool) -> None:
+def tell_person(
+    result: SubjectFit, photos: tuple[PhotoFile, ...], output: Path, as_json: bool, made: str = "fitted"
+) -> None:
+    """Tell of a person that was fitted, or made in another way, and of each photo."""
     for failure in result.failures:
         click.echo(f"Error: {failure.error}", err=True)
     if as_json:
-        for row in _rows(result, photos):
+        for row in _rows(result, photos, made):
             click.echo(json.dumps(row, ensure_ascii=False))
         return
     for index, weight in zip(result.indices, result.weights, strict=True):
@@ -103,11 +106,12 @@ def _tell(result: SubjectFit, photos: tuple[PhotoFile, ...], output: Path, as_js
         click.echo(f"  Note: {note}", err=True)
 
 
-def _rows(result: SubjectFit, photos: tuple[PhotoFile, ...]) -> list[dict[str, object]]:
+def _rows(result: SubjectFit, photos: tuple[PhotoFile, ...], made: str) -> list[dict[str, object]]:
     """Return one row for each photo, in their order."""
     rows: dict[int, dict[str, object]] = {
         failure.index: {"status": "failed", "error": str(failure.error)} for failure in result.failures
     }
     for index, weight, off in zip(result.indices, result.weights, result.disagreements, strict=True):
-        rows[index] = {"status": "fitted", "weight": float(weight), "disagreement": float(off)}
+        known = {} if off != off else {"disagreement": float(off)}
+        rows[index] = {"status": made, "weight": float(weight), **known}
     return [{"photo": str(photo.path), "name": photo.name, **rows[i]} for i, photo in enumerate(photos)]

@@ -20,6 +20,7 @@ def fit(
     rasterizer: Literal["numba", "torch", "nvdiffrast"] = "numba",
     photometric: bool = True,
     settings: FitSettings | None = None,
+    init: str | Path | None = None,
 ) -> FitResult:
     """Fit a morphable model to the largest face of a photo.
 
@@ -33,20 +34,29 @@ def fit(
     rasterizer : what draws; "nvdiffrast" needs a GPU.
     photometric : refine on the photo's colours after the landmarks.
     settings : weights; the default ones if None.
+    init : weights of a network that `morphkit train` wrote for this model: the fit starts from its
+        prediction, and is drawn to the identity that it sees; None for the mean face.
 
     Raises
     ------
     NoFaceError
         When no face is found.
     BadInputError
-        When a file cannot be used.
+        When a file cannot be used, or the network is of another model.
     """
     chosen = settings or FitSettings()
     if not photometric:
         chosen = replace(chosen, photometric=None)
-    result = fit_image(
-        photo, resolve_model(model), landmarks=landmarks, settings=chosen, rasterizer=rasterizer
-    )
+    if init is None:
+        result = fit_image(
+            photo, resolve_model(model), landmarks=landmarks, settings=chosen, rasterizer=rasterizer
+        )
+    else:
+        from morphkit.commands.predict import fit_predicted
+        from morphkit.training.predict import Predictor
+
+        predictor = Predictor.load(init, model)
+        result = fit_predicted(photo, predictor, landmarks=landmarks, settings=chosen, rasterizer=rasterizer)
     if output is not None:
         write_fit(result, output)
     return result

@@ -35,6 +35,7 @@ class FitPage:
     uncertainty : pictures of the uncertainty map, and the end of its scale in millimetres; or None.
     scale : CSS colours of that scale.
     attention : what the fit looked at, or None.
+    predicted_by : the network that predicted the face, if it was not fitted.
     """
 
     name: str
@@ -49,6 +50,7 @@ class FitPage:
     uncertainty: tuple[Sequence[UInt8[np.ndarray, "s s 3"]], float] | None = None
     scale: Sequence[str] = ()
     attention: UInt8[np.ndarray, "_ _ 3"] | None = None
+    predicted_by: str | None = None
 
 
 def write_fit_report(path: Path | str, pictures: FitPictures, page: FitPage) -> None:
@@ -77,6 +79,7 @@ def write_fit_report(path: Path | str, pictures: FitPictures, page: FitPage) -> 
         attention=None if page.attention is None else image_uri(page.attention),
         bars=[(name, _bars(values)) for name, values in page.coefficients.items() if len(values)],
         units=_strongest(page.units),
+        predicted_by=page.predicted_by,
     )
 
 

@@ -25,7 +25,7 @@ class PersonPhoto:
     page : link to its own page, relative and quoted, or None.
     weight : how far it counted, 0 to 1.
     doubted : whether it looks like someone else.
-    disagreement : of its identity with that of the others; 1 is usual.
+    disagreement : of its identity with that of the others; 1 is usual, NaN where unknown.
     landmark_error : of the eye distance, NaN where unknown.
     yaw, pitch : degrees.
     notes : one sentence each.
@@ -52,6 +52,7 @@ def write_person_page(
     notes: Sequence[str],
     deviation: float,
     files: Sequence[tuple[str, str]],
+    predicted_by: str | None = None,
 ) -> None:
     """Write a person's page as one self-contained HTML file.
 
@@ -62,15 +63,18 @@ def write_person_page(
     photos : that were fitted.
     failures : (photo, reason) of those that were not.
     notes : sentences to read it by.
-    deviation : median posterior standard deviation of the face's points, mm.
+    deviation : median posterior standard deviation of the face's points, mm; NaN where unknown.
     files : (name, what it is) of what lies beside the page.
+    predicted_by : the network that predicted the person, if it was not fitted.
     """
     counted = sum(photo.weight for photo in photos)
     tiles = [
-        ("photos fitted together", str(len(photos))),
+        ("photos fitted together" if predicted_by is None else "photos seen", str(len(photos))),
         ("photos' worth of weight", f"{counted:.1f}"),
-        ("typical uncertainty of a point, by the model's own account", f"{deviation:.1f} mm"),
     ]
+    if deviation == deviation:
+        whose = "by the model's own account" if predicted_by is None else "measured on other people"
+        tiles.append((f"typical uncertainty of a point, {whose}", f"{deviation:.1f} mm"))
     if failures:
         tiles.insert(1, ("left out", str(len(failures))))
     render_report(
@@ -83,4 +87,5 @@ def write_person_page(
         strips=[image_uri(photo.picture, max_side=_WIDTH) for photo in photos],
         failures=failures,
         files=files,
+        predicted_by=predicted_by,
     )

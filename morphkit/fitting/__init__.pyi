@@ -1,6 +1,7 @@
 from .batch import PhotoOutcome, find_photos, fit_batch, fit_folder
 from .fit import fit_image
 from .gradient_settings import GradientSettings
+from .initial import InitialFace
 from .output import write_fit
 from .result import FitResult
 from .settings import FitSettings, LandmarkSettings, PhotometricSettings
@@ -13,6 +14,7 @@ __all__ = [
     "FitResult",
     "FitSettings",
     "GradientSettings",
+    "InitialFace",
     "LandmarkSettings",
     "PhotoOutcome",
     "PhotometricSettings",

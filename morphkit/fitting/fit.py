@@ -15,22 +15,21 @@ from jaxtyping import Float, UInt8
 from morphkit.archive import load_default_model
 from morphkit.errors import BadInputError, NoFaceError
 from morphkit.export.camera import PhotoCamera
+from morphkit.fitting.assembling import PhotoFace, assembled
 from morphkit.fitting.contour import LandmarkObserver, landmark_observer
 from morphkit.fitting.dense import dense_model
-from morphkit.fitting.doubts import doubts, landmark_error
 from morphkit.fitting.gradient_fit import GradientFit
 from morphkit.fitting.gradient_stage import ensure_can_polish, polish_look
+from morphkit.fitting.initial import InitialFace
 from morphkit.fitting.intrinsics import focal_prior
 from morphkit.fitting.landmark import Face, FocalPrior, LandmarkFit, fit_landmarks
 from morphkit.fitting.photometric import PhotometricFit, fit_colors
 from morphkit.fitting.result import FitResult
 from morphkit.fitting.settings import FitSettings
-from morphkit.fitting.shading import reflection_basis
 from morphkit.fitting.sight import Sight, look_for_landmarks
 from morphkit.fitting.sparse import start_face
 from morphkit.fitting.threads import one_thread
 from morphkit.fitting.uncertainty import face_posterior, vertex_deviations
-from morphkit.geometry.normals import vertex_normals
 from morphkit.io.images import read_image, rgb_pixels
 from morphkit.landmarks.given import GivenPoints, as_points68
 from morphkit.morphable import MorphableModel
@@ -57,6 +56,7 @@ def fit_image(
     settings: FitSettings = _DEFAULTS,
     rasterizer: Backend = "numba",
     progress: Progress | None = None,
+    init: InitialFace | None = None,
 ) -> FitResult:
     """Fit a morphable model to the largest face of a photo.
 
@@ -75,6 +75,8 @@ def fit_image(
         polish.
     rasterizer : the backend that draws, see `morphkit.rendering.get_rasterizer`.
     progress : called with (stage, done, total).
+    init : what is known of the face, such as a network's prediction: the fit starts there, and is drawn to
+        its identity as far as that is sure; None for the mean face and the model's own statistics.
 
     Raises
     ------
@@ -86,14 +88,14 @@ def fit_image(
         When `rasterizer` is "nvdiffrast" and it or a GPU is missing, or the polish needs a face network that
         is not installed.
     ValueError
-        When an array of pixels or points is of another shape or type, or `settings` ask for the polish
-        without the colours.
+        When an array of pixels or points is of another shape or type, `settings` ask for the polish without
+        the colours, or `init` has more coefficients than the model.
     """
     with one_thread():
         model = load_default_model() if model is None else model
         ensure_can_polish(settings, model)
         clock, drawer = Clock(progress, _stages(settings)), get_rasterizer(rasterizer)
-        fitted = fit_single(image, model, landmarks, settings, drawer, clock)
+        fitted = fit_single(image, model, landmarks, settings, drawer, clock, init)
         return fit_result(_polished(fitted, drawer, clock), clock)
 
 
@@ -118,6 +120,7 @@ class SingleFit:
     settings : that it was fitted with.
     timings : seconds by stage.
     polish : the gradient fit that went on from it, or None; then `colors` has its look.
+    init : what was known of the face before, or None.
     """
 
     photo: Photo
@@ -131,6 +134,7 @@ class SingleFit:
     settings: FitSettings
     timings: Mapping[str, float]
     polish: GradientFit | None = None
+    init: InitialFace | None = None
 
     @property
     def name(self) -> str:
@@ -145,9 +149,11 @@ def fit_single(
     settings: FitSettings,
     rasterizer: Rasterizer,
     clock: Clock,
+    init: InitialFace | None = None,
 ) -> SingleFit:
     """Fit one photo, see `fit_image`; `clock` is told of the stages."""
     settings = settings.for_model(model)
+    init = None if init is None else init.for_model(model)
     given = None if landmarks is None else as_points68(landmarks)
     source = None if isinstance(image, np.ndarray) else Path(image)
     photo = rgb_pixels(image) if isinstance(image, np.ndarray) else read_image(image)
@@ -157,13 +163,15 @@ def fit_single(
     with clock.stage("shape"):
         prior = focal_prior(source, width, height, settings.landmark)
         observer = landmark_observer(model, sight.seen)
-        start = start_face(observer, model, np.array([0.5 * width, 0.5 * height]), prior)
-        sparse = fit_landmarks(start, observer, prior, settings.landmark)
+        start = start_face(observer, model, np.array([0.5 * width, 0.5 * height]), prior, init)
+        sparse = fit_landmarks(start, observer, prior, settings.landmark, init)
         _ensure_before_camera(model, sparse.face, source, given)
     with clock.stage("colours"):
-        colors = _fit_colors(photo, model, sparse, observer, prior, settings, rasterizer)
+        colors = _fit_colors(photo, model, sparse, observer, prior, settings, rasterizer, init)
     seconds = dict(clock.seconds)
-    return SingleFit(photo, source, model, sight, observer, prior, sparse, colors, settings, seconds)
+    return SingleFit(
+        photo, source, model, sight, observer, prior, sparse, colors, settings, seconds, init=init
+    )
 
 
 def _polished(fitted: SingleFit, rasterizer: Rasterizer, clock: Clock) -> SingleFit:
@@ -210,78 +218,73 @@ def _fit_colors(
     prior: FocalPrior,
     settings: FitSettings,
     rasterizer: Rasterizer,
+    init: InitialFace | None,
 ) -> PhotometricFit | None:
     if settings.photometric is None or model.albedo is None:
         return None
     dense = dense_model(model)
-    return fit_colors(photo, dense, sparse.face, observer, prior, settings, settings.photometric, rasterizer)
+    return fit_colors(
+        photo, dense, sparse.face, observer, prior, settings, settings.photometric, rasterizer, init
+    )
 
 
 def fit_result(fitted: SingleFit, clock: Clock) -> FitResult:
     """Return what a photo's fit found, in the terms of its user."""
-    photo, model, sight = fitted.photo, fitted.model, fitted.sight
-    sparse, colors = fitted.sparse, fitted.colors
-    face = sparse.face if colors is None else colors.look.face
-    pose, height, width = face.pose, *photo.shape[:2]
-    camera = PhotoCamera(pose.intrinsics, pose.rotation, pose.translation, width, height)
-    neutral = model.instance(face.identity).astype(np.float64)
-    expression = None if model.expression is None else face.expression
-    vertices = model.instance(face.identity, expression).astype(np.float64)
-    albedo, lit = _surface_colors(model, colors, vertices, camera)
+    sparse, colors, model = fitted.sparse, fitted.colors, fitted.model
+    result = assembled(_photo_face(fitted), fitted.sight.notes, clock.seconds)
     precision = sparse.precision if colors is None else colors.precision
-    posterior = face_posterior(precision, len(face.identity), len(face.expression), fitted.settings.inflation)
-    notes = sight.notes
-    error = landmark_error(model, vertices, camera, sight.points68)
-    notes += doubts(error, face.identity)
-    if model.albedo is None:
-        unpolished = "" if fitted.settings.gradient is None else ", and the fit was not polished"
-        notes += (f"The model has no albedo; the photo's colours were not used for the shape{unpolished}.",)
-    elif colors is None and fitted.settings.photometric is not None:
-        notes += (
-            "Next to nothing of the face is exposed well enough (burnt out, or outside the photo); only its "
-            "landmarks were fitted.",
-        )
-    return FitResult(
-        photo=photo,
-        source=fitted.source,
-        model=model,
-        identity=face.identity,
-        expression=face.expression,
-        albedo=np.zeros(0) if colors is None else colors.look.albedo,
-        camera=camera,
-        sh_coefficients=None if colors is None else colors.look.light,
-        vertices=vertices,
-        neutral=neutral,
-        albedo_colors=albedo,
-        lit_colors=lit,
-        seen=sight.seen,
-        landmark_error=error,
+    posterior = face_posterior(
+        precision, len(result.identity), len(result.expression), fitted.settings.inflation
+    )
+    return replace(
+        result,
         landmark_energies=sparse.energies,
         photometric_energies=() if colors is None else colors.energies,
         polish_energies={} if fitted.polish is None else fitted.polish.energies,
-        timings=dict(clock.seconds),
-        notes=notes,
+        notes=result.notes + _remarks(fitted),
         converged=sparse.converged if colors is None else colors.converged,
         posterior=posterior,
         attention=None if colors is None else colors.attention,
-        vertex_deviations=vertex_deviations(model, vertices, posterior, fitted.settings.model_deviation),
+        vertex_deviations=vertex_deviations(
+            model, result.vertices, posterior, fitted.settings.model_deviation
+        ),
     )
 
 
-def _surface_colors(
-    model: MorphableModel,
-    colors: PhotometricFit | None,
-    vertices: Float[np.ndarray, "v 3"],
-    camera: PhotoCamera,
-) -> tuple[Float[np.ndarray, "v 3"] | None, Float[np.ndarray, "v 3"] | None]:
-    """Return linear albedo, and the same under the photo's light, as far as they are known."""
-    if model.albedo is None:
-        return None, None
-    if colors is None:
-        return model.albedo_instance().astype(np.float64), None
-    albedo = model.albedo_instance(colors.look.albedo).astype(np.float64).clip(0.0, 1.0)
-    normals = vertex_normals(vertices, model.faces) @ camera.R.T
-    return albedo, np.maximum(albedo * (reflection_basis(normals) @ colors.look.light), 0.0)
+def _photo_face(fitted: SingleFit) -> PhotoFace:
+    colors, sight = fitted.colors, fitted.sight
+    face = fitted.sparse.face if colors is None else colors.look.face
+    pose, height, width = face.pose, *fitted.photo.shape[:2]
+    return PhotoFace(
+        photo=fitted.photo,
+        source=fitted.source,
+        model=fitted.model,
+        seen=sight.seen,
+        points68=sight.points68,
+        camera=PhotoCamera(pose.intrinsics, pose.rotation, pose.translation, width, height),
+        identity=face.identity,
+        expression=face.expression,
+        albedo=None if colors is None else colors.look.albedo,
+        light=None if colors is None else colors.look.light,
+    )
+
+
+def _remarks(fitted: SingleFit) -> tuple[str, ...]:
+    """Return what was left out, and where the fit came from."""
+    begun = () if fitted.init is None else (fitted.init.note,)
+    if fitted.model.albedo is None:
+        unpolished = "" if fitted.settings.gradient is None else ", and the fit was not polished"
+        return (
+            *begun,
+            f"The model has no albedo; the photo's colours were not used for the shape{unpolished}.",
+        )
+    if fitted.colors is None and fitted.settings.photometric is not None:
+        return (
+            *begun,
+            "Next to nothing of the face is exposed well enough (burnt out, or outside the photo); only its "
+            "landmarks were fitted.",
+        )
+    return begun
 
 
 @dataclass

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
+from morphkit.fitting.initial import InitialFace
 from morphkit.fitting.points import PointModel
 from morphkit.fitting.pose import Pose
 from morphkit.fitting.settings import LandmarkSettings
@@ -102,6 +103,7 @@ def fit_landmarks(
     observe: Callable[[Face], Observations],
     focal_prior: FocalPrior,
     settings: LandmarkSettings,
+    initial: InitialFace | None = None,
 ) -> LandmarkFit:
     """Fit camera, identity and expression to seen landmarks.
 
@@ -115,13 +117,15 @@ def fit_landmarks(
     observe : gives the observations for a face; called once a round, so that contour points can slide.
     focal_prior : what is known of the focal length.
     settings : weights, rounds and tolerances.
+    initial : with all of the model's coefficients, see `LandmarkEnergy`.
     """
     face, energies, converged = start, [], False
     for round_number in range(settings.rounds):
-        problem = LandmarkEnergy(observe(face), focal_prior, settings, pose_only=round_number == 0)
+        problem = LandmarkEnergy(observe(face), focal_prior, settings, round_number == 0, initial)
         face, trace, converged = _descend(face, problem)
         energies += trace
-    precision, _ = LandmarkEnergy(observe(face), focal_prior, settings).normal_equations(face)
+    energy = LandmarkEnergy(observe(face), focal_prior, settings, initial=initial)
+    precision, _ = energy.normal_equations(face)
     return LandmarkFit(face, tuple(energies), converged, precision)
 
 
@@ -135,12 +139,14 @@ class LandmarkEnergy:
     focal_prior : what is known of the focal length.
     settings : weights and the robust loss.
     pose_only : whether the coefficients are held.
+    initial : what is known of identity in place of the model's own prior, or None.
     """
 
     seen: Observations
     focal_prior: FocalPrior
     settings: LandmarkSettings
     pose_only: bool = False
+    initial: InitialFace | None = None
 
     def energy(self, face: Face) -> float:
         """Return the energy."""
@@ -184,13 +190,21 @@ class LandmarkEnergy:
 
     def _prior_residuals(self, face: Face) -> Float[np.ndarray, " p"]:
         log_focal = np.log(face.pose.focal / self.focal_prior.focal)
-        values = np.concatenate([np.zeros(POSE - 1), [log_focal], face.identity, face.expression])
+        mean, _ = self._identity_prior(face)
+        values = np.concatenate([np.zeros(POSE - 1), [log_focal], face.identity - mean, face.expression])
         return self._prior_jacobian(face) * values
 
     def _prior_jacobian(self, face: Face) -> Float[np.ndarray, " p"]:
-        identity = np.full(len(face.identity), np.sqrt(self.settings.identity_weight))
+        identity = np.sqrt(self._identity_prior(face)[1])
         expression = np.full(len(face.expression), np.sqrt(self.settings.expression_weight))
         return np.concatenate([np.zeros(POSE - 1), [1.0 / self.focal_prior.deviation], identity, expression])
+
+    def _identity_prior(self, face: Face) -> tuple[Float[np.ndarray, " i"], Float[np.ndarray, " i"]]:
+        """Return the mean and the precision of identity."""
+        weight = self.settings.identity_weight
+        if self.initial is not None:
+            return self.initial.identity_prior(weight)
+        return np.zeros(len(face.identity)), np.full(len(face.identity), weight)
 
 
 def _projected(face: Face, points: PointModel) -> Float[np.ndarray, "n 2"]:

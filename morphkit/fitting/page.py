@@ -77,6 +77,7 @@ def fit_page(result: FitResult, view: FitView, *, files: Sequence[tuple[str, str
         uncertainty=uncertainty,
         scale=scale_stops(),
         attention=None if view.attended is None else reduced(view.attended, _ATTENTION_SIDE),
+        predicted_by=result.predicted_by,
     )
 
 
@@ -87,21 +88,29 @@ def _tiles(result: FitResult) -> list[tuple[str, str]]:
         ("landmark error, of the eye distance", _percent(result.landmark_error)),
         ("field of view, longer side", f"{angle:.0f}°"),
         ("distance to the camera", f"{np.linalg.norm(camera.t) / 1000.0:.2f} m"),
-        ("to fit", f"{sum(result.timings.values()):.1f} s"),
+        ("to fit" if result.predicted_by is None else "to predict", f"{sum(result.timings.values()):.1f} s"),
     ]
 
 
 def _facts(result: FitResult, texture: FaceTexture | None) -> list[tuple[str, str]]:
     groups = {"Identity": result.identity, "Expression": result.expression, "Albedo": result.albedo}
+    marks = "Landmarks fitted" if result.predicted_by is None else "Landmarks seen"
     return [
         ("Photo", f"{result.camera.width} × {result.camera.height} pixels"),
-        ("Landmarks fitted", f"{len(result.seen.names)} ({result.seen.set_name})"),
+        (marks, f"{len(result.seen.names)} ({result.seen.set_name})"),
         *((name, f"{len(values)} coefficients, rms {_rms(values):.2f} σ") for name, values in groups.items()),
-        ("Settled", "yes" if result.converged else "no: stopped at its number of steps"),
+        _made(result),
         *([] if texture is None or texture.note is None else [("Texture coordinates", texture.note)]),
         *_polish(result),
         *((f"Seconds, {stage}", f"{value:.2f}") for stage, value in result.timings.items()),
     ]
+
+
+def _made(result: FitResult) -> tuple[str, str]:
+    """Return how the face was found."""
+    if result.predicted_by is not None:
+        return "Predicted by", result.predicted_by
+    return "Settled", "yes" if result.converged else "no: stopped at its number of steps"
 
 
 def _polish(result: FitResult) -> list[tuple[str, str]]:

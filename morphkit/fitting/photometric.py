@@ -11,6 +11,7 @@ from jaxtyping import Float, UInt8
 
 from morphkit.fitting.colors import PhotometricEnergy, look_light
 from morphkit.fitting.dense import DenseModel
+from morphkit.fitting.initial import InitialFace
 from morphkit.fitting.landmark import Face, FocalPrior, LandmarkEnergy, Observations
 from morphkit.fitting.look import Look, Picture, draw
 from morphkit.fitting.settings import FitSettings, PhotometricSettings
@@ -54,6 +55,7 @@ def fit_colors(
     settings: FitSettings,
     photometric: PhotometricSettings,
     rasterizer: Rasterizer,
+    initial: InitialFace | None = None,
 ) -> PhotometricFit | None:
     """Refine a landmark fit by the photo's colours; None where it shows next to nothing usable.
 
@@ -72,6 +74,7 @@ def fit_colors(
     focal_prior : what is known of the focal length.
     settings, photometric : weights, sizes and tolerances.
     rasterizer : the backend that draws.
+    initial : with all of the model's coefficients, see `LandmarkEnergy`.
     """
     look = Look(face, np.zeros(model.albedo.shape[2]), np.zeros((9, 3)))
     energies: list[float] = []
@@ -79,7 +82,7 @@ def fit_colors(
         window = cut_window(photo, face_pixels(model, look.face), size)
         seen = observe(look.face)
         seen = replace(seen, whitening=seen.whitening * photometric.landmark_share**0.5)
-        sparse = LandmarkEnergy(seen, focal_prior, settings.landmark)
+        sparse = LandmarkEnergy(seen, focal_prior, settings.landmark, initial=initial)
         colors = Colors(model, window, photometric, rasterizer)
         picture = colors.draw(look)
         if len(picture.row) < _LEAST_COMPARED:

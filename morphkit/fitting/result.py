@@ -50,6 +50,8 @@ class FitResult:
         has been aligned (`morphkit.fitting.uncertainty.vertex_deviations`); None if not known.
     attention : (h, w) in the photo, 0..1: less where it shows something before the face (hair, glasses, a
         hand); 1 where nothing was compared; None where colours were not used.
+    predicted_by : the network that predicted the face, if it was not fitted; then nothing was optimised, and
+        energies are empty.
     """
 
     photo: UInt8[np.ndarray, "h w 3"]
@@ -75,6 +77,7 @@ class FitResult:
     vertex_deviations: Float[np.ndarray, " v"] | None = None
     attention: Float[np.ndarray, "h w"] | None = None
     polish_energies: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    predicted_by: str | None = None
 
     def sample(self, n: int, rng: np.random.Generator | int = 0) -> Float[np.ndarray, "n v 3"]:
         """Draw faces that explain the photo nearly as well: (n, v, 3) millimetres, aligned with the fit.

@@ -40,15 +40,17 @@ class SubjectFit:
 
     Attributes
     ----------
-    photos : a fit for each usable photo, in their order; `identity` and `albedo` are the same in all. Their
-        timings end with "together": the seconds of the joint fit over the number of photos.
+    photos : a fit for each usable photo, in their order; `identity` and `albedo` are the same in all (where a
+        network predicted them, each has its own albedo, and `albedo` is their mean, weighted). Their timings
+        end with "together": the seconds of the joint fit over the number of photos.
     indices : (p,) places of these photos among the given ones.
     identity, albedo : coefficients in standard deviations.
     neutral : (v, 3) the person's face without expression, millimetres, head frame.
-    neutral_deviations : (v,) of each of its points along the surface's normal, mm, as in `FitResult`.
+    neutral_deviations : (v,) of each of its points along the surface's normal, mm, as in `FitResult`; NaN
+        where unknown.
     weights : (p,) how far each photo counted, in (0, 1].
     disagreements : (p,) of each photo's identity and albedo with those of the others that count: 1 on average
-        where all errors are as believed, many times that for someone else.
+        where all errors are as believed, many times that for someone else; NaN where unknown.
     failures : the photos that could not be fitted.
     notes : what the reader should know, one sentence each.
     converged : whether the joint optimisation settled (`morphkit.fitting.joint.Joint`).

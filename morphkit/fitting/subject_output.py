@@ -175,6 +175,7 @@ def _write_page(result: SubjectFit, folder: Path, names: Sequence[str], mesh: Me
         notes=result.notes,
         deviation=float(np.median(result.neutral_deviations[shown])),
         files=[(name, text) for name, text in PERSON_FILES.items() if name != "report.html"],
+        predicted_by=result.photos[0].predicted_by,
     )
 
 

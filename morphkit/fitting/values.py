@@ -35,6 +35,7 @@ def parameters(result: FitResult) -> dict[str, Any]:
     """Return what ``params.json`` says."""
     return {
         "photo": None if result.source is None else result.source.name,
+        **({} if result.predicted_by is None else {"predicted_by": result.predicted_by}),
         "identity": result.identity,
         "expression": result.expression,
         "expression_units": unit_strengths(result.model, result.expression),

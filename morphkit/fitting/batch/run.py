@@ -76,6 +76,7 @@ def fit_batch(
     resume: bool = True,
     summary: bool = True,
     fit: PhotoFit = fit_photo,
+    made_by: str = "",
 ) -> Generator[PhotoOutcome, None, None]:
     """Fit photos, and yield what became of each as it is done.
 
@@ -97,6 +98,7 @@ def fit_batch(
     summary : also write ``summary.csv``, ``summary.json`` and ``index.html`` (whose pictures lie in
         ``index_files``) into `output`: in the end, however it comes, and every minute before.
     fit : does the work in a worker; must be picklable.
+    made_by : hash of what else `fit` depends on.
 
     Returns
     -------
@@ -135,6 +137,7 @@ def fit_batch(
             resume,
             summary,
             fit,
+            made_by,
         )
     )
 
@@ -159,6 +162,7 @@ class _Batch:
     resume: bool
     summary: bool
     fit: PhotoFit
+    made_by: str
 
 
 def _outcomes(batch: _Batch) -> Generator[PhotoOutcome, None, None]:
@@ -179,7 +183,7 @@ def _outcomes(batch: _Batch) -> Generator[PhotoOutcome, None, None]:
 def _tasks(batch: _Batch, scratch: Path) -> list[Task]:
     path, digest = _model_file(batch.model, scratch)
     code = code_digest(_ROOMS, _PACKAGES)
-    network = _network_hash(batch.settings)
+    network = _network_hash(batch.settings) + batch.made_by
     plan = FitPlan(path, digest, batch.settings, batch.rasterizer, batch.files, code, network)
     return [
         Task(photo, plan, batch.output, scratch / str(number), batch.resume, batch.summary, batch.fit)

@@ -46,7 +46,8 @@ class FitPlan:
     rasterizer : what draws.
     files : groups of files to write, of `morphkit.fitting.output.FIT_FILES`.
     code : hash of what computes.
-    network : hash of the file of face-network weights that the settings name; empty where they name none.
+    network : hash of the file of face-network weights that the settings name, and of what else the fit
+        depends on; empty where there is none of them.
     """
 
     model: Path | None
