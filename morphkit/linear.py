@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -47,6 +48,13 @@ class LinearModel:
     def gram(self) -> Float[np.ndarray, "k k"]:
         """The (k, k) float64 matrix of inner products of the basis columns; the identity up to rounding."""
         return gaussian.cross_gram(self.basis, self.basis)
+
+    @property
+    def digest(self) -> bytes:
+        """A hash of mean, basis and standard deviations in single precision."""
+        parts = (self.mean, self.basis.T, self.standard_deviations)
+        arrays = (np.ascontiguousarray(part, np.float32) for part in parts)
+        return b"".join(hashlib.sha256(array.tobytes()).digest() for array in arrays)
 
     @cached_property
     def signal_deviations(self) -> Float[np.ndarray, " k"]:

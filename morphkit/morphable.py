@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -79,6 +81,20 @@ class MorphableModel:
     def face_mask(self) -> Bool[np.ndarray, " v"]:
         """The vertices of the face: the mask of that name, or all of them."""
         return self.masks.get("face", np.ones(self.n_vertices, dtype=bool))
+
+    @property
+    def face_middle(self) -> Float[np.ndarray, "3"]:
+        """The middle of the mean's face: the centroid of `face_mask`, millimetres."""
+        middle: np.ndarray = self.instance()[self.face_mask].mean(axis=0)
+        return middle
+
+    @cached_property
+    def digest(self) -> str:
+        """A hash of what the coefficients mean: the triangles and the statistics, not names or landmarks."""
+        digest = hashlib.sha256(np.ascontiguousarray(self.faces, np.int32).tobytes())
+        for group in (self.identity, self.expression, self.albedo):
+            digest.update(b"\0" if group is None else group.digest)
+        return digest.hexdigest()
 
     def instance(
         self,

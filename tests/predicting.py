@@ -23,7 +23,6 @@ from morphkit.training.networks.landmark_solve import LandmarkSolve
 from morphkit.training.networks.outputs import OutputLayout
 from morphkit.training.networks.r_net import RNet
 from morphkit.training.networks.weights import save_network
-from morphkit.training.synthesis.dataset import model_digest
 
 SIZE = 240  # pixels of a photo
 LIGHT = np.zeros((9, 3))
@@ -70,7 +69,7 @@ def write_weights(
     meta = {
         "preset": preset,
         "size": size,
-        "model_digest": model_digest(head) if digest is None else digest,
+        "model_digest": head.digest if digest is None else digest,
         "config": "{}",
         "identity_deviation": None if deviation is None else [deviation] * layout.heads["identity"],
     }

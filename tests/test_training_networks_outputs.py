@@ -13,7 +13,7 @@ from morphkit.rendering.camera_conventions import deng2019_camera
 from morphkit.rendering.light_conventions import from_deep3d
 from morphkit.rendering.rotations import angles_to_matrix, axis_angle_to_matrix, facing, matrix_to_axis_angle
 from morphkit.training.networks.angles import angles_to_axis_angle
-from morphkit.training.networks.outputs import OutputLayout, face_origin
+from morphkit.training.networks.outputs import OutputLayout
 
 PRESETS = ("deng-paper", "deep3d-tf", "deep3d-pt", "morphkit")
 DEEP3D = ("deep3d-tf", "deep3d-pt")
@@ -43,7 +43,7 @@ def test_zeros_are_the_mean_face_in_the_middle_of_the_crop_under_even_light(name
     for group in (found.identity, found.expression, found.albedo, found.rotation):
         assert not group.any()
     assert found.identity.shape[1] == 12
-    origin = torch.tensor([face_origin(model)], dtype=torch.float64)
+    origin = torch.from_numpy(model.face_middle.astype(np.float64))[None]
     assert torch.allclose(decoded.camera.to_camera(origin[None])[0, 0], torch.tensor([0, 0, 1000.0]).double())
     middle = torch.full((2, 1, 2), size / 2).double()
     assert torch.allclose(decoded.camera.project(origin[None]), middle, atol=1e-9)
@@ -82,7 +82,7 @@ def test_deep3d_decodes_as_the_published_camera_and_light(name, rng):
     angles, gamma, shift = torch.split(vector[:, shape:], [3, 27, 3], dim=1)
     points = torch.from_numpy(rng.uniform(-80, 80, (4, 20, 3)))
     theirs = deng2019_camera(angles, shift)
-    origin = points.new_tensor(face_origin(model))
+    origin = points.new_tensor(model.face_middle.tolist())
     assert torch.allclose(decoded.camera.project(points + origin), theirs.project(points), atol=1e-8)
     assert torch.allclose(decoded.camera.to_camera(points + origin), theirs.to_camera(points), atol=1e-8)
     assert torch.allclose(decoded.coefficients.light, from_deep3d(gamma))
@@ -227,4 +227,4 @@ def test_a_model_of_one_group_has_no_empty_heads():
     found = layout.decode(layout.split(torch.zeros(2, layout.length))).coefficients
     assert found.expression.shape == (2, 0)
     assert found.albedo.shape == (2, 0)
-    assert np.allclose(face_origin(model), model.identity.mean.mean(axis=0), atol=1e-4)
+    assert np.allclose(model.face_middle, model.identity.mean.mean(axis=0), atol=1e-4)

@@ -10,7 +10,6 @@ from training_scene import drawn_faces, symmetric_head
 from morphkit.archive import load_model, save_model
 from morphkit.training.data.dataset import DatasetWriter
 from morphkit.training.data.faces import Faces
-from morphkit.training.synthesis.dataset import model_digest
 
 SIZE = 32
 
@@ -18,7 +17,7 @@ SIZE = 32
 def write_training_files(folder: Path) -> Path:
     """Write model.h5, train/ (18 photos of 6 people), held-out/ (6 of 2), config.toml; return the last."""
     save_model(folder / "model.h5", symmetric_head())
-    digest = model_digest(load_model(folder / "model.h5"))
+    digest = load_model(folder / "model.h5").digest
     for name, count, people, seed in (("train", 18, 6, 1), ("held-out", 6, 2, 2)):
         faces = drawn_faces(symmetric_head(), count, seed=seed, size=SIZE, people=people)
         write_dataset(folder / name, faces, digest)

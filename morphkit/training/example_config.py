@@ -23,6 +23,7 @@ preset = "morphkit"                        # morphkit | deng-paper | deep3d-tf |
 size = 112                                 # pixels that the network sees; the paper's is 224
 # weights = "resnet18-imagenet.pth"        # a torchvision state dict to start from
 # initial = "earlier/weights.pt"           # or an earlier run
+# guided = true                            # begin at the face that explains the landmarks (morphkit alone)
 
 [losses]
 preset = "morphkit"                        # morphkit | deng2019 | deep3d_tf | deep3d_pt
@@ -36,17 +37,20 @@ scale = 0.1
 angle = 10.0                               # degrees
 flip = true
 occlusion = 0.15                           # share of photos with patches over them
+landmarks = 1.0                            # pixels of 224 by which a guided network's landmarks are moved
 
 [training]
 epochs = 20                                # or: steps = 10000
-batch = 16
+batch = 32
 accumulate = 1
-learning_rate = 1e-4
+optimizer = "adamw"                        # adamw | adam, the papers'
+learning_rate = 1e-3                       # from scratch; 1e-4 from ImageNet's weights or an earlier run
+weight_decay = 0.05
 schedule = "cosine"                        # cosine | step | constant
-warmup = 100                               # steps
-ema = 0.999
+warmup = 60                                # steps
+ema = 0.99
 precision = "bf16-mixed"                   # bf16-mixed | 32-true | 16-mixed (GPU)
-gradient_clip = 0.0
+gradient_clip = 5.0
 seed = 0
 
 [output]

@@ -24,7 +24,6 @@ from morphkit.training.networks.r_net import RNet, RNetOutput
 from morphkit.training.networks.weights import load_network
 from morphkit.training.photo_crops import AlignedPhoto, GivenPhoto, aligned_photo, as_faces
 from morphkit.training.prediction import Prediction, photo_view
-from morphkit.training.synthesis.dataset import model_digest
 from morphkit.training.viewing import viewed
 
 _DIGITS = 12  # of a digest that a sentence names
@@ -82,7 +81,7 @@ class Predictor:
                 f"{weights}: a C-Net, which weighs photos that an R-Net has seen; give an R-Net's weights."
             )
         whole = resolve_model(model)
-        digest = model_digest(whole)
+        digest = whole.digest
         if meta["model_digest"] != digest:
             raise BadInputError(_other_model(weights, meta["model_digest"], model, digest))
         layout = OutputLayout.preset(meta["preset"], whole, meta["size"])

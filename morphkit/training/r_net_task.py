@@ -41,7 +41,6 @@ from morphkit.training.panels import panel
 from morphkit.training.sampler import Order, shared_out
 from morphkit.training.scene import FaceScene
 from morphkit.training.step import Costs, head_terms, losses, supervised_weights
-from morphkit.training.synthesis.dataset import model_digest
 from morphkit.training.task import Module, StepTerms, Validation
 from morphkit.training.truth import TruthMetrics
 from morphkit.training.validation import (
@@ -103,7 +102,7 @@ class FaceData:
         model = truncated(whole, settings)
         groups = (model.identity, model.expression, model.albedo)
         i, e, a = (0 if group is None else group.n_components for group in groups)
-        known = model_digest(whole)
+        known = whole.digest
         train = JoinedFaces.open(data.train, known, (i, e, a))
         held_out = JoinedFaces.open(data.validation, known, (i, e, a)) if data.validation else None
         return cls(model, known, train, held_out)

@@ -69,7 +69,7 @@ class FaceFrame:
             what = "no iBUG landmarks" if embedding is None else f"no landmark {missing[0]} of the 68 of iBUG"
             raise BadInputError(f"The model has {what}; add them with `morphkit complete`.")
         vertices = model.instance()
-        origin = vertices[model.face_mask].mean(axis=0)
+        origin = model.face_middle
         points = embedding.landmarks(vertices, model.faces).select(names).points - origin
         return cls(origin, five_points(points), points)
 

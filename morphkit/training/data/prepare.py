@@ -38,7 +38,6 @@ from morphkit.training.data.preparing import (
 from morphkit.training.data.shards import read_shard
 from morphkit.training.data.skin import Attention
 from morphkit.training.data.survey import Survey, survey
-from morphkit.training.synthesis.dataset import model_digest
 
 PARTS = "parts"
 """Folder of what is finished while a run lasts."""
@@ -173,7 +172,7 @@ def _header(
     name = "default head" if model is None else Path(model).stem
     made = {**asdict(settings), "people": people, "morphkit": morphkit.__version__}
     return {
-        "model": {"name": name, "digest": model_digest(whole)},
+        "model": {"name": name, "digest": whole.digest},
         "settings": {"photos": len(photos), "photos_digest": _photos_digest(photos), **made},
     }
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from morphkit.morphable import LinearModel, MorphableModel
 from morphkit.rendering.camera_conventions import DENG2019_FOCAL, DENG2019_SIZE
 from morphkit.rendering.rotations import axis_angle_to_matrix, facing
-from morphkit.training.networks.outputs import DISTANCE, face_origin
+from morphkit.training.networks.outputs import DISTANCE
 
 POINTS = 68
 _POSE = 6  # rotation vector, translation
@@ -90,7 +90,7 @@ class LandmarkSolve(nn.Module):
                 np.einsum("nj,nj...->n...", embedding.barycentrics, values[corners])
             ).float()
 
-        mean = model.identity.mean.astype(np.float64) - np.array(face_origin(model))
+        mean = model.identity.mean.astype(np.float64) - model.face_middle
         groups = [_scaled(model.identity, n_identity)]
         if model.expression is not None:
             mean = mean + model.expression.mean

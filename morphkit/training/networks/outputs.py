@@ -88,7 +88,7 @@ class OutputLayout:
         Parameters
         ----------
         name : one of those.
-        model : gives the groups' sizes and the origin, `face_origin`.
+        model : gives the groups' sizes and the origin, its `face_middle`.
         size : side of the crop, pixels.
         compat : repeat the half pixel by which the public implementations' landmarks miss their pictures.
 
@@ -106,9 +106,9 @@ class OutputLayout:
         if not own:
             counts = {group: min(count, _PUBLISHED[group]) for group, count in counts.items()}
         heads = {group: count for group, count in counts.items() if count} | _POSES[name]
-        return cls(
-            cast(LayoutName, name), heads, size, face_origin(model), "linear" if own else "display", compat
-        )
+        x, y, z = model.face_middle.tolist()
+        shading: Shading = "linear" if own else "display"
+        return cls(cast(LayoutName, name), heads, size, (x, y, z), shading, compat)
 
     @property
     def length(self) -> int:
@@ -206,12 +206,6 @@ class OutputLayout:
         found = {name: head.shape[1] for name, head in heads.items()}
         if found != dict(self.heads):
             raise ValueError(f"heads must be {dict(self.heads)}, got {found}")
-
-
-def face_origin(model: MorphableModel) -> tuple[float, float, float]:
-    """Return the middle of a model's mean face: the centroid of its `face` mask, mm, in its frame."""
-    x, y, z = model.instance()[model.face_mask].mean(axis=0).tolist()
-    return x, y, z
 
 
 def _component_count(model: MorphableModel, group: str) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
@@ -17,7 +16,7 @@ from morphkit.archive import resolve_model
 from morphkit.errors import BadInputError, MorphkitError
 from morphkit.io.images import write_image
 from morphkit.jobs import Workers, map_unordered
-from morphkit.morphable import LinearModel, MorphableModel
+from morphkit.morphable import MorphableModel
 from morphkit.rendering.rasterizer import Backend
 from morphkit.training.data.dataset import Dataset, DatasetWriter
 from morphkit.training.data.faces import Faces
@@ -134,7 +133,7 @@ def render_dataset(
         raise ValueError(f"count and people must be 1 or more, seed 0 or more, got {count}, {people}, {seed}")
     folder, source = Path(output), _source(model)
     whole = resolve_model(source)
-    name = {"name": _name(source, whole), "digest": model_digest(whole)}
+    name = {"name": _name(source, whole), "digest": whole.digest}
     places = None if backgrounds is None else Path(backgrounds)
     plan = _Plan(
         source, name["digest"], settings, seed, people, Backgrounds.of(places),
@@ -154,20 +153,6 @@ def render_dataset(
         first = dataset.read(np.arange(min(count, FACES)))
         write_image(sheet, contact_sheet(_studio(plan.digest, plan).head, first))
     return RenderedDataset(dataset, sheet, plan.photos, count - start)
-
-
-def model_digest(model: MorphableModel) -> str:
-    """Return a hash of what a model's coefficients mean: its triangles and its statistics."""
-    digest = hashlib.sha256(np.ascontiguousarray(model.faces, np.int32).tobytes())
-    for group in (model.identity, model.expression, model.albedo):
-        digest.update(b"\0" if group is None else _group_bytes(group))
-    return digest.hexdigest()
-
-
-def _group_bytes(group: LinearModel) -> bytes:
-    parts = (group.mean, group.basis.T, group.standard_deviations)
-    hashes = [hashlib.sha256(np.ascontiguousarray(part, np.float32).tobytes()).digest() for part in parts]
-    return b"".join(hashes)
 
 
 def _render(writer: DatasetWriter, plan: _Plan, jobs: int | None, progress: Progress | None) -> None:
