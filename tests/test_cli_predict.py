@@ -171,6 +171,8 @@ def test_fit_may_start_from_a_network(place, head, tmp_path):
     assert "the fit started at the face that weights.pt predicted" in begun.stderr.lower()
     params = json.loads((tmp_path / "0" / "params.json").read_text())
     assert np.abs(np.subtract(params["identity"], plain["identity"])).max() > 0.05
+    seen = Predictor.load(place / "weights.pt", head)(photo, marks)
+    assert np.allclose(params["identity"], seen.identity, atol=1e-6)
     assert "predicted_by" not in params
     same = fit(photo, model=head, landmarks=marks, photometric=False, init=place / "weights.pt")
     assert np.allclose(same.identity, params["identity"], atol=1e-6)

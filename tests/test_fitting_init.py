@@ -70,14 +70,26 @@ def test_a_start_at_the_plain_ones_start_is_the_plain_fit_bit_for_bit(head, take
         assert np.array_equal(other.camera.R, plain.camera.R)
 
 
-def test_the_truth_helps_as_far_as_it_is_sure(head, taken):
+def test_the_truth_helps_the_colours_as_far_as_it_is_sure(head, taken):
     truth = taken[2].face.identity
     errors = [
-        np.linalg.norm(fitted(head, taken, init=InitialFace(truth, np.full(12, s))).identity - truth)
+        np.linalg.norm(fitted(head, taken, QUICK, InitialFace(truth, np.full(12, s))).identity - truth)
         for s in (2.0, 0.7, 0.3, 0.1)
     ]
     assert errors == sorted(errors, reverse=True)
     assert errors[-1] < 0.2 * errors[0]
+
+
+def test_landmarks_say_nothing_of_an_identity_that_has_counted_them(head, taken, someone):
+    deviations = np.r_[np.full(6, 0.5), np.full(6, 2.0)]
+    result, plain = fitted(head, taken, init=InitialFace(someone, deviations)), fitted(head, taken)
+    assert np.array_equal(result.identity[:6], someone[:6])
+    assert np.abs(result.identity[6:] - someone[6:]).min() > 1e-3
+    found = np.sqrt(np.diag(result.posterior.shape_covariance))
+    assert np.allclose(found[:6], FitSettings().inflation * 0.5)
+    assert (found[6:] < FitSettings().inflation).all()
+    assert result.landmark_error < 0.1
+    assert np.abs(result.expression - plain.expression).max() > 1e-3
 
 
 def test_an_estimate_replaces_the_prior_where_it_is_surer():

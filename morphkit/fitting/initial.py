@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from morphkit.morphable import MorphableModel
 
@@ -19,6 +19,12 @@ class InitialFace:
     An estimator that was trained on people of the model gives a posterior: it has counted the model's own
     prior, N(0, 1), in. So where it is surer than that, ``N(identity, identity_deviations²)`` *replaces* the
     prior, and does not multiply it; where it isn't, it knows nothing of its own, and the prior stays.
+
+    It has also seen the photo, and no landmark that a fit goes by tells it something new. So landmarks say
+    nothing of identity where the estimate is surer than the prior; they pose the face and move it. The
+    photo's colours, which a fit compares more finely than any network sees them, do. (Measured with a network
+    of 1.63 mm error on 60 rendered faces: fits to landmarks 1.92 mm by themselves, 1.86 with the landmarks
+    counted anew, 1.64 so.)
 
     Attributes
     ----------
@@ -80,12 +86,17 @@ class InitialFace:
         ----------
         weight : the precision of the model's own prior, 1 by its statistics.
         """
-        own = np.zeros(len(self.identity)), np.full(len(self.identity), weight)
+        surer, precision = self.surer(weight), np.full(len(self.identity), weight)
+        if self.identity_deviations is not None:
+            precision[surer] = np.maximum(self.identity_deviations[surer], _SUREST) ** -2.0
+        return np.where(surer, self.identity, 0.0), precision
+
+    def surer(self, weight: float) -> Bool[np.ndarray, " i"]:
+        """Return of which identity coefficients the estimate is surer than a prior of this precision."""
         if self.identity_deviations is None:
-            return own
-        precision = np.maximum(self.identity_deviations, _SUREST) ** -2.0
-        surer = precision > weight
-        return np.where(surer, self.identity, own[0]), np.where(surer, precision, own[1])
+            return np.zeros(len(self.identity), dtype=bool)
+        surer: np.ndarray = np.maximum(self.identity_deviations, _SUREST) ** -2.0 > weight
+        return surer
 
 
 def _padded(values: Float[np.ndarray, " n"], count: int, by: float) -> Float[np.ndarray, " m"]:

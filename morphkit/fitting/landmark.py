@@ -121,10 +121,14 @@ def fit_landmarks(
     """
     face, energies, converged = start, [], False
     for round_number in range(settings.rounds):
-        problem = LandmarkEnergy(observe(face), focal_prior, settings, round_number == 0, initial)
+        problem = LandmarkEnergy(
+            observe(face), focal_prior, settings, round_number == 0, initial, initial is not None
+        )
         face, trace, converged = _descend(face, problem)
         energies += trace
-    energy = LandmarkEnergy(observe(face), focal_prior, settings, initial=initial)
+    energy = LandmarkEnergy(
+        observe(face), focal_prior, settings, initial=initial, counted=initial is not None
+    )
     precision, _ = energy.normal_equations(face)
     return LandmarkFit(face, tuple(energies), converged, precision)
 
@@ -140,6 +144,8 @@ class LandmarkEnergy:
     settings : weights and the robust loss.
     pose_only : whether the coefficients are held.
     initial : what is known of identity in place of the model's own prior, or None.
+    counted : whether the landmarks are in `initial` already: where it is surer than the prior, they pull no
+        identity.
     """
 
     seen: Observations
@@ -147,6 +153,7 @@ class LandmarkEnergy:
     settings: LandmarkSettings
     pose_only: bool = False
     initial: InitialFace | None = None
+    counted: bool = False
 
     def energy(self, face: Face) -> float:
         """Return the energy."""
@@ -162,6 +169,8 @@ class LandmarkEnergy:
         lengths = np.linalg.norm(errors, axis=1)
         weights = np.sqrt(np.minimum(1.0, self.settings.huber / np.maximum(lengths, 1e-12)))
         jacobian = (self._jacobian(face) * weights[:, None, None]).reshape(2 * len(lengths), -1)
+        if self.counted and self.initial is not None:
+            jacobian[:, POSE + np.flatnonzero(self.initial.surer(self.settings.identity_weight))] = 0.0
         residuals = (errors * weights[:, None]).ravel()
         diagonal = self._prior_jacobian(face)
         hessian = jacobian.T @ jacobian + np.diag(diagonal**2)
