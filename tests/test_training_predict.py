@@ -164,9 +164,9 @@ def test_sets_share_the_weighed_identity(head, predictor, weights, tmp_path):
     assert all(np.array_equal(one.identity, plain.identity) for one in plain.photos)
     assert np.abs(plain.photos[0].expression - predictor(*shots[0][:2]).expression).max() < 1e-4
 
-    backbone = predictor.network.backbone
+    network = predictor.network
     torch.manual_seed(2)
-    c_net = CNet(12, backbone.shallow_channels, backbone.deep_channels)
+    c_net = CNet(12, network.backbone.shallow_channels, network.deep_channels)
     torch.nn.init.normal_(c_net.last.weight, std=0.2)
     meta = load_network(weights)[1]
     save_network(tmp_path / "c.pt", c_net, {k: meta[k] for k in _META})
@@ -196,11 +196,11 @@ def test_weights_of_another_model_are_refused_naming_both(head, weights, tmp_pat
     other = replace(head, albedo=None)
     with pytest.raises(BadInputError, match="the given model has"):
         Predictor.load(weights, other)
-    backbone = load_network(weights)[0].backbone
+    network = load_network(weights)[0]
     meta = load_network(weights)[1]
     save_network(
         tmp_path / "c.pt",
-        CNet(12, backbone.shallow_channels, backbone.deep_channels),
+        CNet(12, network.backbone.shallow_channels, network.deep_channels),
         {k: meta[k] for k in _META},
     )
     with pytest.raises(BadInputError, match="a C-Net"):

@@ -20,7 +20,7 @@ class RNetOutput:
     Attributes
     ----------
     heads : (batch, n) each, by name; `OutputLayout.decode` reads them.
-    features : of the backbone, which C-Net reads.
+    features : of the backbone, which C-Net reads; the deep ones with those of the guide.
     """
 
     heads: dict[str, Float[Tensor, "batch _"]]
@@ -58,8 +58,7 @@ class RNet(nn.Module):
             raise ValueError(f"heads must be of the morphkit layout to be guided, got {dict(heads)}")
         self.backbone = ResNet(depth, zero_gamma)
         self.guide = _guide(self.backbone.middle_channels, heads) if guided else None
-        width = self.deep_channels + (0 if self.guide is None else self.guide.width)
-        self.heads = nn.ModuleDict({name: _zero_linear(width, n) for name, n in heads.items()})
+        self.heads = nn.ModuleDict({name: _zero_linear(self.deep_channels, n) for name, n in heads.items()})
 
     @property
     def depth(self) -> int:
@@ -68,8 +67,8 @@ class RNet(nn.Module):
 
     @property
     def deep_channels(self) -> int:
-        """How many features the backbone gives for the whole picture."""
-        return self.backbone.deep_channels
+        """How many features the heads read: the backbone's for the whole picture, and the guide's."""
+        return self.backbone.deep_channels + (0 if self.guide is None else self.guide.width)
 
     @property
     def head_sizes(self) -> dict[str, int]:
@@ -100,7 +99,8 @@ class RNet(nn.Module):
         guidance = self.guide(features.middle, landmarks, srgb.shape[3])
         joined = torch.cat([features.deep, guidance.features.to(features.deep)], dim=1)
         own = {name: head(joined).float() for name, head in self.heads.items()}
-        return RNetOutput({name: own[name] + guidance.heads.get(name, 0.0) for name in own}, features)
+        heads = {name: own[name] + guidance.heads.get(name, 0.0) for name in own}
+        return RNetOutput(heads, Features(features.shallow, joined, features.middle))
 
 
 def _guide(channels: int, heads: Mapping[str, int]) -> LandmarkGuide:
