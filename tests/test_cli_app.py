@@ -21,7 +21,7 @@ COMMANDS = [
         "render-dataset",
         "train",
     ),
-    *("train-cnet", "export-onnx", "evaluate", "evaluate-fits", "sample", "info", "doctor"),
+    *("train-cnet", "predict", "export-onnx", "evaluate", "evaluate-fits", "sample", "info", "doctor"),
 ]
 HEAVY = ["torch", "numba", "scipy", "trimesh", "sklearn", "matplotlib", "numpy"]
 
