@@ -8,6 +8,7 @@ from .commands.fit import fit
 from .commands.fit_evaluation import evaluate_fits
 from .commands.landmarks import detect_landmarks
 from .commands.models import info, sample
+from .commands.predict import predict, predict_person
 from .commands.train import train, train_c_net
 from .errors import BadInputError, MorphkitError, NoFaceError
 from .fitting import FitResult, FitSettings, fit_folder, fit_image
@@ -46,6 +47,8 @@ __all__ = [
     "info",
     "load_default_model",
     "load_model",
+    "predict",
+    "predict_person",
     "prepare",
     "read_image",
     "read_landmarks",
