@@ -11,7 +11,7 @@ import click
 
 from morphkit.cli import options
 from morphkit.cli.fit_person import HowToFit, fit_film, fit_person
-from morphkit.cli.photos import FILE_GROUPS, FileGroups, Report, announce, follow, which_photos
+from morphkit.cli.photos import FILE_GROUPS, Report, announce, follow, how_to_run, which_photos
 from morphkit.cli.polish import Polish, polish_options
 
 if TYPE_CHECKING:
@@ -56,26 +56,7 @@ _how_to_fit = options.together(
         "it is sure.",
     ),
 )
-_how_to_run = options.together(
-    click.option(
-        "--files",
-        type=FileGroups(),
-        metavar="NAME,...",
-        help=f"Write only these of {', '.join(FILE_GROUPS)}.",
-    ),
-    click.option(
-        "--jobs",
-        type=click.IntRange(min=1),
-        help="Photos at once, in processes of about 1 GB.  [default: one a core, at most 8]",
-    ),
-    click.option(
-        "--resume/--no-resume",
-        default=True,
-        help="Take what an earlier run has fitted if photo, landmarks, model, settings and code are the "
-        "same, or fit every photo anew.  [default: resume]",
-    ),
-    click.option("--json", "as_json", is_flag=True, help="Print one JSON object a photo, as each is done."),
-)
+_how_to_run = how_to_run("fit", "fitted", "photo, landmarks, model, settings and code")
 
 
 @click.command(short_help="Fit a face to each photo.")

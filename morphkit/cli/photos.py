@@ -53,6 +53,38 @@ which_photos = options.together(
 )
 
 
+def how_to_run(do: str, made: str, of: str) -> Callable[[options.Command], options.Command]:
+    """Return the options of which files, how many at once, and what of an earlier run is taken.
+
+    Parameters
+    ----------
+    do, made : what is done to a photo, such as "fit" and "fitted".
+    of : what a result depends on.
+    """
+    return options.together(
+        click.option(
+            "--files",
+            type=FileGroups(),
+            metavar="NAME,...",
+            help=f"Write only these of {', '.join(FILE_GROUPS)}.",
+        ),
+        click.option(
+            "--jobs",
+            type=click.IntRange(min=1),
+            help="Photos at once, in processes of about 1 GB.  [default: one a core, at most 8]",
+        ),
+        click.option(
+            "--resume/--no-resume",
+            default=True,
+            help=f"Take what an earlier run has {made} if {of} are the same, or {do} every photo anew.  "
+            "[default: resume]",
+        ),
+        click.option(
+            "--json", "as_json", is_flag=True, help="Print one JSON object a photo, as each is done."
+        ),
+    )
+
+
 def announce(photos: tuple[PhotoFile, ...], output: Path, jobs: int | None, doing: str) -> None:
     """Say what is about to happen, and where it goes; `doing` is what, such as "Fitting"."""
     from morphkit.jobs import Workers

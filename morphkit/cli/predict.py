@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from morphkit.cli import options
-from morphkit.cli.photos import FILE_GROUPS, FileGroups, Report, announce, follow, which_photos
+from morphkit.cli.photos import FILE_GROUPS, Report, announce, follow, how_to_run, which_photos
 
 if TYPE_CHECKING:
     from morphkit.fitting.batch import PhotoFile
@@ -39,26 +39,7 @@ _with_what = options.together(
         "[default: all alike]",
     ),
 )
-_how_to_run = options.together(
-    click.option(
-        "--files",
-        type=FileGroups(),
-        metavar="NAME,...",
-        help=f"Write only these of {', '.join(FILE_GROUPS)}.",
-    ),
-    click.option(
-        "--jobs",
-        type=click.IntRange(min=1),
-        help="Photos at once, in processes of about 1 GB.  [default: one a core, at most 8]",
-    ),
-    click.option(
-        "--resume/--no-resume",
-        default=True,
-        help="Take what an earlier run has predicted if photo, landmarks, weights, model and code are the "
-        "same, or predict every photo anew.  [default: resume]",
-    ),
-    click.option("--json", "as_json", is_flag=True, help="Print one JSON object a photo, as each is done."),
-)
+_how_to_run = how_to_run("predict", "predicted", "photo, landmarks, weights, model and code")
 
 
 @click.command(short_help="See a face in each photo by a trained network.")
