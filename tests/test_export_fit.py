@@ -98,7 +98,7 @@ def test_a_report_escapes_and_insists(tmp_path):
     lists = {key: [] for key in ("tiles", "facts", "files", "textures", "bars", "units")}
     lists["turned"] = ["data:,", "data:,"]
     texts = dict.fromkeys(("overlay", "photo", "close", "shape", "scale"), "data:,")
-    rest = {"notes": ["a < b"], "landmarks": None, "uncertainty": None, "attention": None}
+    rest = dict.fromkeys(("landmarks", "uncertainty", "attention", "predicted_by")) | {"notes": ["a < b"]}
     render_report("fit.html.jinja", tmp_path / "r.html", name="<script>", **lists, **texts, **rest)
     page = (tmp_path / "r.html").read_text()
     assert "&lt;script&gt;" in page
