@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -38,6 +40,20 @@ def launched_fabric(settings: LoopSettings) -> Fabric:
     fabric = Fabric(accelerator=accelerator, precision=settings.precision, **_processes(settings))
     fabric.launch()
     return fabric
+
+
+@contextmanager
+def flushed_denormals() -> Iterator[None]:
+    """Let tiny numbers count as zero: tiny weights of a long run would make a CPU many times slower.
+
+    Only meanwhile: it is the whole thread's affair, and LAPACK and others need them.
+    """
+    before = bool((torch.tensor([1e-310], dtype=torch.float64) * 1.0).item() == 0.0)
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(before)
 
 
 def chosen_accelerator(settings: LoopSettings) -> str:

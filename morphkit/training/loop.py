@@ -18,6 +18,7 @@ from morphkit.io.images import write_image
 from morphkit.training.average import WeightAverage
 from morphkit.training.checkpoint import Checkpoint, CheckpointFolder, ensure_same_run, load_checkpoint
 from morphkit.training.config import LoopSettings, OutputSettings
+from morphkit.training.devices import flushed_denormals
 from morphkit.training.interruption import Interruption
 from morphkit.training.log import Board, RowLog
 from morphkit.training.schedule import learning_rate
@@ -86,7 +87,6 @@ class Loop(Generic[BatchT]):
         self.total = total_steps(settings, task.steps_per_epoch)
         self.step = 0
         self.best: dict[str, float] | None = None
-        torch.set_flush_denormal(True)  # tiny weights of a long run would make a CPU many times slower
         self.network = _laid_out(task.network, settings)
         self.stepper = Stepper(task, fabric, self.network, settings)
         self.average = WeightAverage(self.network, settings.ema) if settings.ema > 0 else None
@@ -107,7 +107,7 @@ class Loop(Generic[BatchT]):
         validation = None
         self._open_logs()
         try:
-            with Interruption() as interruption:
+            with Interruption() as interruption, flushed_denormals():
                 validation = self._train(interruption)
         finally:
             if self.board is not None:
