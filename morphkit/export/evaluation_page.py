@@ -14,7 +14,8 @@ import numpy as np
 from morphkit.basis import Curve, Metric
 from morphkit.basis.evaluation import Evaluation
 from morphkit.export.build_pictures import HEAT_MAP, heat_colors, portrait
-from morphkit.export.evaluation_plots import compactness_figure, metric_figure, svg_text
+from morphkit.export.evaluation_plots import compactness_figure, metric_figure
+from morphkit.export.figures import svg_text
 from morphkit.export.html import image_uri, render_report
 from morphkit.geometry.views import turn
 from morphkit.morphable import MorphableModel

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping
 from pathlib import Path
 
-import matplotlib
 import numpy as np
 from jaxtyping import Float
 from matplotlib.axes import Axes
@@ -14,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from morphkit.basis import Curve, Metric
+from morphkit.export.figures import empty_figure
 from morphkit.io.atomic import atomic_path
 
 _INK = "#807b73"  # readable on light and dark pages
@@ -65,24 +64,8 @@ def save_png(figure: Figure, path: Path) -> None:
         figure.savefig(temporary, format="png", dpi=160, facecolor="white", metadata={"Software": None})
 
 
-def svg_text(figure: Figure) -> str:
-    """Return a figure as SVG on the page's own colour, the same text every time."""
-    buffer = io.StringIO()
-    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "morphkit"}):
-        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
-    text = buffer.getvalue()
-    return text[text.index("<svg") :]
-
-
 def _figure(across: str, up: str) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(6.4, 3.8), layout="constrained")
-    axes = figure.add_subplot()
-    axes.set_xlabel(across, color=_INK)
-    axes.set_ylabel(up, color=_INK)
-    axes.grid(color=_INK, alpha=0.2, linewidth=0.6)
-    axes.tick_params(colors=_INK)
+    figure, axes = empty_figure(_INK, height=3.8)
+    axes.set(xlabel=across, ylabel=up)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    for side, spine in axes.spines.items():
-        spine.set_visible(side in ("left", "bottom"))
-        spine.set_color(_INK)
     return figure, axes

@@ -13,7 +13,7 @@ from jaxtyping import Float, UInt8
 from matplotlib.figure import Figure
 
 from morphkit.export.build_pictures import HEAT_MAP, heat_colors
-from morphkit.export.evaluation_plots import svg_text
+from morphkit.export.figures import svg_text
 from morphkit.export.html import image_uri, render_report
 from morphkit.geometry.views import Shading, render_view, turn
 from morphkit.mesh import Mesh

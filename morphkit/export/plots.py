@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping
 from typing import Literal
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.ticker import FormatStrFormatter, MaxNLocator, NullFormatter
 
 from morphkit.basis import compactness
 from morphkit.basis.metrics import Metric
+from morphkit.export.figures import empty_figure, svg_text
 from morphkit.morphable import LinearModel
 
 _Corner = Literal["upper right", "lower right"]
@@ -26,19 +24,19 @@ _INK = "#6b6862"
 
 def compactness_plot(groups: Mapping[str, LinearModel]) -> str:
     """Return an SVG of the compactness curves of groups by name: shape, expression, albedo."""
-    figure, axes = _figure()
+    figure, axes = empty_figure(_INK)
     for name, group in groups.items():
         shares = np.concatenate([[0.0], 100 * compactness(group)])
         axes.plot(np.arange(len(shares)), shares, color=_COLORS[name], label=name, marker="o", markersize=3)
     axes.set(xlabel="modes", ylabel="variance explained, %", ylim=(0, 103))
     axes.set_xlim(left=0)
     _finish(axes, groups, "lower right")
-    return _svg(figure)
+    return svg_text(figure)
 
 
 def scree_plot(groups: Mapping[str, LinearModel]) -> str:
     """Return an SVG of the groups' standard deviations, mode by mode, relative to the first."""
-    figure, axes = _figure()
+    figure, axes = empty_figure(_INK)
     for name, group in groups.items():
         shares = group.standard_deviations / group.standard_deviations[:1]
         modes = np.arange(1, len(shares) + 1)
@@ -49,12 +47,12 @@ def scree_plot(groups: Mapping[str, LinearModel]) -> str:
     axes.yaxis.set_major_formatter(FormatStrFormatter("%g"))
     axes.yaxis.set_minor_formatter(NullFormatter())
     _finish(axes, groups, "upper right")
-    return _svg(figure)
+    return svg_text(figure)
 
 
 def metric_plot(metric: Metric, label: str) -> str:
     """Return an SVG of a metric by number of modes, with its intervals, by points and by surfaces."""
-    figure, axes = _figure()
+    figure, axes = empty_figure(_INK)
     for curve, name, color in (
         (metric.points, "point to point", _ACCENT),
         (metric.surface, "point to surface", _SECOND),
@@ -66,7 +64,7 @@ def metric_plot(metric: Metric, label: str) -> str:
     axes.set_ylim(bottom=0)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.legend(frameon=False, labelcolor=_INK)
-    return _svg(figure)
+    return svg_text(figure)
 
 
 def _finish(axes: Axes, groups: Mapping[str, LinearModel], place: _Corner) -> None:
@@ -74,26 +72,3 @@ def _finish(axes: Axes, groups: Mapping[str, LinearModel], place: _Corner) -> No
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     if len(groups) > 1:
         axes.legend(frameon=False, labelcolor=_INK, loc=place)
-
-
-def _figure() -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(6.4, 3.6), layout="constrained")
-    figure.patch.set_alpha(0)  # the page's own colour shows through, light or dark
-    axes = figure.add_subplot()
-    axes.patch.set_alpha(0)
-    axes.grid(color=_INK, alpha=0.2, linewidth=0.6)
-    axes.tick_params(which="both", color=_INK, labelcolor=_INK)
-    axes.xaxis.label.set_color(_INK)
-    axes.yaxis.label.set_color(_INK)
-    for side, spine in axes.spines.items():
-        spine.set_visible(side in ("left", "bottom"))
-        spine.set_color(_INK)
-    return figure, axes
-
-
-def _svg(figure: Figure) -> str:
-    buffer = io.StringIO()
-    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "morphkit"}):
-        figure.savefig(buffer, format="svg", metadata={"Date": None})
-    text = buffer.getvalue()
-    return text[text.index("<svg") :]

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import matplotlib
 from jaxtyping import UInt8
-from matplotlib.figure import Figure
 from numpy import ndarray
 
+from morphkit.export.figures import empty_figure, svg_text
 from morphkit.export.html import image_uri, render_report
 
 _INK = "#807b73"  # readable on light and dark pages
@@ -76,10 +74,7 @@ def write_training_page(path: Path, page: TrainingPage) -> None:
 
 def curves_svg(curves: Curves) -> str:
     """Return the lines as an SVG; with a logarithmic axis, values that aren't positive are left out."""
-    figure = Figure(figsize=(6.4, 3.6), layout="constrained")
-    figure.patch.set_alpha(0)  # the page's own colour shows through, light or dark
-    axes = figure.add_subplot()
-    axes.patch.set_alpha(0)
+    figure, axes = empty_figure(_INK)
     for (name, (steps, values)), color in zip(curves.lines.items(), _cycled(len(curves.lines)), strict=True):
         shown = [(s, v) for s, v in zip(steps, values, strict=True) if v > 0 or not curves.logarithmic]
         marker = "o" if len(shown) < 30 else None
@@ -89,24 +84,9 @@ def curves_svg(curves: Curves) -> str:
     axes.set(xlabel="steps", ylabel=curves.label)
     if curves.logarithmic:
         axes.set_yscale("log")
-    axes.grid(color=_INK, alpha=0.2, linewidth=0.6)
-    axes.tick_params(which="both", color=_INK, labelcolor=_INK)
-    axes.xaxis.label.set_color(_INK)
-    axes.yaxis.label.set_color(_INK)
-    for side, spine in axes.spines.items():
-        spine.set_visible(side in ("left", "bottom"))
-        spine.set_color(_INK)
     axes.legend(frameon=False, labelcolor=_INK, fontsize="small")
-    return _svg(figure)
+    return svg_text(figure)
 
 
 def _cycled(count: int) -> list[str]:
     return [_COLORS[number % len(_COLORS)] for number in range(count)]
-
-
-def _svg(figure: Figure) -> str:
-    buffer = io.StringIO()
-    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "morphkit"}):
-        figure.savefig(buffer, format="svg", metadata={"Date": None})
-    text = buffer.getvalue()
-    return text[text.index("<svg") :]

@@ -167,7 +167,7 @@ class Predictor:
         raw = RawBatch.from_faces(as_faces(photos)).to(self.device)
         batch: Batch = viewed(raw, Augmentation.identity(len(raw)), self.layout.size, None)
         with torch.no_grad():
-            output: RNetOutput = self.network(batch.images.permute(0, 3, 1, 2), batch.landmarks)
+            output: RNetOutput = self.network(batch.images.permute(0, 3, 1, 2), batch.shown_landmarks)
         return output
 
     def told(

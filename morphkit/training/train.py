@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from morphkit.training.c_net_config import CNetConfig
 from morphkit.training.config import TrainConfig
 from morphkit.training.devices import launched_fabric
 from morphkit.training.loop import Loop, LoopResult, Progress
 from morphkit.training.r_net_task import RNetTask
 from morphkit.training.report import write_report
 from morphkit.training.settings_tree import to_table
+from morphkit.training.task import Task
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+ConfigT = TypeVar("ConfigT", TrainConfig, CNetConfig)
 
 
 def train(config: TrainConfig, *, resume: bool = False, progress: Progress | None = None) -> LoopResult:
@@ -31,13 +41,24 @@ def train(config: TrainConfig, *, resume: bool = False, progress: Progress | Non
     KeyboardInterrupt
         After Ctrl-C; a checkpoint is kept.
     """
+    return run_task(RNetTask.build, "R-Net", config, resume, progress)
+
+
+def run_task(
+    build: Callable[[ConfigT, Fabric], Task[Any]],
+    name: str,
+    config: ConfigT,
+    resume: bool,
+    progress: Progress | None,
+) -> LoopResult:
+    """Open all that a task needs, train it, and write the page of the run, which `name` heads."""
     fabric = launched_fabric(config.training)
-    task = RNetTask.build(config, fabric)
+    task = build(config, fabric)
     table = to_table(config)
     shown = progress if progress is not None and fabric.is_global_zero else _quiet
     result = Loop(task, fabric, config.training, config.output, table, shown).run(resume=resume)
     if fabric.is_global_zero:
-        write_report(result.folder, "R-Net", table)
+        write_report(result.folder, name, table)
     return result
 
 
