@@ -88,6 +88,44 @@ def test_without_landmarks_it_is_the_mean_face_at_rest(model, layout):
     assert not found.features[:, : 16 * 68].any()
 
 
+def test_without_landmarks_doubts_are_the_prior(model):
+    layer, unknown = solve_of(model), torch.full((2, 68, 2), float("nan"))
+    found = layer.doubts(unknown, 64, layer(unknown, 64))
+    points, overall, deviations = found.tensor_split([68, 69], dim=1)
+    assert found.shape == (2, layer.n_doubts)
+    assert not points.any()
+    assert (overall < -1.0).all()
+    torch.testing.assert_close(deviations, torch.zeros_like(deviations), atol=1e-4, rtol=0)
+
+
+def test_doubts_of_identity_are_its_posterior_deviations(model, layout):
+    """Against the covariance of the linearised projection, differentiated by torch."""
+    _, seen = drawn(model, layout, count=1, turn=0.3)
+    layer = solve_of(model, 2.0)
+    face = layer(seen, 224)
+
+    def pixels(move):
+        points = layer.mean + layer.basis @ (torch.cat([face.identity, face.expression], 1)[0] + move[6:])
+        placed = points @ (axis_angle_to_matrix(move[None, :3])[0] @ face.R[0]).T + face.t[0] + move[3:6]
+        return 1015.0 * placed[:, :2] / placed[:, 2:]
+
+    slopes = torch.autograd.functional.jacobian(pixels, torch.zeros(6 + IDENTITY + EXPRESSION)).flatten(0, 1)
+    prior = torch.diag(torch.cat([torch.zeros(6), torch.ones(IDENTITY + EXPRESSION)]))
+    covariance = torch.linalg.inv((slopes.T @ slopes / 4.0 + prior).double())
+    wanted = 0.5 * covariance.diagonal()[6 : 6 + IDENTITY].log()
+    torch.testing.assert_close(layer.doubts(seen, 224, face)[0, 69:].double(), wanted, atol=2e-3, rtol=0)
+
+
+def test_doubts_name_the_points_that_are_off(model, layout):
+    _, seen = drawn(model, layout, turn=0.2)
+    layer = solve_of(model, 1.0)
+    moved = seen.clone()
+    moved[:, 33] += torch.tensor([30.0, -30.0])
+    before, after = layer.doubts(seen, 224, layer(seen, 224)), layer.doubts(moved, 224, layer(moved, 224))
+    assert (after[:, :68].argmax(dim=1) == 33).all()
+    assert (after[:, 68] > before[:, 68]).all()
+
+
 def test_one_wild_point_counts_little(model, layout):
     heads, seen = drawn(model, layout, turn=0.2)
     layer = solve_of(model, 1.0)

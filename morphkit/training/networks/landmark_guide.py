@@ -35,8 +35,9 @@ class LandmarkGuide(nn.Module):
 
     A network that averages its features over the picture must first learn where things are; from few photos
     it hardly does. Here it begins at the face that explains the landmarks (`LandmarkSolve`), and its heads
-    also read the features *at* each landmark, and the landmarks themselves. On 2,000 rendered photos, ten
-    passes, that brought the error of identity from nowhere (1.0 of the mean face's) to a half.
+    also read the features *at* each landmark, the landmarks themselves, and how well that face explains them:
+    C-Net tells by it whom to believe. On 2,000 rendered photos, ten passes, that brought the error of
+    identity from nowhere (1.0 of the mean face's) to a half.
 
     Parameters
     ----------
@@ -55,7 +56,9 @@ class LandmarkGuide(nn.Module):
     @property
     def width(self) -> int:
         """How many features it gives."""
-        return _LOOKS * POINTS + _HIDDEN + self.solve.n_identity + self.solve.n_expression
+        return (
+            _LOOKS * POINTS + _HIDDEN + self.solve.n_identity + self.solve.n_expression + self.solve.n_doubts
+        )
 
     def forward(
         self, features: Float[Tensor, "batch c h w"], landmarks: Float[Tensor, "batch 68 2"], size: int
@@ -74,7 +77,12 @@ class LandmarkGuide(nn.Module):
         estimate = self.solve(landmarks, size)
         heads = _as_heads(estimate)
         coefficients = torch.cat([estimate.identity, estimate.expression], dim=1)
-        parts = [self._seen(features, places, known), self.places(3.0 * places.flatten(1)), coefficients]
+        parts = [
+            self._seen(features, places, known),
+            self.places(3.0 * places.flatten(1)),
+            coefficients,
+            self.solve.doubts(landmarks, size, estimate),
+        ]
         return Guidance(heads, torch.cat([part.float() for part in parts], dim=1))
 
     def _seen(self, features: Tensor, places: Tensor, known: Tensor) -> Float[Tensor, "batch k"]:

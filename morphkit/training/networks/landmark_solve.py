@@ -23,6 +23,7 @@ _DAMPING = 1e-3  # of the normal equations' diagonal, relative
 _LEAST_DEPTH = 200.0  # millimetres that every point keeps from the camera
 _INNER, _OUTLINE = 1.5, 4.0  # pixels that points are expected to be off before it is learnt
 _JAW = 17
+_LEAST_DOUBT = 0.05  # deviations; below, points fit alike
 _INVERSE_ROUNDS = 26  # enough for a condition of 10^6
 
 
@@ -109,14 +110,40 @@ class LandmarkSolve(nn.Module):
         size : side of the crop, pixels.
         """
         with torch.autocast(landmarks.device.type, enabled=False):
-            scaled = landmarks.float() * (DENG2019_SIZE / size) - 0.5 * DENG2019_SIZE
-            known = scaled.isfinite().all(dim=2) * self.embedded
-            problem = _Problem(self, scaled.nan_to_num(0.0), known)
+            problem = self._problem(landmarks, size)
             with torch.no_grad():
                 face = problem.start()
                 for number in range(_POSE_ROUNDS + _SHAPE_ROUNDS - 1):
                     face = problem.step(face, number >= _POSE_ROUNDS)
             return problem.step(face, shape=True)
+
+    @torch.no_grad()
+    def doubts(
+        self, landmarks: Float[Tensor, "batch 68 2"], size: int, face: LandmarkEstimate
+    ) -> Float[Tensor, "batch d"]:
+        """Return what makes the faces of landmarks doubtful, as logarithms about 0, without a gradient.
+
+        For each point how far off it is, for all points the root of the mean square, both in the deviations
+        that are expected (0 for points that are unknown), and for each identity coefficient its posterior
+        deviation.
+
+        Parameters
+        ----------
+        landmarks, size : as they were given.
+        face : what came of them.
+        """
+        with torch.autocast(landmarks.device.type, enabled=False):
+            return self._problem(landmarks, size).doubts(face)
+
+    @property
+    def n_doubts(self) -> int:
+        """How many numbers `doubts` gives."""
+        return POINTS + 1 + self.n_identity
+
+    def _problem(self, landmarks: Tensor, size: int) -> _Problem:
+        scaled = landmarks.float() * (DENG2019_SIZE / size) - 0.5 * DENG2019_SIZE
+        known = scaled.isfinite().all(dim=2) * self.embedded
+        return _Problem(self, scaled.nan_to_num(0.0), known)
 
 
 @dataclass(frozen=True, eq=False)
@@ -170,6 +197,20 @@ class _Problem:
         if shape:
             coefficients = coefficients + move[:, _POSE:]
         return self._face(R, face.t + move[:, 3:_POSE], coefficients)
+
+    def doubts(self, face: LandmarkEstimate) -> Float[Tensor, "batch d"]:
+        """Return logarithms of points' errors, of their root mean square, and of identity's deviations."""
+        coefficients = torch.cat([face.identity, face.expression], dim=1)
+        slopes, errors = self._whitened(face, coefficients, shape=True)
+        lengths = errors.reshape(-1, POINTS, 2).norm(dim=2)
+        square = (lengths**2).sum(dim=1, keepdim=True) / self.known.sum(dim=1, keepdim=True).clamp_min(1.0)
+        normal = slopes.transpose(1, 2) @ slopes + torch.diag(self._prior() + 1e-6)
+        eye = torch.eye(normal.shape[1]).to(normal).expand_as(normal)
+        covariance = _solved(normal, eye)
+        variances = covariance.diagonal(dim1=1, dim2=2)[:, _POSE : _POSE + self.layer.n_identity]
+        points = (lengths + _LEAST_DOUBT).log() * self.known
+        overall = 0.5 * (square + _LEAST_DOUBT).log()
+        return torch.cat([points, overall, 0.5 * variances.clamp_min(1e-6).log()], dim=1)
 
     def _whitened(
         self, face: LandmarkEstimate, coefficients: Tensor, shape: bool
