@@ -54,13 +54,20 @@ def write_weights(
     deviation: float | None = 0.5,
     digest: str | None = None,
 ) -> Path:
-    """Write an untrained network whose heads nonetheless say something of every picture."""
+    """Write an untrained network whose heads nonetheless say something of every picture.
+
+    Parameters
+    ----------
+    head : the model, or the part of it that training was told to use.
+    digest : of the whole model.
+    """
     layout = OutputLayout.preset(preset, head, size)
     with torch.random.fork_rng():
         torch.manual_seed(1)
         network = RNet(18, layout.heads, guided=guided)
-        for linear in network.heads.values():
-            nn.init.normal_(linear.weight, std=0.02)
+        for name, linear in network.heads.items():
+            # a guided network stands where the landmarks are: it says little beyond them
+            nn.init.normal_(linear.weight, std=0.005 if name == "rotation" else 0.02)
         if network.guide is not None:
             network.guide.solve = LandmarkSolve.from_model(
                 head, layout.heads["identity"], layout.heads["expression"]

@@ -178,6 +178,20 @@ def test_fit_may_start_from_a_network(place, head, tmp_path):
     assert np.allclose(same.identity, params["identity"], atol=1e-6)
 
 
+def test_a_network_of_a_part_of_the_model_predicts_files_and_begins_fits(place, head, tmp_path):
+    photo, marks = place / "in" / "0.png", place / "in" / "0.pts"
+    part = head.truncate(identity=7, expression=2, albedo=0)
+    weights = write_weights(tmp_path / "part.pt", part, digest=head.digest)
+    made = predict(photo, weights, tmp_path / "out", model=head, landmarks=marks, files=["params"])
+    params = json.loads((tmp_path / "out" / "params.json").read_text())
+    assert np.allclose(params["identity"], made.identity, atol=1e-6)
+    assert made.identity.shape == (12,)
+    assert made.identity[:7].all()
+    assert not made.identity[7:].any()
+    begun = fit(photo, model=head, landmarks=marks, photometric=False, init=weights)
+    assert np.allclose(begun.identity[:7], made.identity[:7], atol=1e-6)
+
+
 def test_layouts_that_shade_displayed_colours_are_shown_as_such(place, head, tmp_path):
     weights = write_weights(tmp_path / "paper.pt", head, guided=False, preset="deng-paper", deviation=None)
     result = predict(place / "in" / "0.png", weights, model=head, landmarks=place / "in" / "0.pts")

@@ -15,6 +15,7 @@ from morphkit.rendering import PerspectiveCamera
 from morphkit.rendering.lighting import shade
 from morphkit.training.data.alignment import FaceFrame, align, cut
 from morphkit.training.networks.c_net import CNet
+from morphkit.training.networks.outputs import OutputLayout
 from morphkit.training.networks.weights import load_network, save_network
 from morphkit.training.photo_crops import aligned_photo, as_faces
 from morphkit.training.predict import Predictor
@@ -217,6 +218,29 @@ def test_what_the_network_lacks_is_the_models_own(tmp_path):
     assert not seen.identity[80:].any()
     assert np.array_equal(seen.identity_deviations, np.r_[np.full(80, 0.5), np.ones(10)])
     assert seen.shading == "display"
+
+
+def test_a_network_of_a_part_of_the_model_is_used_with_the_whole(head, taken, tmp_path):
+    part = head.truncate(identity=7, expression=3, albedo=2)
+    path = write_weights(tmp_path / "w.pt", part, digest=head.digest)
+    predictor = Predictor.load(path, head)
+    assert predictor.model is head
+    assert dict(predictor.layout.heads) == dict(OutputLayout.preset("morphkit", part, 64).heads)
+    seen = predictor(taken[0], taken[1])
+    for name, count in (("identity", 7), ("expression", 3), ("albedo", 2)):
+        values = getattr(seen, name)
+        assert values.shape == (getattr(head, name).n_components,)
+        assert values[:count].all()
+        assert not values[count:].any()
+    assert np.array_equal(seen.identity_deviations, np.r_[np.full(7, 0.5), np.ones(5)])
+    shape = write_weights(tmp_path / "s.pt", head.truncate(expression=0), guided=False, digest=head.digest)
+    assert not Predictor.load(shape, head)(taken[0], taken[1]).expression.any()
+
+
+def test_weights_with_more_than_the_model_has_are_refused(head, tmp_path):
+    path = write_weights(tmp_path / "w.pt", small_head(20, 4, 6), guided=False, digest=head.digest)
+    with pytest.raises(BadInputError, match=r"gives .*'identity': 20.* has .*'identity': 12"):
+        Predictor.load(path, head)
 
 
 def test_landmarks_that_cannot_be_aligned_are_named(predictor, taken, tmp_path):

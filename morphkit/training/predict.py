@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 
@@ -84,7 +84,7 @@ class Predictor:
         digest = whole.digest
         if meta["model_digest"] != digest:
             raise BadInputError(_other_model(weights, meta["model_digest"], model, digest))
-        layout = OutputLayout.preset(meta["preset"], whole, meta["size"])
+        layout = OutputLayout.preset(meta["preset"], _trained(whole, meta["heads"]), meta["size"])
         if dict(layout.heads) != dict(meta["heads"]):
             raise BadInputError(
                 f"{weights}: gives {dict(meta['heads'])}, while its layout, {layout.name}, has "
@@ -235,6 +235,14 @@ def _other_model(weights: str | os.PathLike[str], wanted: str, model: object, fo
         f"{weights}: trained for a model with the digest {wanted[:_DIGITS]}, and {named} has "
         f"{found[:_DIGITS]}; give the model that it was trained for."
     )
+
+
+def _trained(model: MorphableModel, heads: Mapping[str, int]) -> MorphableModel:
+    """Return a model with the components that a network gives, which may be fewer than it has."""
+    groups = (model.identity, model.expression, model.albedo)
+    there = (0 if group is None else group.n_components for group in groups)
+    names = ("identity", "expression", "albedo")
+    return model.truncate(*(min(heads.get(n, 0), count) for n, count in zip(names, there, strict=True)))
 
 
 def _padded(values: np.ndarray, count: int, by: float) -> Float[np.ndarray, " n"]:
