@@ -65,24 +65,27 @@ C_NET_EXAMPLE = """\
 # morphkit train-cnet config.toml: learns how far to trust each photo of a person.
 
 [data]
-train = ["data/photos"]                    # with people told apart
-validation = ["data/held-out"]
+train = ["data/people"]                    # with people told apart: of them, or rendered with --people
+validation = ["data/people-held-out"]
 
 [network]
 r_net = "runs/first/weights.pt"            # trained by `morphkit train`; it stays as it is
 
 [sets]
 photos = 5                                 # of a person
-corrupted = 0.3                            # share that is blurred, darkened, covered … on purpose
+corrupted = 0.5                            # share that is blurred, darkened, covered … on purpose
 
 [losses]
-supervised = 1.0
+perceptual = 0.0                           # in place of the preset's; above 0 needs the extra `perceptual`
+supervised = 1.0                           # of the terms that know the truth of rendered photos
+weak_on_truth = false                      # compare no pictures of rendered photos
 
 [training]
-steps = 10000
-batch = 5                                  # sets
-learning_rate = 2e-5                       # the paper's
-schedule = "constant"
+epochs = 12                                # or: steps = 10000
+batch = 8                                  # sets
+learning_rate = 1e-4                       # the paper's is 2e-5, from far more photos
+schedule = "cosine"
+precision = "bf16-mixed"                   # bf16-mixed | 32-true | 16-mixed (GPU)
 
 [output]
 folder = "runs/c-net"
