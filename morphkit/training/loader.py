@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -124,6 +125,11 @@ class JoinedFaces:
         raise ValueError(f"place {place} lies beyond the datasets")
 
 
+def _ignore_interrupts(_: int) -> None:
+    """Leave the terminal's Ctrl-C, which reaches readers too, to the run: it needs them until it stops."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
 def _joined(parts: Sequence[RawBatch]) -> RawBatch:
     if len(parts) == 1:
         return parts[0]
@@ -177,6 +183,7 @@ class Loader(torch_data.Dataset[RawBatch]):
             num_workers=workers,
             multiprocessing_context="spawn",
             persistent_workers=False,
+            worker_init_fn=_ignore_interrupts,
         )
 
     def _shown(self, epoch: int) -> Int[np.ndarray, " n"]:
