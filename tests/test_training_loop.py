@@ -7,10 +7,11 @@ import math
 import signal
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
-from training_toy import run_toy
+from training_toy import ToyTask, run_toy
 
 from morphkit.errors import BadInputError
 from morphkit.training.checkpoint import CheckpointFolder, load_checkpoint, save_checkpoint
@@ -18,9 +19,22 @@ from morphkit.training.config import LoopSettings, OutputSettings
 from morphkit.training.devices import launched_fabric
 from morphkit.training.guard import NotFiniteError
 from morphkit.training.log import RowLog, read_rows
+from morphkit.training.schedule import learning_rate
+from morphkit.training.steps import Stepper
+from morphkit.training.task import Module, StepTerms, Validation
+from morphkit.training.validation import ensure_finite
 
 SETTINGS = LoopSettings(
-    epochs=4, batch=4, accumulate=2, learning_rate=0.02, warmup=3, ema=0.9, seed=5, accelerator="cpu"
+    epochs=4,
+    batch=4,
+    accumulate=2,
+    optimizer="adamw",
+    weight_decay=0.5,
+    learning_rate=0.02,
+    warmup=3,
+    ema=0.9,
+    seed=5,
+    accelerator="cpu",
 )
 STEPS = 12  # 26 photos: 3 steps of 8 an epoch
 
@@ -58,17 +72,16 @@ def test_a_run_learns_and_leaves_what_it_says(unbroken: Path) -> None:
     best = load_checkpoint(checkpoints.best)
     errors = {int(row["step"]): float(row["error"]) for row in held_out}
     assert best.step == min(errors, key=lambda step: errors[step])
+    assert best.average is not None
+    found = torch.load(unbroken / "best.pt")
+    torch.testing.assert_close(found, dict(best.average["values"]), rtol=0, atol=0)
     averaged, last = torch.load(unbroken / "weights.pt"), load_checkpoint(checkpoints.path(12))
     assert last.average is not None
     torch.testing.assert_close(averaged, dict(last.average["values"]), rtol=0, atol=0)
 
 
 def test_every_step_is_the_optimizers_on_the_mean_gradient(unbroken: Path, tmp_path: Path) -> None:
-    """The same by hand, with torch alone."""
-    from training_toy import ToyTask
-
-    from morphkit.training.schedule import learning_rate
-
+    """The same by hand, with torch alone; matrices decay, biases and batch norm don't."""
     task = ToyTask(SETTINGS)
     optimizer = torch.optim.Adam(task.network.parameters())
     batches = task.batches(0, STEPS)
@@ -78,6 +91,9 @@ def test_every_step_is_the_optimizers_on_the_mean_gradient(unbroken: Path, tmp_p
         for _ in range(2):
             terms = task.losses(task.network, next(batches)).terms
             (sum(terms.values()) / 2).backward()
+        with torch.no_grad():
+            for matrix in (task.network.layers[0].weight, task.network.layers[3].weight):
+                matrix.mul_(1 - 0.5 * learning_rate(SETTINGS, step, STEPS))
         optimizer.step()
     found = load_checkpoint(CheckpointFolder(unbroken / "checkpoints").path(STEPS)).network
     torch.testing.assert_close(dict(found), task.network.state_dict())
@@ -96,6 +112,8 @@ def test_interrupted_and_resumed_in_the_middle_of_an_epoch_it_is_the_same_run(
     run_toy(tmp_path / "run", SETTINGS, resume=True)
     assert trajectory(tmp_path / "run") == trajectory(unbroken)
     same(tmp_path / "run", unbroken)
+    found, wanted = (torch.load(folder / "best.pt") for folder in (tmp_path / "run", unbroken))
+    torch.testing.assert_close(found, wanted, rtol=0, atol=0)
 
 
 def same(one: Path, other: Path) -> None:
@@ -150,10 +168,6 @@ def test_what_is_not_finite_is_named_and_the_last_good_state_kept(
 
 
 def test_bad_gradients_alone_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from training_toy import ToyTask
-
-    from morphkit.training.task import Module, StepTerms
-
     plain = ToyTask.losses
 
     def losses(self: ToyTask, module: Module, batch: torch.Tensor) -> StepTerms:
@@ -185,7 +199,90 @@ def test_a_finished_run_resumes_to_nothing_new(tmp_path: Path) -> None:
     again = run_toy(tmp_path / "run", SETTINGS, resume=True)
     assert again.steps == STEPS
     assert again.validation is not None
-    assert trajectory(tmp_path / "run")[: len(before)] == before
+    assert again.best == tmp_path / "run" / "best.pt"
+    assert again.best_step in (6, 12)
+    assert trajectory(tmp_path / "run") == before
+
+
+class Clock:
+    """Time that passes where a test says so."""
+
+    now = 0.0
+
+    def perf_counter(self) -> float:
+        return self.now
+
+
+def test_photos_are_counted_while_they_are_learnt_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half a second a batch of four, a minute a validation in the middle of ten steps."""
+    clock = Clock()
+    losses, sums = ToyTask.losses, ToyTask.validation_sums
+
+    def slow_losses(self: ToyTask, module: Module, batch: torch.Tensor) -> StepTerms:
+        clock.now += 0.5
+        return losses(self, module, batch)
+
+    def slow_sums(self: ToyTask, module: Module) -> dict[str, torch.Tensor]:
+        clock.now += 60.0
+        return sums(self, module)
+
+    monkeypatch.setattr("morphkit.training.loop.time", clock)
+    monkeypatch.setattr(ToyTask, "losses", slow_losses)
+    monkeypatch.setattr(ToyTask, "validation_sums", slow_sums)
+    output = OutputSettings(log_every=5, checkpoint_every=99, validate_every=1)
+    run_toy(tmp_path / "run", SETTINGS, output=output)
+    rows = read_rows(tmp_path / "run" / "metrics.csv")
+    assert [float(row["photos_per_second"]) for row in rows] == [8.0, 8.0, 8.0]
+
+
+def test_no_number_is_never_the_best(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scores = iter([math.nan, 0.5, math.nan, 0.7])
+    monkeypatch.setattr(ToyTask, "validation", lambda *_: Validation({"error": 1.0}, next(scores)))
+    output = OutputSettings(log_every=5, checkpoint_every=99, validate_every=1)
+    found = run_toy(tmp_path / "run", SETTINGS, output=output)
+    assert found.best_step == 6
+
+
+def test_predictions_that_are_not_finite_say_at_which_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def sums(_: ToyTask, module: Module) -> dict[str, torch.Tensor]:
+        rows = torch.eye(5)
+        rows[2] = math.inf
+        ensure_finite(module(rows), torch.arange(10, 15), lambda place: f"photo {place}")
+        return {}
+
+    monkeypatch.setattr(ToyTask, "validation_sums", sums)
+    with pytest.raises(
+        NotFiniteError, match=r"network's y is not finite on held-out photos \(photo 12\);"
+    ) as e:
+        run_toy(tmp_path / "run", SETTINGS, norm=False)
+    assert (e.value.term, e.value.step) == ("network's y", 6)
+
+
+def test_the_sums_of_all_processes_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is saved is their mean, so that all go on from it to the mean that an unbroken run logs."""
+    task, fabric = ToyTask(SETTINGS), launched_fabric(SETTINGS)
+    stepper = Stepper(task, fabric, task.network, SETTINGS)
+    stepper.load(stepper.optimizer.state_dict(), None, {"count": 2, "sums": {"square": torch.tensor(4.0)}})
+    others = torch.tensor([1.0, 5.0, 2.0, 3.0], dtype=torch.float64)  # gradient, total, square, size
+    both = SimpleNamespace(
+        world_size=2,
+        device=fabric.device,
+        strategy=fabric.strategy,
+        all_reduce=lambda own, **_: own + others,
+    )
+    monkeypatch.setattr(stepper, "fabric", both)
+    _, _, window = stepper.state()
+    assert {name: float(value) for name, value in window["sums"].items()} == {
+        "gradient": 0.5,
+        "total": 2.5,
+        "square": 3.0,
+        "size": 1.5,
+    }
+    assert window["count"] == 2
 
 
 def test_mixed_precision_runs(tmp_path: Path) -> None:

@@ -36,10 +36,10 @@ _arguments = options.together(
 def train(config: Path | None, example: bool, **how: Any) -> None:
     """Train a network that reconstructs faces in one pass, as CONFIG.TOML says.
 
-    The output folder gets metrics.csv, validation.csv, tensorboard/, panels/, checkpoints/, weights.pt and
-    report.html. A run that is cut short goes on with --resume, in the middle of an epoch, to the same
-    numbers; Ctrl-C leaves a checkpoint and exits with 130. On several GPUs: torchrun --nproc_per_node=4 -m
-    morphkit train CONFIG.TOML.
+    The output folder gets metrics.csv, validation.csv, tensorboard/, panels/, checkpoints/, weights.pt,
+    best.pt (the weights that did best on held-out people) and report.html. A run that is cut short goes on
+    with --resume, in the middle of an epoch, to the same numbers; Ctrl-C leaves a checkpoint and exits with
+    130. On several GPUs: torchrun --nproc_per_node=4 -m morphkit train CONFIG.TOML.
     """
     _run("r-net", config, example, **how)
 
@@ -84,13 +84,15 @@ def _run(
 
 def _report(result: LoopResult, as_json: bool) -> None:
     values = {} if result.validation is None else dict(result.validation.values)
-    report = result.folder / "report.html"
+    report, best = result.folder / "report.html", None if result.best is None else str(result.best)
     if as_json:
-        files = {"folder": str(result.folder), "weights": str(result.weights), "report": str(report)}
-        click.echo(json.dumps({**files, "steps": result.steps, "validation": values}))
+        files = {"folder": str(result.folder), "weights": str(result.weights), "best": best}
+        steps = {"steps": result.steps, "best_step": result.best_step}
+        click.echo(json.dumps({**files, "report": str(report), **steps, "validation": values}))
         return
     said = "".join(f", {label} {values[name]:{form}}" for name, label, form in _SAID if name in values)
-    click.echo(f"{result.steps} steps{said}. Weights: {result.weights}")
+    earlier = "" if best is None else f"; best on held-out people, of step {result.best_step}: {best}"
+    click.echo(f"{result.steps} steps{said}. Weights: {result.weights}{earlier}")
     click.echo(f"Open {report}")
 
 

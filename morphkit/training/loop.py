@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic
 
@@ -19,11 +19,12 @@ from morphkit.training.average import WeightAverage
 from morphkit.training.checkpoint import Checkpoint, CheckpointFolder, ensure_same_run, load_checkpoint
 from morphkit.training.config import LoopSettings, OutputSettings
 from morphkit.training.devices import flushed_denormals
+from morphkit.training.guard import NotFiniteError
 from morphkit.training.interruption import Interruption
 from morphkit.training.log import Board, RowLog
 from morphkit.training.schedule import learning_rate
 from morphkit.training.steps import Stepper, summed
-from morphkit.training.task import BatchT, Task, Validation
+from morphkit.training.task import BatchT, Module, Task, Validation
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -37,11 +38,14 @@ class LoopResult:
 
     Attributes
     ----------
-    folder : of the run: ``metrics.csv``, ``validation.csv``, ``panels/``, ``tensorboard/``, ``checkpoints/``.
+    folder : of the run: ``metrics.csv``, ``validation.csv``, ``panels/``, ``tensorboard/``, ``checkpoints/``,
+        ``weights.pt`` and ``best.pt``.
     weights : the trained network.
     steps : how many were taken, those before a resumption included.
     validation : of the last weights; None without held-out photos.
     leader : whether this process is the first, which has written it all.
+    best : the network as it did best on held-out photos, ``best.pt``; None without any.
+    best_step : when that was.
     """
 
     folder: Path
@@ -49,6 +53,8 @@ class LoopResult:
     steps: int
     validation: Validation | None
     leader: bool = True
+    best: Path | None = None
+    best_step: int | None = None
 
 
 def total_steps(settings: LoopSettings, steps_per_epoch: int) -> int:
@@ -112,12 +118,12 @@ class Loop(Generic[BatchT]):
         finally:
             if self.board is not None:
                 self.board.close()
-        weights = self.folder / "weights.pt"
-        if self.fabric.is_global_zero:
-            with self._averaged():
-                self.task.save_weights(weights, self.config, {} if validation is None else validation.extras)
+        weights = self._write_weights("weights.pt", validation)
         self.fabric.barrier()
-        return LoopResult(self.folder, weights, self.step, validation, self.fabric.is_global_zero)
+        found = LoopResult(self.folder, weights, self.step, validation, self.fabric.is_global_zero)
+        if self.best is None:
+            return found
+        return replace(found, best=self.folder / "best.pt", best_step=int(self.best["step"]))
 
     def _train(self, interruption: Interruption) -> Validation | None:
         validation = None
@@ -135,13 +141,14 @@ class Loop(Generic[BatchT]):
                 began, seen = time.perf_counter(), 0
             improved = False
             if self._validates():
+                paused = time.perf_counter()
                 validation, improved = self._validate()
-                began = time.perf_counter()
+                began += time.perf_counter() - paused
             if improved or asked or self.step % self.output.checkpoint_every == 0 or self.step == self.total:
                 self._save(best=improved)
             if asked:
                 raise KeyboardInterrupt
-        return self._validate()[0] if validation is None else validation
+        return self._measured(panels=False) if validation is None else validation
 
     def _one_step(self, batches: Iterator[BatchT], rate: float, interruption: Interruption) -> bool:
         """Take a step; return whether any process was asked to stop."""
@@ -182,21 +189,42 @@ class Loop(Generic[BatchT]):
 
     def _validate(self) -> tuple[Validation | None, bool]:
         """Return what held-out photos say of the averaged weights, and whether it is the best so far."""
-        with self._averaged(), self.stepper.evaluating() as module:
-            sums = self.task.validation_sums(module)
-            sums = {name: summed(self.fabric, value) for name, value in sums.items()}
-            found = self.task.validation(sums) if sums else None
-            if self.fabric.is_global_zero and self.output.panels:
-                self._draw_panels(module)
+        found = self._measured(panels=self.fabric.is_global_zero and self.output.panels > 0)
         if found is None:
             return None, False
-        improved = self.best is None or found.score < self.best["value"]
+        improved = math.isfinite(found.score) and (self.best is None or found.score < self.best["value"])
         if improved:
             self.best = {"value": found.score, "step": float(self.step)}
+            self._write_weights("best.pt", found)
         if self.held_out is not None and self.board is not None:
             self.held_out.add({"step": self.step, **{n: _short(v) for n, v in found.values.items()}})
             self.board.scalars("validation", found.values, self.step)
         return found, improved
+
+    def _measured(self, *, panels: bool) -> Validation | None:
+        """Return what held-out photos say of the averaged weights; nothing is noted."""
+        with self._averaged(), self.stepper.evaluating() as module:
+            sums = self._held_out_sums(module)
+            sums = {name: summed(self.fabric, value) for name, value in sums.items()}
+            found = self.task.validation(sums) if sums else None
+            if panels:
+                self._draw_panels(module)
+        return found
+
+    def _held_out_sums(self, module: Module) -> dict[str, Tensor]:
+        try:
+            return self.task.validation_sums(module)
+        except NotFiniteError as error:
+            error.step = self.step  # which a task doesn't know
+            raise
+
+    def _write_weights(self, name: str, validation: Validation | None) -> Path:
+        """Write the averaged weights into the folder, in the first process; return their file."""
+        path = self.folder / name
+        if self.fabric.is_global_zero:
+            with self._averaged():
+                self.task.save_weights(path, self.config, {} if validation is None else validation.extras)
+        return path
 
     def _draw_panels(self, module: Callable[..., dict[str, Tensor]]) -> None:
         picture = self.task.panels(module, self.output.panels)
@@ -253,8 +281,8 @@ class Loop(Generic[BatchT]):
         self.best = None if found.best is None else dict(found.best)
 
     def _save(self, *, best: bool = False) -> None:
+        optimizer, scaler, window = self.stepper.state()
         if self.fabric.is_global_zero:
-            optimizer, scaler, window = self.stepper.state()
             checkpoint = Checkpoint(
                 self.step,
                 self._identity(),

@@ -142,17 +142,24 @@ class Stepper(Generic[BatchT]):
 
     def means(self) -> dict[str, float]:
         """Return the mean of each term a step since last asked, over all processes, and begin anew."""
+        count, sums = max(1, self._count), self._shared_sums()
+        self._sums, self._count = {}, 0
+        return {name: float(value) / count for name, value in sums.items()}
+
+    def _shared_sums(self) -> dict[str, Tensor]:
+        """Return the mean of the processes' sums, of every term."""
         names = ["gradient", "total", *self.task.term_names]
         sums = torch.stack([self._sums.get(name, torch.zeros(())).double().cpu() for name in names])
-        sums = (sums / max(1, self._count)).to(self.fabric.device)
-        sums = summed(self.fabric, sums) / self.fabric.world_size
-        self._sums, self._count = {}, 0
-        return dict(zip(names, sums.tolist(), strict=True))
+        shared = summed(self.fabric, sums.to(self.fabric.device)) / self.fabric.world_size
+        return dict(zip(names, shared.cpu(), strict=True))
 
     def state(self) -> tuple[dict[str, Any], dict[str, Any] | None, dict[str, Any]]:
-        """Return the optimizer's, the loss scaler's and the sums' state."""
+        """Return the optimizer's, the loss scaler's and the sums' state; all processes must ask at once."""
         scaler = getattr(self.fabric.strategy.precision, "scaler", None)
-        window = {"count": self._count, "sums": dict(self._sums)}
+        window = {
+            "count": self._count,
+            "sums": {n: value.clone() for n, value in self._shared_sums().items()},
+        }
         return self.optimizer.state_dict(), None if scaler is None else scaler.state_dict(), window
 
     def load(
@@ -175,9 +182,14 @@ def summed(fabric: Fabric, values: Tensor) -> Tensor:
 
 
 def _optimizer(network: nn.Module, settings: LoopSettings) -> torch.optim.Optimizer:
+    """Return the optimizer; matrices and kernels decay: of what else is learnt, zero is no plain choice."""
     kind = torch.optim.AdamW if settings.optimizer == "adamw" else torch.optim.Adam
     trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
-    return kind(trained, lr=settings.learning_rate, weight_decay=settings.weight_decay)
+    groups = [
+        {"params": [one for one in trained if one.ndim > 1], "weight_decay": settings.weight_decay},
+        {"params": [one for one in trained if one.ndim < 2], "weight_decay": 0.0},
+    ]
+    return kind(groups, lr=settings.learning_rate)
 
 
 def _looked_at(found: StepTerms) -> dict[str, Tensor]:

@@ -58,8 +58,17 @@ def run_task(
     shown = progress if progress is not None and fabric.is_global_zero else _quiet
     result = Loop(task, fabric, config.training, config.output, table, shown).run(resume=resume)
     if fabric.is_global_zero:
-        write_report(result.folder, name, table)
+        write_report(result.folder, name, table, _notes(result))
     return result
+
+
+def _notes(result: LoopResult) -> list[str]:
+    if result.best is None:
+        return []
+    return [
+        f"{result.weights.name} holds the last weights; {result.best.name} those that did best on held-out "
+        f"people, of step {result.best_step:,}."
+    ]
 
 
 def _quiet(stage: str, done: int, total: int) -> None:

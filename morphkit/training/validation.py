@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from morphkit.model import FaceModel, ShapeMap
 from morphkit.morphable import MorphableModel
+from morphkit.training.guard import NotFiniteError, first_not_finite
 from morphkit.training.task import Validation
+
+_NAMED = 8  # photos that a sentence names
 
 VALIDATION_NAMES = (
     "identity_error_mm",
@@ -96,6 +99,39 @@ def spread_sums(predicted: Float[Tensor, "batch i"]) -> dict[str, Tensor]:
     return {"all_found": found.sum(dim=0), "all_found_square": found.square().sum(dim=0)}
 
 
+def ensure_finite(
+    heads: Mapping[str, Float[Tensor, "batch _"]],
+    places: Int[Tensor, " batch"],
+    describe: Callable[[int], str],
+) -> None:
+    """Refuse predictions of held-out photos that aren't finite.
+
+    Parameters
+    ----------
+    heads : of the network.
+    places : of the photos.
+    describe : names the photo of a place.
+
+    Raises
+    ------
+    NotFiniteError
+        Naming the first head that isn't, and the photos; its step is -1, for the loop to set.
+    """
+    name = first_not_finite(heads)
+    if name is None:
+        return
+    bad = places[~torch.isfinite(heads[name]).all(dim=1)].tolist()
+    shown = "; ".join(map(describe, bad[:_NAMED])) + ("; …" if len(bad) > _NAMED else "")
+    term = f"network's {name}"
+    raise NotFiniteError(
+        f"The {term} is not finite on held-out photos ({shown}); start another run from the last checkpoint "
+        "(network.initial, and another output folder) with a smaller learning rate, gradient clipping or "
+        "32-true precision, or without these photos.",
+        term,
+        -1,
+    )
+
+
 def added(sums: Mapping[str, Tensor], more: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return two dictionaries of sums as one."""
     both = dict(sums)
@@ -104,11 +140,18 @@ def added(sums: Mapping[str, Tensor], more: Mapping[str, Tensor]) -> dict[str, T
     return both
 
 
-def summary(sums: Mapping[str, Tensor], terms: tuple[str, ...]) -> Validation:
+def summary(sums: Mapping[str, Tensor], terms: tuple[str, ...], *, by_truth: bool = True) -> Validation:
     """Return means of the weak terms, and with truth the error of identity against that of the mean face.
 
     The spread is the root mean square deviation of predicted coefficients between people, of the truth's
     where that is known, else of the model's 1.
+
+    Parameters
+    ----------
+    sums : over all rows.
+    terms : of the loss.
+    by_truth : the error of identity is the score where it is known; else it is told alone, and the score is
+        the loss: a run that uses no truth must not choose its best weights by it.
     """
     count = float(sums["count"])
     values = {name: float(sums[name]) / count for name in terms if name in sums}
@@ -131,7 +174,8 @@ def summary(sums: Mapping[str, Tensor], terms: tuple[str, ...]) -> Validation:
         "identity_correlation": float((correlation * wanted).sum() / wanted.sum().clamp_min(1e-12)),
     }
     deviation = (sums["square"] / known).sqrt().cpu().numpy()
-    return Validation(values, error / mean_face, {"identity_deviation": deviation})
+    score = error / mean_face if by_truth else values["total"]
+    return Validation(values, score, {"identity_deviation": deviation})
 
 
 def empty_truth(components: int, device: torch.device) -> dict[str, Tensor]:
