@@ -18,7 +18,7 @@ from morphkit.commands.predict import predict
 from morphkit.io.images import write_image
 from morphkit.io.meshes import read_mesh
 from morphkit.training.networks.c_net import CNet
-from morphkit.training.networks.weights import load_network, save_network
+from morphkit.training.networks.weights import load_network, network_digest, save_network
 from morphkit.training.predict import Predictor
 
 
@@ -44,7 +44,8 @@ def place(folder, head):
     c_net = CNet(12, network.backbone.shallow_channels, network.deep_channels)
     torch.nn.init.normal_(c_net.last.weight, std=0.2)
     names = ("preset", "size", "model_digest", "config", "identity_deviation")
-    save_network(folder / "c.pt", c_net, {name: meta[name] for name in names})
+    own = {"r_net_digest": network_digest(network)}
+    save_network(folder / "c.pt", c_net, {name: meta[name] for name in names} | own)
     return folder
 
 

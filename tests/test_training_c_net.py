@@ -12,7 +12,7 @@ from training_files import write_dataset
 from training_scene import drawn_faces, symmetric_head
 
 from morphkit.errors import BadInputError
-from morphkit.training.c_net_config import SetAugmentationSettings
+from morphkit.training.c_net_config import SetAugmentationSettings, SetLoopSettings
 from morphkit.training.c_net_data import CORRUPTIONS, PeopleSets
 from morphkit.training.c_net_step import Confidences, SetBatch, aggregated, set_losses
 from morphkit.training.config import AugmentationSettings, LossSettings
@@ -119,6 +119,8 @@ def test_people_with_one_photo_are_left_out(faces: JoinedFaces, tmp_path: Path) 
         PeopleSets.of(alone, PHOTOS, 0.3, 0)
     with pytest.raises(SettingError, match="flip must be false"):
         SetAugmentationSettings(flip=True)
+    with pytest.raises(SettingError, match="workers must be 0 for sets, which are read in place, got 2"):
+        SetLoopSettings(steps=1, workers=2)
 
 
 def test_an_untrained_network_averages_and_only_its_weights_have_gradients(

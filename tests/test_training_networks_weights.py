@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import pickle
+import tomllib
 import zipfile
 from pathlib import Path
 
@@ -12,11 +14,11 @@ import pytest
 import torch
 from torch import nn
 
-from morphkit.errors import BadInputError
+from morphkit.errors import BadInputError, OutputError
 from morphkit.training.networks.c_net import CNet
 from morphkit.training.networks.r_net import RNet
 from morphkit.training.networks.resnet import Features, ResNet
-from morphkit.training.networks.weights import load_network, save_network
+from morphkit.training.networks.weights import load_network, network_digest, save_network
 
 META = {
     "preset": "morphkit",
@@ -68,7 +70,7 @@ def _message(path: Path, network: ResNet | None = None) -> str:
 def test_an_r_net_survives_its_file(r_net, saved):
     network, meta = load_network(saved)
     assert isinstance(network, RNet)
-    assert meta == META | {"depth": 18, "heads": HEADS, "guided": False}
+    assert meta == META | {"depth": 18, "heads": HEADS, "guided": False, "r_net_digest": None}
     assert not network.training
     picture = torch.rand(2, 3, 64, 64)
     before, after = r_net(picture), network(picture)
@@ -81,17 +83,18 @@ def test_a_c_net_survives_its_file(tmp_path):
     torch.manual_seed(0)
     network = CNet(5, 64, 512)
     nn.init.normal_(network.last.weight)
-    save_network(tmp_path / "c.pt", network, META | {"identity_deviation": None})
+    save_network(tmp_path / "c.pt", network, META | {"identity_deviation": None, "r_net_digest": "f0"})
     found, meta = load_network(tmp_path / "c.pt")
     assert isinstance(found, CNet)
     assert (meta["k"], meta["channels"], meta["identity_deviation"]) == (5, [64, 512], None)
+    assert meta["r_net_digest"] == "f0"
     features = Features(torch.rand(2, 64, 8, 8), torch.rand(2, 512))
     assert torch.equal(found(features), network(features))
 
 
 def test_the_file_holds_tensors_and_plain_values_alone(saved):
     values = torch.load(saved, weights_only=True)
-    assert (values["format"], values["version"]) == ("morphkit-r-net", 1)
+    assert (values["format"], values["version"]) == ("morphkit-r-net", 2)
     assert {type(value) for value in values["state"].values()} == {torch.Tensor}
 
 
@@ -102,10 +105,57 @@ def test_meta_is_checked_when_written(r_net, tmp_path):
         ({"config": {}}, "config must be a text"),
         ({"identity_deviation": [-1.0]}, "identity_deviation must be"),
         ({"more": 1}, "meta must hold"),
+        ({"r_net_digest": "f0"}, "r_net_digest must be a text of a C-Net, and None of an R-Net, got 'f0'"),
     ):
         with pytest.raises(ValueError, match=message):
             save_network(tmp_path / "x.pt", r_net, META | wrong)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_c_net_names_its_r_net(tmp_path):
+    with pytest.raises(ValueError, match="r_net_digest must be a text"):
+        save_network(tmp_path / "c.pt", CNet(5, 64, 512), META)
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_digest_is_of_all_weights_and_of_nothing_else(r_net, saved):
+    digest = network_digest(r_net)
+    again = load_network(saved)[0]
+    assert network_digest(again) == digest
+    assert network_digest(again.train().to(memory_format=torch.channels_last)) == digest
+    with torch.no_grad():
+        again.heads["light"].bias[-1] += 1e-6
+    assert network_digest(again) != digest
+    again = load_network(saved)[0]
+    again.backbone.bn1.running_mean[3] += 1.0
+    assert network_digest(again) != digest
+
+
+def test_a_network_has_memory_of_its_own(tmp_path, saved):
+    """One number may stand for a whole tensor in a file; training writes into each."""
+    values = torch.load(saved, weights_only=True)
+    values["state"]["backbone.conv1.weight"] = torch.ones(1).expand(64, 3, 7, 7)
+    torch.save(values, tmp_path / "thin.pt")
+    network = load_network(tmp_path / "thin.pt")[0]
+    with torch.no_grad():
+        network.backbone.conv1.weight[0] += 1.0
+    assert float(network.backbone.conv1.weight.detach().sum()) == (64 + 1) * 3 * 7 * 7
+
+
+def test_a_full_disk_is_one_sentence(r_net, tmp_path, monkeypatch):
+    def full(self: Path, data: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(OutputError, match=r"Could not write .*w\.pt: the disk is full"):
+        save_network(tmp_path / "w.pt", r_net, META)
+
+
+def test_the_torch_that_is_asked_for_reads_weights_safely():
+    """Until 2.10 a file could run code in spite of `weights_only`: CVE-2025-32434, CVE-2026-24747."""
+    text = (Path(__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8")
+    (asked,) = (one for one in tomllib.loads(text)["project"]["dependencies"] if one.startswith("torch"))
+    assert tuple(map(int, asked.removeprefix("torch>=").split("."))) >= (2, 10)
 
 
 def test_no_code_is_run(tmp_path):
@@ -164,7 +214,7 @@ def test_tensors_larger_than_their_storage_are_refused(tmp_path, saved):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"version": 2}, "written by another version of morphkit, with format 2 of which this one reads 1"),
+        ({"version": 1}, "written by another version of morphkit, with format 1 of which this one reads 2"),
         ({"depth": 34}, "depth is 34"),
         ({"heads": {"identity": 10**9}}, "heads are {'identity': 1000000000}"),
         ({"heads": {"identity": True}}, "heads are"),

@@ -82,7 +82,7 @@ def test_a_guided_network_gives_torchs_numbers(tmp_path, rng):
 def test_what_cannot_be_exported_is_refused(tmp_path, monkeypatch):
     known = {"onnx": True, "onnxscript": True}
     monkeypatch.setattr(ours, "find_spec", lambda name: known.get(name) or None)
-    save_network(tmp_path / "c.pt", CNet(5, 64, 512), META)
+    save_network(tmp_path / "c.pt", CNet(5, 64, 512), META | {"r_net_digest": "f0"})
     with pytest.raises(BadInputError, match="a C-Net, which needs R-Net's features"):
         export_onnx(tmp_path / "c.pt", tmp_path / "c.onnx")
     known["onnxscript"] = False

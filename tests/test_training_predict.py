@@ -16,7 +16,7 @@ from morphkit.rendering.lighting import shade
 from morphkit.training.data.alignment import FaceFrame, align, cut
 from morphkit.training.networks.c_net import CNet
 from morphkit.training.networks.outputs import OutputLayout
-from morphkit.training.networks.weights import load_network, save_network
+from morphkit.training.networks.weights import load_network, network_digest, save_network
 from morphkit.training.photo_crops import aligned_photo, as_faces
 from morphkit.training.predict import Predictor
 from morphkit.training.predict_set import load_c_net, predict_set
@@ -170,7 +170,8 @@ def test_sets_share_the_weighed_identity(head, predictor, weights, tmp_path):
     c_net = CNet(12, network.backbone.shallow_channels, network.deep_channels)
     torch.nn.init.normal_(c_net.last.weight, std=0.2)
     meta = load_network(weights)[1]
-    save_network(tmp_path / "c.pt", c_net, {k: meta[k] for k in _META})
+    meta = {k: meta[k] for k in _META} | {"r_net_digest": network_digest(network)}
+    save_network(tmp_path / "c.pt", c_net, meta)
     weighed = predict_set(predictor, photos, marks, tmp_path / "c.pt")
     with torch.no_grad():
         crops = [aligned_photo(*one[:2], predictor.frame, 224) for one in shots]
@@ -183,9 +184,10 @@ def test_sets_share_the_weighed_identity(head, predictor, weights, tmp_path):
         predict_set(predictor, photos[3:], c_net=c_net)
     with pytest.raises(BadInputError, match="no C-Net"):
         load_c_net(weights, predictor)
-    save_network(tmp_path / "other.pt", c_net, {k: meta[k] for k in _META} | {"model_digest": "x"})
-    with pytest.raises(BadInputError, match=r"another network than weights\.pt"):
-        load_c_net(tmp_path / "other.pt", predictor)
+    for other in ({"model_digest": "x"}, {"r_net_digest": "f0"}):  # another model, the R-Net trained anew
+        save_network(tmp_path / "other.pt", c_net, meta | other)
+        with pytest.raises(BadInputError, match=r"another network than weights\.pt"):
+            load_c_net(tmp_path / "other.pt", predictor)
 
 
 _META = ("preset", "size", "model_digest", "config", "identity_deviation")
@@ -202,7 +204,7 @@ def test_weights_of_another_model_are_refused_naming_both(head, weights, tmp_pat
     save_network(
         tmp_path / "c.pt",
         CNet(12, network.backbone.shallow_channels, network.deep_channels),
-        {k: meta[k] for k in _META},
+        {k: meta[k] for k in _META} | {"r_net_digest": network_digest(network)},
     )
     with pytest.raises(BadInputError, match="a C-Net"):
         Predictor.load(tmp_path / "c.pt", head)

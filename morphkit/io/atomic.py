@@ -21,6 +21,7 @@ _REMEDIES = {
     errno.ENOENT: "no folder can be made there; choose another one",
     errno.ENOSPC: "the disk is full; free some space or choose another folder",
     errno.EDQUOT: "your disk quota is used up; free some space or choose another folder",
+    errno.EFBIG: "no file so large is allowed there; choose another folder",
     errno.EACCES: "permission denied; choose a folder that you may write to",
     errno.EPERM: "permission denied; choose a folder that you may write to",
     errno.EROFS: "the file system is read-only; choose another folder",

@@ -23,9 +23,12 @@ class FrozenNetwork:
     Attributes
     ----------
     r_net : its weights, from `morphkit train`.
+    initial : the C-Net of an earlier run on the same R-Net to start from: its `weights.pt`, or one of its
+        checkpoints (`*.ckpt`).
     """
 
     r_net: str
+    initial: str | None = None
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,10 @@ class SetLoopSettings(LoopSettings):
     batch: int = 5
     learning_rate: float = 2e-5
     schedule: ScheduleKind = "constant"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        ensure(self.workers == 0, "workers", "0 for sets, which are read in place", self.workers)
 
 
 @dataclass(frozen=True)

@@ -19,10 +19,11 @@ from morphkit.training.c_net_config import CNetConfig, SetAugmentationSettings
 from morphkit.training.c_net_data import PeopleSets, RawSets
 from morphkit.training.c_net_step import Confidences, SetBatch, aggregated, set_losses
 from morphkit.training.config import AugmentationSettings, digest
+from morphkit.training.earlier import checkpointed_network, earlier_run, is_checkpoint
 from morphkit.training.networks.c_net import CNet
 from morphkit.training.networks.outputs import OutputLayout
 from morphkit.training.networks.r_net import RNet
-from morphkit.training.networks.weights import load_network, save_network
+from morphkit.training.networks.weights import load_network, network_digest, save_network
 from morphkit.training.panels import panel
 from morphkit.training.r_net_task import FaceData, built_costs, chosen_rasterizer
 from morphkit.training.sampler import Order, shared_out
@@ -60,7 +61,7 @@ class CNetTask:
     data : model and photos.
     network : what is trained.
     r_net : what stays.
-    meta : of R-Net's weights.
+    meta : of R-Net's weights, with their own digest as a C-Net's file has it.
     costs : the loss.
     ruler : of identity.
     sets, held_out : of people to train on, and of others; None without any.
@@ -99,9 +100,7 @@ class CNetTask:
         scene = FaceScene.from_morphable(
             data.model, layout, chosen_rasterizer(config.training, fabric.device), fabric.device
         )
-        with torch.random.fork_rng():
-            torch.manual_seed(config.training.seed)
-            c_net = CNet(layout.heads["identity"], r_net.backbone.shallow_channels, r_net.deep_channels)
+        c_net = _network(config, r_net, meta)
         settings, seed = config.sets, config.training.seed
         sets = PeopleSets.of(data.train, settings.photos, settings.corrupted, seed)
         held = data.held_out
@@ -123,7 +122,12 @@ class CNetTask:
     @property
     def identity(self) -> dict[str, str | int]:
         """What must be the same for a run to go on."""
-        return {"config": digest(self.config), "data": self.data.train.digest, "model": self.data.digest}
+        return {
+            "config": digest(self.config),
+            "data": self.data.train.digest,
+            "model": self.data.digest,
+            "r_net": self.meta["r_net_digest"],
+        }
 
     @property
     def term_names(self) -> Sequence[str]:
@@ -200,8 +204,8 @@ class CNetTask:
     def save_weights(self, path: Path, config: Mapping[str, Any], extras: Mapping[str, Any]) -> None:
         """Write the network for use."""
         del extras  # C-Net has no coefficients of its own
-        meta = {name: self.meta[name] for name in ("preset", "size", "model_digest")}
-        meta |= {"config": json.dumps(dict(config)), "identity_deviation": self.meta["identity_deviation"]}
+        names = ("preset", "size", "model_digest", "identity_deviation", "r_net_digest")
+        meta = {name: self.meta[name] for name in names} | {"config": json.dumps(dict(config))}
         save_network(path, self.network.c_net, meta)
 
     def _set_sums(self, module: Module, batch: SetBatch) -> dict[str, Tensor]:
@@ -260,4 +264,29 @@ def _frozen(path: Path, data: FaceData) -> tuple[RNet, Mapping[str, Any]]:
         raise BadInputError(f"{path} holds no R-Net; give weights from `morphkit train`.")
     if meta["model_digest"] != data.digest:
         raise BadInputError(f"{path} was trained with another model; give that one as model.path.")
-    return network, meta
+    return network, {**meta, "r_net_digest": network_digest(network)}
+
+
+def _network(config: CNetConfig, r_net: RNet, meta: Mapping[str, Any]) -> CNet:
+    """Return the C-Net to start from."""
+    k, channels = r_net.head_sizes["identity"], (r_net.backbone.shallow_channels, r_net.deep_channels)
+    if config.network.initial is not None:
+        return _earlier(Path(config.network.initial), k, channels, meta["r_net_digest"])
+    with torch.random.fork_rng():
+        torch.manual_seed(config.training.seed)
+        return CNet(k, *channels)
+
+
+def _earlier(path: Path, k: int, channels: tuple[int, int], r_net: str) -> CNet:
+    other = BadInputError(f"{path} was trained on the features of another R-Net than network.r_net.")
+    if is_checkpoint(path):
+        run = earlier_run(path, "c_net")
+        if run.identity.get("r_net") != r_net:
+            raise other
+        return checkpointed_network(path, run, "c_net", lambda: CNet(k, *channels))
+    network, meta = load_network(path)
+    if not isinstance(network, CNet):
+        raise BadInputError(f"{path} holds no C-Net; give weights from `morphkit train-cnet`.")
+    if (meta["r_net_digest"], network.k, network.channels) != (r_net, k, channels):
+        raise other
+    return network

@@ -10,12 +10,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
+from torch import Tensor
 
 from morphkit.errors import BadInputError
 from morphkit.io.atomic import atomic_path
+from morphkit.training.networks.torch_file import read_torch_file, write_torch_file
 
-FORMAT, VERSION = "morphkit-checkpoint", 1
+FORMAT, VERSION = "morphkit-checkpoint", 2
+_NEEDED = "a checkpoint of a training run (the one before it serves once this file is moved away)"
+_MOST = 10**9  # steps
 _NAME = re.compile(r"step-(\d{8})\.ckpt")
 _KEYS = {
     "format",
@@ -67,11 +70,9 @@ def save_checkpoint(path: str | os.PathLike[str], checkpoint: Checkpoint) -> Non
     Raises
     ------
     OutputError
-        When the folder cannot be written to.
+        When the folder cannot be written to, or the disk is full.
     """
-    values = {"format": FORMAT, "version": VERSION, **vars(checkpoint)}
-    with atomic_path(path) as temporary:
-        torch.save(values, temporary)
+    write_torch_file(path, {"format": FORMAT, "version": VERSION, **vars(checkpoint)})
 
 
 def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
@@ -80,26 +81,75 @@ def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
     Raises
     ------
     BadInputError
-        When the file is missing, damaged, or no checkpoint.
+        When the file is missing, cannot be read, is damaged, or no checkpoint.
     """
-    source = Path(path)
-    try:
-        values = torch.load(source, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise BadInputError(f"{source}: there is no such file.") from None
-    except Exception as error:  # torch has many ways to say that a file is no good
-        raise BadInputError(
-            f"{source} is no checkpoint, or a damaged one; remove it to go on from the one before."
-        ) from error
-    if not isinstance(values, dict) or values.get("format") != FORMAT or set(values) != _KEYS:
-        raise BadInputError(f"{source} is no checkpoint of a training run.")
-    if values["version"] != VERSION:
-        raise BadInputError(f"{source} was written by another version of morphkit; train anew.")
-    del values["format"], values["version"]
-    mappings = ("identity", "config", "network", "optimizer", "window")
-    if not isinstance(values["step"], int) or not all(isinstance(values[name], dict) for name in mappings):
-        raise BadInputError(f"{source} is no checkpoint of a training run.")
-    return Checkpoint(**values)
+    values = read_torch_file(path, _NEEDED)
+    if not isinstance(values, dict) or values.get("format") != FORMAT:
+        raise BadInputError(f"{path}: no checkpoint of morphkit; {_NEEDED} is needed.")
+    if values.get("version") != VERSION:
+        raise BadInputError(f"{path} was written by another version of morphkit; train anew.")
+    odd = _odd_entry(values)
+    if odd:
+        raise BadInputError(f"{path}: damaged, {odd} is not what it should be; {_NEEDED} is needed.")
+    return Checkpoint(**{name: values[name] for name in _KEYS - {"format", "version"}})
+
+
+def _odd_entry(values: Mapping[str, Any]) -> str | None:
+    """Return the first entry that is missing, unknown, or of another kind than a run writes; None if none."""
+    if set(values) != _KEYS:
+        return str(sorted(set(values) ^ _KEYS, key=str)[0])[:60]
+    optional = ("average", "scaler", "best")
+    good = {
+        "step": _is_count(values["step"]),
+        "identity": _maps(values["identity"], str | int),
+        "config": isinstance(values["config"], dict),
+        "network": _maps(values["network"], Tensor),
+        "optimizer": _is_optimizer(values["optimizer"]),
+        "average": _counts(values["average"], "values"),
+        "scaler": isinstance(values["scaler"], dict),
+        "best": _maps(values["best"], float | int) and set(values["best"]) == {"value", "step"},
+        "window": _counts(values["window"], "sums"),
+    }
+    return next(
+        (
+            name
+            for name, is_good in good.items()
+            if not is_good and (name not in optional or values[name] is not None)
+        ),
+        None,
+    )
+
+
+def _is_count(value: object) -> bool:
+    return type(value) is int and 0 <= value <= _MOST
+
+
+def _maps(value: object, kind: Any) -> bool:
+    """Return whether a value is a mapping from texts to one kind, which true and false are not."""
+    return isinstance(value, dict) and all(
+        isinstance(name, str) and isinstance(item, kind) and not isinstance(item, bool)
+        for name, item in value.items()
+    )
+
+
+def _counts(value: object, tensors: str) -> bool:
+    """Return whether a value is a count with named tensors."""
+    return (
+        isinstance(value, dict)
+        and set(value) == {"count", tensors}
+        and _is_count(value["count"])
+        and _maps(value[tensors], Tensor)
+    )
+
+
+def _is_optimizer(value: object) -> bool:
+    return (
+        isinstance(value, dict)
+        and isinstance(value.get("state"), dict)
+        and all(isinstance(state, dict) for state in value["state"].values())
+        and isinstance(value.get("param_groups"), list)
+        and all(isinstance(group, dict) for group in value["param_groups"])
+    )
 
 
 def ensure_same_run(path: Path, found: Mapping[str, str | int], wanted: Mapping[str, str | int]) -> None:
@@ -123,6 +173,7 @@ _OTHERS = {
     "data": "other training data",
     "step_size": "another number of photos to a step (batch times accumulate times processes)",
     "model": "another model",
+    "r_net": "another R-Net",
 }
 
 

@@ -11,7 +11,7 @@ import torch
 from morphkit.errors import BadInputError, MorphkitError
 from morphkit.landmarks.given import GivenPoints
 from morphkit.training.networks.c_net import CNet, aggregate
-from morphkit.training.networks.weights import load_network
+from morphkit.training.networks.weights import load_network, network_digest
 from morphkit.training.photo_crops import AlignedPhoto, GivenPhoto
 from morphkit.training.predict import Predictor, paired
 from morphkit.training.prediction import PersonPrediction
@@ -70,14 +70,14 @@ def load_c_net(weights: str | os.PathLike[str], predictor: Predictor) -> CNet:
     Raises
     ------
     BadInputError
-        When the file cannot be used, or holds one that was trained on another R-Net's kind of features.
+        When the file cannot be used, or holds one that was trained on another R-Net's features.
     """
     network, meta = load_network(weights)
     if not isinstance(network, CNet):
         raise BadInputError(f"{weights}: no C-Net; give weights that `morphkit train-cnet` wrote.")
     layout, r_net = predictor.layout, predictor.network
-    own = (layout.name, layout.size, predictor.digest, layout.heads.get("identity"))
-    theirs = (meta["preset"], meta["size"], meta["model_digest"], network.k)
+    own = (layout.name, layout.size, predictor.digest, layout.heads.get("identity"), network_digest(r_net))
+    theirs = (meta["preset"], meta["size"], meta["model_digest"], network.k, meta["r_net_digest"])
     channels = (r_net.backbone.shallow_channels, r_net.deep_channels)
     if own != theirs or network.channels != channels:
         raise BadInputError(

@@ -1,7 +1,8 @@
-"""Files that torch saved, read as the tensors and plain values that they are: nothing in them is executed."""
+"""Files of tensors and plain values, written and read by torch: nothing in them is executed."""
 
 from __future__ import annotations
 
+import io
 import os
 import warnings
 import zipfile
@@ -13,8 +14,23 @@ import torch
 from torch import Tensor
 
 from morphkit.errors import BadInputError
+from morphkit.io.atomic import atomic_path
 
 _MOST_PARTS = 10_000  # files in one
+
+
+def write_torch_file(path: str | os.PathLike[str], values: object) -> None:
+    """Write what `read_torch_file` reads, atomically.
+
+    Raises
+    ------
+    OutputError
+        When the file cannot be written, a full disk included.
+    """
+    packed = io.BytesIO()  # of a file, torch says no more than that it could not be written
+    torch.save(values, packed)
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(packed.getbuffer())
 
 
 def read_torch_file(path: str | os.PathLike[str], needed: str, legacy: bool = False) -> Any:
@@ -51,8 +67,8 @@ def read_torch_file(path: str | os.PathLike[str], needed: str, legacy: bool = Fa
         raise BadInputError(f"There is no file {source}; check the path.") from None
     except BadInputError:
         raise
-    except PermissionError as error:
-        raise BadInputError(f"{source} cannot be opened: {error.strerror}.") from error
+    except OSError as error:
+        raise BadInputError(f"{source} cannot be read: {error.strerror or error}.") from error
     except Exception as error:  # torch and pickle have many ways to say that a file is no good
         raise _refusal(source, "damaged, or it holds more than tensors and plain values", needed) from error
     if not _fits(values, size):
@@ -113,9 +129,12 @@ def _fits(values: object, size: int) -> bool:
 
 
 def _tensors(values: object) -> Iterator[Tensor]:
-    waiting = [values]
+    waiting, seen = [values], set()
     while waiting:
         value = waiting.pop()
+        if id(value) in seen:  # a list may hold itself
+            continue
+        seen.add(id(value))
         if isinstance(value, Tensor):
             if value.layout == torch.strided:
                 yield value

@@ -2,24 +2,37 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
-from collections.abc import Mapping
-from typing import Any, get_args
+import reprlib
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar, get_args
 
 import torch
 from torch import nn
 
 from morphkit.errors import BadInputError
-from morphkit.io.atomic import atomic_path
 from morphkit.training.networks.c_net import CNet
 from morphkit.training.networks.outputs import LayoutName
 from morphkit.training.networks.r_net import RNet
-from morphkit.training.networks.torch_file import ensure_fits, read_torch_file
+from morphkit.training.networks.torch_file import ensure_fits, read_torch_file, write_torch_file
 
-R_NET, C_NET, VERSION = "morphkit-r-net", "morphkit-c-net", 1
+R_NET, C_NET, VERSION = "morphkit-r-net", "morphkit-c-net", 2
 _NEEDED = "a network that `morphkit train` or `morphkit train-cnet` wrote"
-_META = ("preset", "size", "model_digest", "config", "identity_deviation")
+_META = ("preset", "size", "model_digest", "config", "identity_deviation", "r_net_digest")
 _MOST = 100_000  # numbers of a head, channels of features
+
+_Network = TypeVar("_Network", bound=nn.Module)
+
+
+def network_digest(network: nn.Module) -> str:
+    """Return 64 hexadecimal digits that change with any weight or buffer of a network."""
+    found = hashlib.sha256()
+    for name, value in network.state_dict().items():
+        plain = value.detach().cpu().contiguous()
+        found.update(f"{name} {plain.dtype} {tuple(plain.shape)}\n".encode())
+        found.update(plain.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return found.hexdigest()
 
 
 def save_network(path: str | os.PathLike[str], network: RNet | CNet, meta: Mapping[str, Any]) -> None:
@@ -32,7 +45,7 @@ def save_network(path: str | os.PathLike[str], network: RNet | CNet, meta: Mappi
     meta : plain values: ``preset``, the name of the output layout; ``size``, side of the crop in pixels;
         ``model_digest`` of the morphable model; ``config``, JSON of the run; ``identity_deviation``, how far
         each identity coefficient is off on held-out people, in standard deviations, or None. Of a C-Net,
-        those of the R-Net whose features it reads.
+        those of the R-Net whose features it reads, and ``r_net_digest``, that network's `network_digest`.
 
     Raises
     ------
@@ -41,15 +54,14 @@ def save_network(path: str | os.PathLike[str], network: RNet | CNet, meta: Mappi
     OutputError
         If the file cannot be written.
     """
+    meta = {"r_net_digest": None, **meta}
     if set(meta) != set(_META):
         raise ValueError(f"meta must hold {', '.join(_META)}, got {', '.join(sorted(meta))}")
-    odd = _odd_meta(meta)
+    odd = _odd_meta(meta, isinstance(network, CNet))
     if odd:
         raise ValueError(f"meta: {odd}")
     state = {name: value.detach().cpu().clone() for name, value in network.state_dict().items()}
-    values = {"version": VERSION, **_structure(network), **meta, "state": state}
-    with atomic_path(path) as temporary:
-        torch.save(values, temporary)
+    write_torch_file(path, {"version": VERSION, **_structure(network), **meta, "state": state})
 
 
 def load_network(path: str | os.PathLike[str]) -> tuple[RNet | CNet, dict[str, Any]]:
@@ -77,24 +89,42 @@ def load_network(path: str | os.PathLike[str]) -> tuple[RNet | CNet, dict[str, A
     odd = _odd_entries(values, {"format", "version", "state", *_META, *shape})
     if odd:
         raise BadInputError(f"{path}: damaged, {odd}; {_NEEDED} is needed.")
+
+    def build() -> RNet | CNet:
+        if values["format"] == R_NET:
+            return RNet(values["depth"], values["heads"], guided=values["guided"])
+        return CNet(values["k"], *values["channels"])
+
+    network = network_of_state(path, build, values["state"], _NEEDED)
+    return network, {name: values[name] for name in (*_META, *shape)}
+
+
+def network_of_state(
+    path: str | os.PathLike[str], build: Callable[[], _Network], state: object, needed: str
+) -> _Network:
+    """Return a network, ready to use (`eval`), that takes all its weights from a file's state dict.
+
+    Parameters
+    ----------
+    path, needed : for messages, as of `read_torch_file`.
+    build : makes the network.
+    state : its names, shapes and kinds of numbers must be the network's.
+
+    Raises
+    ------
+    BadInputError
+        Naming the first that doesn't fit.
+    """
     with torch.device("meta"):  # no memory, no random numbers: all values come from the file
-        network: RNet | CNet = (
-            RNet(values["depth"], values["heads"], guided=values["guided"])
-            if values["format"] == R_NET
-            else CNet(values["k"], *values["channels"])
-        )
-    state = ensure_fits(path, values["state"], network.state_dict(), _NEEDED)
-    _fill(network, state)
-    return network.eval(), {name: values[name] for name in (*_META, *shape)}
-
-
-def _fill(network: RNet | CNet, state: dict[str, torch.Tensor]) -> None:
-    """Give a network without memory its weights, and the buffers that no file holds."""
-    network.load_state_dict(state, assign=True)
+        network = build()
+    found = ensure_fits(path, state, network.state_dict(), needed)
+    # each with memory of its own: a file may hold one number for a whole tensor
+    network.load_state_dict({name: value.contiguous() for name, value in found.items()}, assign=True)
     for module in network.modules():
         if isinstance(module, RNet):
-            module.backbone.remember_colors()
+            module.backbone.remember_colors()  # no file holds them
     nn.Module.float(network)
+    return network.eval()
 
 
 def _structure(network: RNet | CNet) -> dict[str, Any]:
@@ -117,10 +147,10 @@ def _odd_entries(values: Mapping[str, Any], wanted: set[str]) -> str | None:
         return f"guided is {_shown(values['guided'])} of a network with the layout {_shown(values['preset'])}"
     if "k" in wanted and not (_is_count(values["k"]) and _are_channels(values["channels"])):
         return f"k and channels are {_shown((values['k'], values['channels']))}"
-    return _odd_meta(values)
+    return _odd_meta(values, "k" in wanted)
 
 
-def _odd_meta(meta: Mapping[str, Any]) -> str | None:
+def _odd_meta(meta: Mapping[str, Any], of_c_net: bool) -> str | None:
     if meta["preset"] not in get_args(LayoutName):
         return f"preset must be one of {', '.join(get_args(LayoutName))}, got {_shown(meta['preset'])}"
     if not _is_count(meta["size"]):
@@ -133,6 +163,9 @@ def _odd_meta(meta: Mapping[str, Any]) -> str | None:
         isinstance(deviation, list) and all(isinstance(x, float) and 0 <= x < 1e6 for x in deviation)
     ):
         return f"identity_deviation must be a list of positive numbers or None, got {_shown(deviation)}"
+    r_net = meta["r_net_digest"]
+    if not (isinstance(r_net, str) if of_c_net else r_net is None):
+        return f"r_net_digest must be a text of a C-Net, and None of an R-Net, got {_shown(r_net)}"
     return None
 
 
@@ -157,4 +190,4 @@ def _is_count(value: object) -> bool:
 
 
 def _shown(value: object) -> str:
-    return repr(value)[:60]
+    return reprlib.repr(value)[:60]
