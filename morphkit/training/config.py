@@ -27,7 +27,7 @@ def ensure(holds: bool, name: str, expected: str, value: object) -> None:
 def _within(settings: object, low: float, high: float, *names: str) -> None:
     for name in names:
         value = getattr(settings, name)
-        expected = f"{low:g} to {high:g}" if math.isfinite(high) else f"at least {low:g}"
+        expected = f"{low:g} to {high:,.10g}" if math.isfinite(high) else f"at least {low:g}"
         ensure(value is None or low <= value <= high, name, expected, value)
 
 
@@ -86,7 +86,8 @@ class NetworkSettings:
     preset : how its outputs become coefficients.
     size : side of the pictures it sees, pixels; the paper's is 224.
     weights : a torchvision state dict to start from, such as ImageNet's; None starts at random.
-    initial : weights of an earlier run to start from (`weights.pt`).
+    initial : the network of an earlier run to start from: its `weights.pt`, or one of its checkpoints
+        (`*.ckpt`), of which the averaged weights are taken where there are any.
     guided : let the network begin at the face that explains the landmarks and look at each of them; for the
         preset "morphkit". None does for that preset; the paper's networks see the picture alone.
     """
@@ -290,9 +291,14 @@ class LoopSettings:
         )
         ensure(0.0 <= self.ema < 1.0, "ema", "0 to below 1", self.ema)
         ensure(0 <= self.seed < 2**63, "seed", "0 to 2^63 - 1", self.seed)
-        _within(self, 1.0, math.inf, "epochs", "steps", "batch", "accumulate", "schedule_steps", "devices")
+        _within(self, 1.0, 1e9, "steps")
+        _within(self, 1.0, 1e6, "epochs", "schedule_steps")
+        _within(self, 1.0, 65536.0, "batch", "accumulate")
+        _within(self, 1.0, 1024.0, "devices")
         _within(self, 0.0, 1.0, "schedule_factor", "schedule_floor", "weight_decay")
-        _within(self, 0.0, math.inf, "warmup", "workers", "gradient_clip")
+        _within(self, 0.0, 1e9, "warmup")
+        _within(self, 0.0, 1024.0, "workers")
+        _within(self, 0.0, math.inf, "gradient_clip")
         for name in ("optimizer", "schedule", "precision", "accelerator", "rasterizer"):
             _one_of(self, name, _LITERALS[name])
 
@@ -344,13 +350,25 @@ class TrainConfig:
     output: OutputSettings = field(default_factory=OutputSettings)
 
 
+_UNCOUNTED = {
+    "training": ("workers", "accelerator", "devices"),
+    "data": ("train", "validation"),
+    "model": ("path",),
+    "network": ("weights", "initial", "r_net"),
+    "losses": ("network",),
+}
+
+
 def digest(config: object) -> str:
     """Return 16 hexadecimal digits that change with any setting that changes what is learnt.
 
-    Where results go, how often they are written and how many processes read ahead does not count.
+    Where results go, how often they are written and how many processes read ahead does not count. Nor do
+    paths, which may be spelled in many ways: what data, model and R-Net hold is told by their own digests
+    (`Task.identity`), and the weights to start from matter at the start alone.
     """
     table = to_table(config)
     table.pop("output")
-    for name in ("workers", "accelerator", "devices"):
-        table["training"].pop(name)
+    for section, names in _UNCOUNTED.items():
+        for name in names:
+            table[section].pop(name, None)
     return hashlib.sha256(json.dumps(table, sort_keys=True).encode()).hexdigest()[:16]

@@ -39,8 +39,12 @@ def read_config(path: str | os.PathLike[str], kind: type[_Config], overrides: Se
 
 
 def _table(source: Path) -> dict[str, Any]:
+    if "\0" in str(source):
+        raise BadInputError(
+            f"{str(source)!r} holds a NUL character, which no file's name does; check the path."
+        )
     try:
-        return tomllib.loads(source.read_text(encoding="utf-8"))
+        return _parsed(source.read_text(encoding="utf-8"), str(source))
     except FileNotFoundError:
         remedy = "check its name, or print one to start from with `morphkit train --example`"
         raise BadInputError(f"{source}: there is no such file; {remedy}.") from None
@@ -48,8 +52,42 @@ def _table(source: Path) -> dict[str, Any]:
         raise BadInputError(f"{source} is not a TOML file: {error}.") from None
     except IsADirectoryError:
         raise BadInputError(f"{source} is a folder; give a TOML file.") from None
+    except OSError as error:
+        raise BadInputError(f"{source} cannot be read: {error.strerror or error}.") from error
 
 
+def _parsed(text: str, where: str) -> dict[str, Any]:
+    """Return what a TOML text says, once it is sure that settings can be made of it."""
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError:
+        raise
+    except (ValueError, RecursionError):  # thousands of digits, thousands of brackets
+        raise BadInputError(
+            f"{where}: holds a number or nested brackets far beyond what a setting can be; take them out."
+        ) from None
+    _ensure_plain(table, where)
+    return table
+
+
+def _ensure_plain(value: Any, where: str) -> None:
+    """Refuse what TOML allows and no setting can be: huge numbers, deep nesting, NUL characters."""
+    waiting = [(value, 0)]
+    while waiting:
+        value, depth = waiting.pop()
+        if depth > _DEEPEST:
+            raise BadInputError(f"{where}: settings are nested deeper than {_DEEPEST} levels; flatten them.")
+        if isinstance(value, dict):
+            waiting.extend((item, depth + 1) for item in value.values())
+        elif isinstance(value, list):
+            waiting.extend((item, depth + 1) for item in value)
+        elif isinstance(value, int) and abs(value) >= 2**64:
+            raise BadInputError(f"{where}: holds a whole number of more than 64 bits; give a smaller one.")
+        elif isinstance(value, str) and "\0" in value:
+            raise BadInputError(f"{where}: holds a NUL character in {value[:60]!r}; take it out.")
+
+
+_DEEPEST = 8
 _PATHS = {
     "data": ("train", "validation"),
     "model": ("path",),
@@ -85,11 +123,12 @@ def _override(table: dict[str, Any], text: str) -> None:
     section = table.setdefault(keys[0], {})
     if not isinstance(section, dict):
         raise BadInputError(f"--set {text}: {keys[0]} is no section of the file.")
-    section[keys[1]] = _toml_value(value.strip())
+    section[keys[1]] = _toml_value(value.strip(), f"--set {name.strip()}")
 
 
-def _toml_value(text: str) -> Any:
+def _toml_value(text: str, where: str) -> Any:
     try:
-        return tomllib.loads(f"value = {text}")["value"]
+        return _parsed(f"value = {text}", where)["value"]
     except tomllib.TOMLDecodeError:
+        _ensure_plain(text, where)
         return text  # a path or a word without quotation marks
