@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import pickle
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +14,11 @@ from training_data_faces import SIZE, assert_same, random_faces
 
 import morphkit.training
 from morphkit.errors import BadInputError
+from morphkit.training.batch import RawBatch
 from morphkit.training.data import dataset as module
 from morphkit.training.data.dataset import Dataset, DatasetWriter
 from morphkit.training.data.faces import Faces
+from morphkit.training.data.shards import write_shard
 
 MODEL = {"name": "head", "digest": "abc"}
 
@@ -176,6 +179,37 @@ def test_a_manifest_that_lies_is_refused(
     path.write_text(json.dumps({**json.loads(path.read_text()), "shards": [shard]}))
     with pytest.raises(BadInputError, match=sentence):
         Dataset.open(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("later", "words"),
+    [
+        ({"truth": False}, "holds no truth/K, but faces-00000.h5 truth/K with rows of shape (3, 3)"),
+        ({"embedded": False}, "holds no embeddings, but faces-00000.h5 embeddings with rows of shape (7,)"),
+        ({"identity": 3}, "holds truth/identity with rows of shape (3,), but faces-00000.h5"),
+    ],
+)
+def test_a_later_shard_of_another_kind_is_refused(
+    rng: np.random.Generator, tmp_path: Path, later: dict[str, object], words: str
+) -> None:
+    write(tmp_path, random_faces(rng, 8, truth=True, embedded=True)).close()
+    how = {"truth": True, "embedded": True, **later}
+    odd = random_faces(rng, 4, bool(how["truth"]), bool(how["embedded"]))
+    if odd.truth is not None and "identity" in how:
+        odd = replace(odd, truth=replace(odd.truth, identity=odd.truth.identity[:, :3]))
+    write_shard(tmp_path / "faces-00001.h5", odd)
+    for read in (lambda dataset: dataset.read([5]), lambda dataset: dataset.read([0, 5])):
+        with Dataset.open(tmp_path) as dataset, pytest.raises(BadInputError) as caught:
+            read(dataset)
+        assert str(caught.value).startswith(f"{tmp_path / 'faces-00001.h5'} {words}")
+        assert str(caught.value).endswith("; make the folder's dataset again.")
+
+
+def test_truth_of_fewer_components_than_are_trained_is_refused(rng: np.random.Generator) -> None:
+    faces = random_faces(rng, 2, truth=True)
+    assert RawBatch.from_faces(faces, (4, 0, 4)).truth.identity.shape == (2, 4)
+    with pytest.raises(BadInputError, match=r"has 5 components of identity, 6 are trained; set model\.ident"):
+        RawBatch.from_faces(faces, (6, 0, 4))
 
 
 def test_copies_in_other_processes_open_their_own_files(rng: np.random.Generator, tmp_path: Path) -> None:

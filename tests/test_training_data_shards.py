@@ -31,6 +31,14 @@ def test_what_is_written_is_read(
     assert (tmp_path / "a.h5").read_bytes() == (tmp_path / "b.h5").read_bytes()
 
 
+def test_widths_are_those_of_the_columns_that_are_there(rng: np.random.Generator, tmp_path: Path) -> None:
+    write_shard(tmp_path / "a.h5", random_faces(rng, 2, truth=True))
+    with Shard(tmp_path / "a.h5") as shard:
+        widths = shard.widths
+    assert (widths["images"], widths["people"], widths["truth/identity"]) == ((SIZE, SIZE, 3), (), (5,))
+    assert "embeddings" not in widths
+
+
 def test_take_and_concatenate_undo_each_other(rng: np.random.Generator) -> None:
     faces = random_faces(rng, 6, truth=True, embedded=True)
     parts = [faces.take(np.arange(2)), faces.take(np.arange(2, 6))]

@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
+from morphkit.errors import BadInputError
 from morphkit.training.data.faces import Faces
 
 
@@ -110,6 +111,11 @@ class RawBatch:
         ----------
         truth_sizes : components of identity, expression and albedo that the truth is given: more are cut off,
             zeros stand in where there is no truth. None keeps what there is.
+
+        Raises
+        ------
+        BadInputError
+            When the truth has fewer components.
         """
         count = len(faces)
         rows = torch.arange(count)
@@ -162,5 +168,8 @@ def _truth(faces: Faces, sizes: tuple[int, int, int] | None) -> TruthBatch:
         values[:3] = [group[:, :k] for group, k in zip(values, sizes, strict=False)]
         for name, group, k in zip(("identity", "expression", "albedo"), values, sizes, strict=False):
             if group.shape[1] != k:
-                raise ValueError(f"truth.{name} has {group.shape[1]} components, {k} are trained")
+                raise BadInputError(
+                    f"{faces.sources[0]}: the truth of its dataset has {group.shape[1]} components of "
+                    f"{name}, {k} are trained; set model.{name} to as many, or make the dataset again."
+                )
     return TruthBatch(*(torch.from_numpy(np.ascontiguousarray(value)) for value in values))

@@ -160,7 +160,24 @@ class Dataset:
                 f"{shard.path} holds {found}, but {MANIFEST} says {entry.count} of {self.size}; prepare the "
                 "folder again."
             )
+        if number > 0:
+            self._ensure_alike(shard)
         return shard
+
+    @cached_property
+    def _widths(self) -> dict[str, tuple[int, ...]]:
+        return self._shard(0).widths
+
+    def _ensure_alike(self, shard: Shard) -> None:
+        """Refuse a shard whose columns are not the first one's: rows of both could not be joined."""
+        found, wanted = shard.widths, self._widths
+        for name in sorted({*found, *wanted}):
+            if found.get(name) != wanted.get(name):
+                shard.close()
+                raise BadInputError(
+                    f"{shard.path} holds {_told(name, found)}, but {self.shards[0].file} "
+                    f"{_told(name, wanted)}; make the folder's dataset again."
+                )
 
 
 class DatasetWriter:
@@ -296,6 +313,10 @@ class DatasetWriter:
         with suppress(BadInputError), Shard(self.folder / _shard_name(number)) as shard:
             return len(shard) == self._shard_size and shard.size == self._size
         return False
+
+
+def _told(name: str, widths: Mapping[str, tuple[int, ...]]) -> str:
+    return f"{name} with rows of shape {widths[name]}" if name in widths else f"no {name}"
 
 
 def _shard_name(number: int) -> str:

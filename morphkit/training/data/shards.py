@@ -120,6 +120,11 @@ class Shard:
         """Whether these are rendered photos with what is known of them."""
         return "truth/identity" in self._columns
 
+    @property
+    def widths(self) -> dict[str, tuple[int, ...]]:
+        """The shape of a row of each column that the shard has."""
+        return {name: tuple(dataset.shape[1:]) for name, dataset in self._columns.items()}
+
     def close(self) -> None:
         """Close the file."""
         self._file.close()
