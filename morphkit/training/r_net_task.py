@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,6 +31,7 @@ from morphkit.training.config import (
     digest,
 )
 from morphkit.training.data.balance import balanced_weights
+from morphkit.training.earlier import checkpointed_network, earlier_run, is_checkpoint
 from morphkit.training.loader import JoinedFaces, Loader
 from morphkit.training.mirroring import MirrorMap
 from morphkit.training.networks.landmark_solve import LandmarkSolve
@@ -40,6 +42,7 @@ from morphkit.training.networks.weights import load_network, save_network
 from morphkit.training.panels import panel
 from morphkit.training.sampler import Order, shared_out
 from morphkit.training.scene import FaceScene
+from morphkit.training.settings_tree import from_table
 from morphkit.training.step import Costs, head_terms, losses, supervised_weights
 from morphkit.training.task import Module, StepTerms, Validation
 from morphkit.training.truth import TruthMetrics
@@ -328,15 +331,24 @@ def _network(config: TrainConfig, layout: OutputLayout, data: FaceData) -> RNet:
 
 
 def _earlier(path: Path, config: TrainConfig, layout: OutputLayout, model: str) -> RNet:
+    settings, heads = config.network, dict(layout.heads)
+    wanted = (settings.depth, settings.preset, settings.reads_landmarks, model)
+    other = BadInputError(
+        f"{path} was trained with another depth, preset, guide or model than these settings say."
+    )
+    if is_checkpoint(path):
+        run = earlier_run(path, "r_net")
+        said = from_table(TrainConfig, run.config, str(path)).network
+        if (said.depth, said.preset, said.reads_landmarks, run.identity.get("model")) != wanted:
+            raise other
+        build = partial(RNet, settings.depth, heads, guided=settings.reads_landmarks)
+        return checkpointed_network(path, run, "r_net", build)
     network, meta = load_network(path)
     if not isinstance(network, RNet):
         raise BadInputError(f"{path} holds no R-Net; give weights from `morphkit train`.")
-    wanted = (config.network.depth, config.network.preset, config.network.reads_landmarks)
-    found = meta["depth"], meta["preset"], meta["guided"]
-    if (*found, dict(meta["heads"]), meta["model_digest"]) != (*wanted, dict(layout.heads), model):
-        raise BadInputError(
-            f"{path} was trained with another depth, preset, guide or model than these settings say."
-        )
+    found = (meta["depth"], meta["preset"], meta["guided"], meta["model_digest"])
+    if (*found, dict(meta["heads"])) != (*wanted, heads):
+        raise other
     return network
 
 
