@@ -28,6 +28,7 @@ from morphkit.training.synthesis.occluders import Covering, Scene, draw_covering
 from morphkit.training.synthesis.studio import Studio
 
 SMALL = SynthesisSettings(size=64)
+TINY = SynthesisSettings(size=32)
 COLUMNS = ("images", "attention", "landmarks", "crops", "sizes", "people", "poses", "tones", "numbers")
 
 
@@ -169,36 +170,37 @@ def files(folder: Path) -> dict[str, bytes]:
 
 
 def test_jobs_interruptions_and_longer_runs_give_the_same_bytes(model, tmp_path, monkeypatch):
+    """Two jobs that render two blocks; then one job that is cut short after the first, and goes on."""
     monkeypatch.setattr(synthesis_dataset, "SHARD", 16)
-    whole = render_dataset(tmp_path / "whole", 20, settings=SMALL, seed=3, people=7, jobs=1)
-    assert whole.rendered == 20
-    render_dataset(tmp_path / "two", 20, settings=SMALL, seed=3, people=7, jobs=2)
-    assert files(tmp_path / "two") == files(tmp_path / "whole")
-
-    render_dataset(tmp_path / "grown", 5, settings=SMALL, seed=3, people=7, jobs=1)
-    longer = render_dataset(tmp_path / "grown", 20, settings=SMALL, seed=3, people=7, jobs=1)
-    assert longer.rendered == 20  # the half-filled shard is made again
-    assert files(tmp_path / "grown") == files(tmp_path / "whole")
+    how = {"settings": TINY, "seed": 3, "people": 7}
+    whole = render_dataset(tmp_path / "whole", 18, **how, jobs=2)
+    how |= {"model": model, "jobs": 1}
+    assert whole.rendered == 18
+    assert dataset_module.MANIFEST in files(tmp_path / "whole")
 
     def cut_short(stage: str, done: int, total: int) -> None:
         if done >= 16:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        render_dataset(tmp_path / "cut", 20, settings=SMALL, seed=3, people=7, jobs=1, progress=cut_short)
+        render_dataset(tmp_path / "cut", 18, **how, progress=cut_short)
     with pytest.raises(BadInputError, match="no finished dataset"):
         Dataset.open(tmp_path / "cut")
-    resumed = render_dataset(tmp_path / "cut", 20, settings=SMALL, seed=3, people=7, jobs=1)
-    assert resumed.rendered == 4
+    resumed = render_dataset(tmp_path / "cut", 17, **how)
+    assert resumed.rendered == 1
+    longer = render_dataset(tmp_path / "cut", 18, **how)
+    assert longer.rendered == 2  # the shard that wasn't full is made again
     assert files(tmp_path / "cut") == files(tmp_path / "whole")
 
-    again = render_dataset(tmp_path / "whole", 20, settings=SMALL, seed=3, people=7)
+    again = render_dataset(tmp_path / "whole", 18, **how)
     assert again.rendered == 0
     with pytest.raises(BadInputError, match="seed was 3, is now 4"):
-        render_dataset(tmp_path / "whole", 48, settings=SMALL, seed=4, people=7)
-    with pytest.raises(BadInputError, match="holds 20 faces already"):
-        render_dataset(tmp_path / "whole", 10, settings=SMALL, seed=3, people=7)
-    assert dataset_module.MANIFEST in files(tmp_path / "whole")
+        render_dataset(tmp_path / "whole", 48, **{**how, "seed": 4})
+    with pytest.raises(BadInputError, match="holds 18 faces already"):
+        render_dataset(tmp_path / "whole", 10, **how)
+    monkeypatch.setattr("morphkit.__version__", "99.0")
+    with pytest.raises(BadInputError, match=r"settings.morphkit was '.*', is now '99.0'\); choose another"):
+        render_dataset(tmp_path / "whole", 48, **how)
 
 
 def test_whole_photos_agree_with_their_crops_landmarks_and_truth(model, tmp_path):
@@ -236,6 +238,15 @@ def test_backgrounds_come_from_a_folder(model, tmp_path):
     faces = made.dataset.read([0, 1])
     behind = faces.attention == 0
     assert np.abs(faces.images[behind] - np.array([10, 200, 30])).max() <= 1
+    Image.new("RGB", (300, 200), (200, 10, 30)).save(tmp_path / "walls" / "wall.png")
+    with pytest.raises(BadInputError, match=r"made otherwise \(settings.backgrounds_digest\); choose"):
+        render_dataset(
+            tmp_path / "data",
+            4,
+            model=model,
+            settings=SynthesisSettings.plain(64),
+            backgrounds=tmp_path / "walls",
+        )
     empty = tmp_path / "empty"
     empty.mkdir()
     with pytest.raises(BadInputError, match="holds no pictures"):

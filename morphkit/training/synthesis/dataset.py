@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
@@ -12,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+import morphkit
 from morphkit.archive import resolve_model
 from morphkit.errors import BadInputError, MorphkitError
 from morphkit.io.images import write_image
@@ -142,7 +145,9 @@ def render_dataset(
     checked(whole)
     values = {
         "rendered": True, "seed": seed, "people": people, "photos": photos,
-        "backgrounds": None if places is None else str(places), **settings.values(),
+        "backgrounds": None if places is None else str(places),
+        "backgrounds_digest": None if places is None else _pictures_digest(places, plan.backgrounds),
+        **settings.values(), "morphkit": morphkit.__version__,
     }  # fmt: skip
     with _writer(folder, count, settings.size, name, values) as writer:
         start = writer.count
@@ -227,6 +232,16 @@ def _writer(
         return writer
     os.replace(folder / MANIFEST, folder / PARTIAL)
     return DatasetWriter(folder, size=size, model=model, settings=settings, shard_size=SHARD)
+
+
+def _pictures_digest(folder: Path, backgrounds: Backgrounds) -> str:
+    """Return a hash of which pictures there are; of their content, size and date stand for it."""
+    digest = hashlib.sha256()
+    for path in backgrounds.pictures:
+        about = path.stat()
+        mark = [path.relative_to(folder).as_posix(), about.st_size, about.st_mtime_ns]
+        digest.update(json.dumps(mark).encode())
+    return digest.hexdigest()
 
 
 def _source(model: MorphableModel | str | os.PathLike[str] | None) -> MorphableModel | Path | None:
