@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import cache
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,9 +16,11 @@ from morphkit.losses import EnergyWeights
 from morphkit.rendering.rotations import facing, matrix_to_axis_angle
 from morphkit.training.augmentation import Augmentation
 from morphkit.training.batch import Batch, RawBatch
-from morphkit.training.config import AugmentationSettings, LossSettings
+from morphkit.training.config import AugmentationSettings, LoopSettings, LossSettings
+from morphkit.training.guard import NotFiniteError
 from morphkit.training.mirroring import MirrorMap
 from morphkit.training.networks.outputs import OutputLayout
+from morphkit.training.r_net_task import RNetTask, chosen_rasterizer
 from morphkit.training.scene import FaceScene
 from morphkit.training.step import Costs, head_terms, losses, supervised_weights, true_faces
 from morphkit.training.truth import SupervisedWeights, TruthMetrics
@@ -167,3 +170,56 @@ def test_other_layouts_have_the_same_terms(name: str) -> None:
     terms = head_terms(heads, faces(), made)
     assert {"photometric", "landmark", "true_identity", "true_pose"} <= set(terms)
     assert all(bool(torch.isfinite(value)) for value in terms.values())
+    # their light multiplies sRGB codes, the truth's is radiance
+    assert set(costs().names) - set(made.names) == {"true_light"}
+    assert set(terms) <= set(made.names)
+    assert made.metrics is not None
+    assert made.metrics.shading == "display"
+
+
+def task(batch: Batch, cost: Costs) -> SimpleNamespace:
+    """As much of R-Net's task as a validation needs."""
+    return SimpleNamespace(
+        data=SimpleNamespace(held_out=SimpleNamespace(describe=lambda place: f"photo {place}")),
+        network=SimpleNamespace(r_net=SimpleNamespace(head_sizes={"identity": 6})),
+        device=torch.device("cpu"),
+        costs=cost,
+        ruler=IdentityRuler.of(symmetric_head(), "cpu"),
+        _held_out=lambda _: [batch],
+    )
+
+
+def test_the_best_is_chosen_by_the_truth_only_where_training_uses_it() -> None:
+    batch = faces()
+    heads = {name: 0.5 * head for name, head in perfect_heads(batch).items()}
+    for cost, by in ((costs(), "identity_ratio"), (replace(costs(), metrics=None), "total")):
+        asked = task(batch, cost)
+        sums = RNetTask.validation_sums(asked, lambda *_: heads)  # type: ignore[arg-type]
+        found = RNetTask.validation(asked, sums)  # type: ignore[arg-type]
+        assert found.score == found.values[by]
+        assert 0 < found.values["identity_ratio"] < 1
+        assert found.values["total"] == pytest.approx(sum(found.values[n] for n in cost.names), rel=1e-6)
+        assert found.values["total"] != pytest.approx(found.values["identity_ratio"], rel=1e-3)
+        assert found.extras["identity_deviation"].shape == (6,)
+
+
+@pytest.mark.parametrize(("name", "value"), [("identity", np.nan), ("rotation", np.inf)])
+def test_held_out_photos_without_a_finite_prediction_are_named(name: str, value: float) -> None:
+    batch = replace(faces(), places=torch.tensor([20, 21, 22, 23]))
+    heads = {head: numbers.clone() for head, numbers in perfect_heads(batch).items()}
+    heads[name][1:3, 0] = value
+    with pytest.raises(NotFiniteError) as caught:
+        RNetTask.validation_sums(task(batch, costs()), lambda *_: heads)  # type: ignore[arg-type]
+    said = f"The network's {name} is not finite on held-out photos (photo 21; photo 22); start another run"
+    assert str(caught.value).startswith(said)
+
+
+def test_a_gpu_without_nvdiffrast_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings, cuda = LoopSettings(steps=1), torch.device("cuda")
+    monkeypatch.setattr("morphkit.training.r_net_task.find_spec", lambda _: None)
+    with pytest.warns(UserWarning, match="nvdiffrast, faster on a GPU, is not installed"):
+        assert chosen_rasterizer(settings, cuda) == "torch"
+    assert chosen_rasterizer(replace(settings, rasterizer="torch"), cuda) == "torch"
+    assert chosen_rasterizer(settings, torch.device("cpu")) == "numba"
+    monkeypatch.setattr("morphkit.training.r_net_task.find_spec", lambda name: name)
+    assert chosen_rasterizer(settings, cuda) == "nvdiffrast"

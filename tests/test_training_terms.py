@@ -196,6 +196,15 @@ def test_shapes_are_compared_in_square_millimetres_of_the_face(model, scene):
     assert found.item() == pytest.approx(displayed.item(), rel=5e-3)
 
 
+@pytest.mark.parametrize("name", ["deng-paper", "deep3d-tf", "deep3d-pt"])
+def test_light_of_displayed_colours_is_not_compared_with_radiance(model, scene, name):
+    layout = OutputLayout.preset(name, model, SIZE)
+    decoded = layout.decode(layout.split(torch.zeros(2, layout.length)))
+    truth = _truth(_decoded(scene, 3))
+    terms = supervised_terms(decoded, truth, TruthMetrics.from_morphable(model, layout), SupervisedWeights())
+    assert list(terms) == ["true_identity", "true_expression", "true_albedo", "true_pose"]
+
+
 def test_size_and_place_do_not_count_unless_asked_for(model, scene):
     """Components that only enlarge and shift the face are free, or cost their millimetres."""
     mean = model.identity.mean.astype(np.float64)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 
 from morphkit.archive import resolve_model
 from morphkit.errors import BadInputError
@@ -51,6 +52,7 @@ from morphkit.training.validation import (
     IdentityRuler,
     added,
     empty_truth,
+    ensure_finite,
     spread_sums,
     summary,
     truth_sums,
@@ -229,6 +231,7 @@ class RNetTask:
         sums |= {name: zero.expand(k).clone() for name in ("all_found", "all_found_square")}
         for batch in self._held_out(faces):
             heads = module(batch.images.permute(0, 3, 1, 2), batch.shown_landmarks)
+            ensure_finite(heads, batch.places, faces.describe)
             terms = head_terms(heads, batch, self.costs)
             more = {name: value.double() * len(batch) for name, value in terms.items()}
             more |= {"count": zero + len(batch), **spread_sums(heads["identity"])}
@@ -240,7 +243,7 @@ class RNetTask:
 
     def validation(self, sums: Mapping[str, Tensor]) -> Validation:
         """Return what the sums say."""
-        return summary(sums, self.costs.names)
+        return summary(sums, self.costs.names, by_truth=self.costs.metrics is not None)
 
     def panels(self, module: Module, count: int) -> UInt8[np.ndarray, "h w 3"] | None:
         """Return a picture of the first held-out people."""
@@ -283,7 +286,15 @@ def chosen_rasterizer(settings: LoopSettings, device: torch.device) -> Backend:
         return settings.rasterizer
     if device.type != "cuda":
         return "numba"
-    return "nvdiffrast" if find_spec("nvdiffrast") is not None else "torch"
+    if find_spec("nvdiffrast") is not None:
+        return "nvdiffrast"
+    if not (distributed.is_available() and distributed.is_initialized() and distributed.get_rank()):
+        warnings.warn(
+            "nvdiffrast, faster on a GPU, is not installed: the torch rasterizer draws; install it, "
+            "or set training.rasterizer to torch to read this no more",
+            stacklevel=2,
+        )
+    return "torch"
 
 
 def built_costs(settings: LossSettings, scene: FaceScene, data: FaceData) -> Costs:

@@ -52,7 +52,10 @@ class Costs:
     @property
     def names(self) -> tuple[str, ...]:
         """All terms that a batch may have."""
-        return WEAK_TERMS + (TRUE_TERMS if self.metrics is not None else ())
+        if self.metrics is None:
+            return WEAK_TERMS
+        lit_alike = self.metrics.shading == "linear"
+        return WEAK_TERMS + tuple(name for name in TRUE_TERMS if lit_alike or name != "true_light")
 
 
 def supervised_weights(settings: LossSettings) -> SupervisedWeights:

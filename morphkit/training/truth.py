@@ -21,7 +21,7 @@ from morphkit.model import FaceModel, ShapeMap
 from morphkit.morphable import LinearModel, MorphableModel
 from morphkit.rendering import ImageTransform, PerspectiveCamera, rotate_light
 from morphkit.rendering.camera_conventions import upright
-from morphkit.training.networks.outputs import Decoded, OutputLayout
+from morphkit.training.networks.outputs import Decoded, OutputLayout, Shading
 
 _PAPERS_CROP = 224.0  # pixels, in which distances are told
 _POINTS = 200
@@ -38,7 +38,8 @@ class SupervisedWeights:
     ----------
     identity, expression : per mm² of the mean squared distance of the face's vertices (`gram_loss`).
     albedo : per squared sRGB distance, 0..1, likewise.
-    light : per squared brightness of a white sphere (`light_loss`).
+    light : per squared brightness of a white sphere (`light_loss`). Left out of layouts whose light
+        multiplies sRGB codes ("deng-paper", "deep3d-tf", "deep3d-pt"): the truth of photos is radiance.
     pose : per squared pixel of a 224-pixel crop, of points all over the face (`projection_loss`).
     """
 
@@ -79,11 +80,13 @@ class TruthMetrics:
     Attributes
     ----------
     size : side of the crop, pixels.
+    shading : of the layout: whether its light is what the truth's is.
     identity, expression, albedo : matrices of `gram_loss`.
     points : some 200 points of the face as a function of the coefficients.
     """
 
     size: int
+    shading: Shading
     identity: Float[Tensor, "i i"]
     expression: Float[Tensor, "e e"]
     albedo: Float[Tensor, "a a"]
@@ -102,7 +105,7 @@ class TruthMetrics:
         Parameters
         ----------
         model : whose coefficients are known.
-        layout : for the crop's size.
+        layout : for the crop's size, and what its light multiplies.
         similar_alike : let faces that differ only in size and place count as equal: one photo from afar can't
             tell a large face from a near one.
         """
@@ -116,6 +119,7 @@ class TruthMetrics:
         albedo = _gram(None if model.albedo is None else _displayed(model.albedo, numbers), None)
         return cls(
             layout.size,
+            layout.shading,
             identity.to(device, torch.float32),
             expression.to(device, torch.float32),
             albedo.to(device, torch.float32),
@@ -131,6 +135,8 @@ def supervised_terms(
     augmentation: Float[Tensor, "batch 2 3"] | None = None,
 ) -> dict[str, Float[Tensor, ""]]:
     """Return the weighted terms that know the truth; their sum is the loss. Zero weights leave out theirs.
+
+    The true light is linear radiance: a layout whose light multiplies sRGB codes is not compared with it.
 
     Parameters
     ----------
@@ -150,7 +156,7 @@ def supervised_terms(
         if weight > 0 and known.shape[1]:
             whole = torch.nn.functional.pad(predicted, (0, known.shape[1] - predicted.shape[1]))
             terms[f"true_{name}"] = weight * gram_loss(whole, known, gram)
-    if w.light > 0:
+    if w.light > 0 and metrics.shading == "linear":
         terms["true_light"] = w.light * light_loss(c.light, light)
     if w.pose > 0:
         scale = _PAPERS_CROP / metrics.size
