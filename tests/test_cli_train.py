@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,13 +16,20 @@ from click.testing import CliRunner, Result
 from training_files import write_training_files
 
 from morphkit.cli import main
+from morphkit.errors import BadInputError
 from morphkit.training.batch import Batch
+from morphkit.training.c_net_task import _earlier as start_of_c_net
 from morphkit.training.checkpoint import CheckpointFolder, load_checkpoint
+from morphkit.training.config import TrainConfig
+from morphkit.training.config_files import read_config
+from morphkit.training.guard import sentence
 from morphkit.training.log import read_rows
 from morphkit.training.networks.c_net import CNet
+from morphkit.training.networks.outputs import OutputLayout
 from morphkit.training.networks.r_net import RNet
-from morphkit.training.networks.weights import load_network
-from morphkit.training.r_net_task import RNetTask
+from morphkit.training.networks.weights import load_network, network_digest, save_network
+from morphkit.training.r_net_task import FaceData, RNetTask
+from morphkit.training.r_net_task import _earlier as start_of_r_net
 
 STEPS = 8  # 4 an epoch
 
@@ -94,14 +101,25 @@ def interrupted(config: Path, folder: Path) -> Result:
         return run("train", config, "-o", folder)
 
 
-def killed(config: Path, folder: Path, rows: int) -> int:
-    """Go on in a process of its own, kill it when so many steps are logged, and return its code."""
-    command = [sys.executable, "-m", "morphkit", "train", str(config), "-o", str(folder), "--resume"]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    while process.poll() is None and len(read_rows(folder / "metrics.csv")) < rows:
-        time.sleep(0.01)
-    process.kill()
-    return process.wait()
+KILLED = """
+import os, signal, sys
+from morphkit.cli import main
+from morphkit.training.r_net_task import RNetTask
+plain = RNetTask.batches
+def batches(self, start, stop):
+    for number, batch in enumerate(plain(self, start, stop), start):
+        if number == 6:
+            os.kill(os.getpid(), signal.SIGKILL)
+        yield batch
+RNetTask.batches = batches
+main(sys.argv[1:])
+"""
+
+
+def killed(config: Path, folder: Path) -> int:
+    """Go on in a process of its own, which kills itself in its seventh step; return its code."""
+    command = [sys.executable, "-c", KILLED, "train", str(config), "-o", str(folder), "--resume"]
+    return subprocess.run(command, capture_output=True, check=False).returncode
 
 
 def test_interrupted_killed_and_resumed_it_is_the_same_run(
@@ -115,9 +133,9 @@ def test_interrupted_killed_and_resumed_it_is_the_same_run(
     refused = run("train", config, "-o", folder)
     assert refused.exit_code == 2
     assert "go on with --resume" in refused.stderr
-    assert killed(config, folder, 4) == -signal.SIGKILL
-    assert CheckpointFolder(folder / "checkpoints").steps()[-1] < STEPS
-    assert len(read_rows(folder / "metrics.csv")) < STEPS
+    assert killed(config, folder) == -signal.SIGKILL
+    assert CheckpointFolder(folder / "checkpoints").steps() == [3, 5]
+    assert len(read_rows(folder / "metrics.csv")) == 6  # one more than the checkpoint knows of
     done = run("train", config, "-o", folder, "--resume")
     assert done.exit_code == 0, done.output
     assert trajectory(folder) == trajectory(trained)
@@ -128,12 +146,57 @@ def test_interrupted_killed_and_resumed_it_is_the_same_run(
 def test_c_net_trains_on_sets_of_people(config: Path, trained: Path) -> None:
     result = run("train-cnet", config.parent / "c-net.toml", "-o", config.parent / "c-net", "--json")
     assert result.exit_code == 0, result.output
-    values = json.loads(result.stdout)["validation"]
-    assert values["aggregate_error_mm"] == pytest.approx(values["average_error_mm"], rel=0.01)
-    network, meta = load_network(config.parent / "c-net" / "weights.pt")
+    folder = config.parent / "c-net"
+    assert {"aggregate_error_mm", "average_error_mm"} <= set(json.loads(result.stdout)["validation"])
+    network, meta = load_network(folder / "weights.pt")
     assert isinstance(network, CNet)
-    assert meta["model_digest"] == load_network(trained / "weights.pt")[1]["model_digest"]
-    assert (config.parent / "c-net" / "report.html").is_file()
+    assert float(network.last.weight.detach().abs().mean()) > 1e-6  # it starts at zero; a step is 2e-5
+    r_net, of_r_net = load_network(trained / "weights.pt")
+    assert meta["model_digest"] == of_r_net["model_digest"]
+    assert meta["r_net_digest"] == network_digest(r_net)
+    assert (folder / "report.html").is_file()
+
+    last = CheckpointFolder(folder / "checkpoints").path(2)
+    for start in (last, folder / "weights.pt"):
+        again = start_of_c_net(start, network.k, network.channels, meta["r_net_digest"])
+        torch.testing.assert_close(again.state_dict(), network.state_dict(), rtol=0, atol=0)
+        with pytest.raises(BadInputError, match="trained on the features of another R-Net"):
+            start_of_c_net(start, network.k, network.channels, "another")
+    wrong = CheckpointFolder(trained / "checkpoints").path(STEPS)
+    with pytest.raises(BadInputError, match="holds another kind of network"):
+        start_of_c_net(wrong, network.k, network.channels, meta["r_net_digest"])
+
+    with torch.no_grad():
+        r_net.heads["identity"].bias[0] += 1.0
+    del of_r_net["depth"], of_r_net["heads"], of_r_net["guided"]
+    save_network(config.parent / "anew.pt", r_net, of_r_net)
+    options = ("-o", folder, "--resume", "--set", f"network.r_net={config.parent / 'anew.pt'}")
+    refused = run("train-cnet", config.parent / "c-net.toml", *options)
+    assert refused.exit_code == 2
+    assert "is of a run with another R-Net" in refused.stderr
+
+
+def test_a_run_starts_from_a_checkpoint_as_the_guard_says(config: Path, trained: Path) -> None:
+    last = CheckpointFolder(trained / "checkpoints").path(STEPS)
+    told = re.search(r'--set "(network\.initial=.*?)"', sentence("total", 8, ["a.jpg"], str(last)))
+    assert told is not None
+
+    def start(*overrides: str) -> RNet:
+        settings = read_config(config, TrainConfig, (told[1], *overrides))
+        data = FaceData.open(settings.data, settings.model)
+        layout = OutputLayout.preset(settings.network.preset, data.model, settings.network.size)
+        return start_of_r_net(last, settings, layout, data.digest)
+
+    found, wanted = start("training.learning_rate=1e-5"), load_network(trained / "weights.pt")[0]
+    torch.testing.assert_close(found.state_dict(), wanted.state_dict(), rtol=0, atol=0)
+    for override, words in (
+        ("network.depth=50", "another depth, preset, guide or model"),
+        ("network.guided=false", "another depth, preset, guide or model"),
+        ('network.preset="deep3d-pt"', "another depth, preset, guide or model"),
+        ("model.identity=2", "must be"),
+    ):
+        with pytest.raises(BadInputError, match=words):
+            start(override)
 
 
 def test_settings_are_printed_and_refused_in_one_sentence(
@@ -149,6 +212,7 @@ def test_settings_are_printed_and_refused_in_one_sentence(
         (("--set", "model.path=none.h5"), "none.h5"),
         (("--set", "model.identity=99"), "model.identity is 99, but the model has"),
         (("--set", "network.initial=config.toml"), "config.toml"),
+        (("--set", f"network.initial={trained / 'no.ckpt'}"), "There is no file"),
         (("--set", "training.precision=16-mixed"), "needs a GPU"),
     ):
         result = run("train", config, "-o", out, *options)
@@ -167,4 +231,5 @@ def test_a_damaged_checkpoint_is_refused(config: Path, tmp_path: Path) -> None:
     path.write_bytes(b"PK\x03\x04 torn")
     result = run("train", config, "-o", tmp_path / "run", "--resume")
     assert result.exit_code == 2
-    assert "is no checkpoint, or a damaged one" in result.stderr
+    assert "step-00000003.ckpt: no file that torch wrote, or a damaged one" in result.stderr
+    assert "the one before it serves once this file is moved away" in result.stderr

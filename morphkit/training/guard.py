@@ -51,7 +51,7 @@ def sentence(term: str, step: int, photos: Sequence[str], checkpoint: str) -> st
     shown = "; ".join(photos[:_NAMED]) + ("; …" if len(photos) > _NAMED else "")
     return (
         f"The {term} is not finite at step {step} (photos: {shown}); the last good state is in "
-        f"{checkpoint}: start another run from it (--set network.initial={checkpoint}, and another output "
+        f'{checkpoint}: start another run from it (--set "network.initial={checkpoint}", and another output '
         "folder) with a smaller learning rate, gradient clipping or 32-true precision, or without these "
         "photos."
     )
