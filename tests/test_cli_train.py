@@ -56,6 +56,8 @@ def trained(config: Path) -> Path:
     said = json.loads(result.stdout)
     assert said["steps"] == STEPS
     assert said["validation"]["identity_ratio"] > 0
+    assert said["best"] == str(config.parent / "run" / "best.pt")
+    assert said["best_step"] == STEPS
     return config.parent / "run"
 
 
@@ -75,6 +77,8 @@ def test_a_run_leaves_weights_logs_panels_and_a_page(trained: Path) -> None:
     assert "training.learning_rate" in page
     assert "data:image" in page
     assert "Training losses" in page
+    assert "best.pt those that did best on held-out people, of step 8." in page
+    assert isinstance(load_network(trained / "best.pt")[0], RNet)
     network, meta = load_network(trained / "weights.pt")
     assert isinstance(network, RNet)
     assert meta["size"] == 32

@@ -15,7 +15,7 @@ from training_toy import run_toy
 
 from morphkit.cli import main
 from morphkit.training.checkpoint import CheckpointFolder, load_checkpoint
-from morphkit.training.config import LoopSettings
+from morphkit.training.config import LoopSettings, OutputSettings
 from morphkit.training.log import read_rows
 
 TWO = LoopSettings(
@@ -23,20 +23,25 @@ TWO = LoopSettings(
 )
 ONE = replace(TWO, batch=4)
 STEPS = 6
+SELDOM = OutputSettings(log_every=2, checkpoint_every=99)
 
 SHORT = ["--set", "training.steps=3", "--set", "training.schedule=constant"]
 
 SCRIPT = f"""
-import math, os, sys
+import math, os, signal, sys
 sys.path.insert(0, {str(Path(__file__).parent)!r})
 from pathlib import Path
 from morphkit.cli import main
 from morphkit.training.guard import NotFiniteError
-from test_training_distributed import SHORT, TWO
+from test_training_distributed import SELDOM, SHORT, TWO
 from training_toy import run_toy
 
 folder = Path(sys.argv[1])
 run_toy(folder / "two", TWO, norm=False)
+try:
+    run_toy(folder / "stopped", TWO, norm=False, output=SELDOM, stop_at=(2, signal.SIGINT))
+except KeyboardInterrupt:
+    run_toy(folder / "stopped", TWO, norm=False, output=SELDOM, resume=True)
 try:
     run_toy(folder / "trouble", TWO, norm=False, trouble=math.nan)
 except NotFiniteError as error:
@@ -87,6 +92,13 @@ def test_two_processes_are_one_with_twice_the_batch(launched: Launched) -> None:
     assert one.average is not None
     torch.testing.assert_close(two.average["values"], one.average["values"], rtol=1e-5, atol=1e-6)
     assert_same_logs(folder / "one", folder / "two", 1e-5)
+
+
+def test_a_row_of_the_log_that_a_stop_cut_in_two_is_the_mean_of_all_processes(launched: Launched) -> None:
+    folder = launched.folder
+    assert CheckpointFolder(folder / "stopped" / "checkpoints").steps() == [3, 6]
+    run_toy(folder / "seldom", ONE, norm=False, output=SELDOM)
+    assert_same_logs(folder / "seldom", folder / "stopped", 1e-5)
 
 
 def test_what_one_process_finds_not_finite_all_stop_at(launched: Launched) -> None:
