@@ -128,7 +128,8 @@ class LossSettings:
     preset : published weights, see `morphkit.losses.EnergyWeights`; every one may be overridden.
     photometric … monochrome : in place of the preset's.
     supervised : factor of all terms that know the truth of rendered photos; 0 uses no truth.
-    true_identity … true_pose : in place of `morphkit.training.truth.SupervisedWeights`'.
+    true_identity … true_pose : in place of `morphkit.training.truth.SupervisedWeights`'; true_light is left
+        out for the papers' presets, whose light multiplies sRGB codes and not radiance.
     weak_on_truth : compare pictures and landmarks of rows that have truth as well; False trains those by
         their truth alone, with no rendering.
     attention : count pixels by the dataset's attention; False counts all alike.
