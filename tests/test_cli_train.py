@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ from morphkit.cli import main
 from morphkit.errors import BadInputError
 from morphkit.training.batch import Batch
 from morphkit.training.c_net_task import _earlier as start_of_c_net
-from morphkit.training.checkpoint import CheckpointFolder, load_checkpoint
+from morphkit.training.checkpoint import CheckpointFolder, load_checkpoint, save_checkpoint
 from morphkit.training.config import TrainConfig
 from morphkit.training.config_files import read_config
 from morphkit.training.guard import sentence
@@ -180,7 +181,9 @@ def test_c_net_trains_on_sets_of_people(config: Path, trained: Path) -> None:
     assert "is of a run with another R-Net" in refused.stderr
 
 
-def test_a_run_starts_from_a_checkpoint_as_the_guard_says(config: Path, trained: Path) -> None:
+def test_a_run_starts_from_a_checkpoint_as_the_guard_says(
+    config: Path, trained: Path, tmp_path: Path
+) -> None:
     last = CheckpointFolder(trained / "checkpoints").path(STEPS)
     told = re.search(r'--set "(network\.initial=.*?)"', sentence("total", 8, ["a.jpg"], str(last)))
     assert told is not None
@@ -201,6 +204,12 @@ def test_a_run_starts_from_a_checkpoint_as_the_guard_says(config: Path, trained:
     ):
         with pytest.raises(BadInputError, match=words):
             start(override)
+    run_before = load_checkpoint(last)
+    last = tmp_path / "odd.ckpt"
+    for odd, words in (({"data": {"train": 10**300}}, "more than 64 bits"), ({}, "is missing")):
+        save_checkpoint(last, replace(run_before, config=odd))
+        with pytest.raises(BadInputError, match=words):
+            start()
 
 
 def test_settings_are_printed_and_refused_in_one_sentence(

@@ -66,12 +66,18 @@ def _parsed(text: str, where: str) -> dict[str, Any]:
         raise BadInputError(
             f"{where}: holds a number or nested brackets far beyond what a setting can be; take them out."
         ) from None
-    _ensure_plain(table, where)
+    ensure_plain(table, where)
     return table
 
 
-def _ensure_plain(value: Any, where: str) -> None:
-    """Refuse what TOML allows and no setting can be: huge numbers, deep nesting, NUL characters."""
+def ensure_plain(value: Any, where: str) -> None:
+    """Refuse what a file may hold and no setting can be: huge numbers, deep nesting, NUL characters.
+
+    Raises
+    ------
+    BadInputError
+        Beginning with `where`.
+    """
     waiting = [(value, 0)]
     while waiting:
         value, depth = waiting.pop()
@@ -130,5 +136,5 @@ def _toml_value(text: str, where: str) -> Any:
     try:
         return _parsed(f"value = {text}", where)["value"]
     except tomllib.TOMLDecodeError:
-        _ensure_plain(text, where)
+        ensure_plain(text, where)
         return text  # a path or a word without quotation marks

@@ -31,6 +31,7 @@ from morphkit.training.config import (
     TrainConfig,
     digest,
 )
+from morphkit.training.config_files import ensure_plain
 from morphkit.training.data.balance import balanced_weights
 from morphkit.training.earlier import checkpointed_network, earlier_run, is_checkpoint
 from morphkit.training.loader import JoinedFaces, Loader
@@ -349,6 +350,7 @@ def _earlier(path: Path, config: TrainConfig, layout: OutputLayout, model: str) 
     )
     if is_checkpoint(path):
         run = earlier_run(path, "r_net")
+        ensure_plain(run.config, str(path))
         said = from_table(TrainConfig, run.config, str(path)).network
         if (said.depth, said.preset, said.reads_landmarks, run.identity.get("model")) != wanted:
             raise other
