@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,6 +17,7 @@ from morphkit.errors import BadInputError
 from morphkit.training.c_net_config import SetAugmentationSettings, SetLoopSettings
 from morphkit.training.c_net_data import CORRUPTIONS, PeopleSets
 from morphkit.training.c_net_step import Confidences, SetBatch, aggregated, set_losses
+from morphkit.training.c_net_task import CNetTask
 from morphkit.training.config import AugmentationSettings, LossSettings
 from morphkit.training.loader import JoinedFaces
 from morphkit.training.networks.c_net import CNet
@@ -170,3 +173,14 @@ def test_it_learns_which_photos_not_to_trust(faces: JoinedFaces, costs: Costs) -
     assert errors[0] < 0.8 * errors[1]
     spoilt, clean = np.nanmean(trust, axis=0)
     assert spoilt < 0.6 * clean
+
+
+def test_the_best_is_chosen_by_truth_only_where_truth_is_used(costs: Costs) -> None:
+    sums = {name: torch.tensor(3.0) for name in (*costs.names, "aggregate", "average", "single", "count")}
+    sums |= {"known": torch.tensor(2.0), "mean_face": torch.tensor(6.0)}
+    sums |= dict.fromkeys(("clean", "corrupted", "clean_count", "corrupted_count"), torch.tensor(1.0))
+    for used in (costs, replace(costs, metrics=None)):
+        task = SimpleNamespace(costs=used)
+        found = CNetTask.validation(task, sums)  # type: ignore[arg-type]
+        assert found.values["aggregate_ratio"] == 0.5
+        assert found.score == (0.5 if used is costs else float(len(used.names)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +31,7 @@ from morphkit.training.scene import FaceScene
 from morphkit.training.step import Costs, head_terms
 from morphkit.training.task import Module, StepTerms, Validation
 from morphkit.training.truth import SupervisedWeights
-from morphkit.training.validation import IdentityRuler, added
+from morphkit.training.validation import IdentityRuler, added, ensure_finite
 from morphkit.training.viewing import viewed
 
 if TYPE_CHECKING:
@@ -171,7 +171,7 @@ class CNetTask:
         )
         for start in range(0, len(mine), size):
             people = mine[start : start + size]
-            sums = added(sums, self._set_sums(module, self._held_out_sets(self.held_out, people)))
+            sums = added(sums, self._set_sums(module, self.held_out, people))
         return sums
 
     def validation(self, sums: Mapping[str, Tensor]) -> Validation:
@@ -188,7 +188,8 @@ class CNetTask:
             values[f"{kind}_error_mm"] = found[kind] / found["known"]
             if kind != "mean_face":
                 values[f"{kind}_ratio"] = found[kind] / found["mean_face"]
-        return Validation(values, values["aggregate_ratio"])
+        by_truth = self.costs.metrics is not None  # a run that uses no truth must not choose by it
+        return Validation(values, values["aggregate_ratio"] if by_truth else values["total"])
 
     def panels(self, module: Module, count: int) -> UInt8[np.ndarray, "h w 3"] | None:
         """Return the photos of the first held-out sets, drawn with their sets' identities."""
@@ -208,8 +209,11 @@ class CNetTask:
         meta = {name: self.meta[name] for name in names} | {"config": json.dumps(dict(config))}
         save_network(path, self.network.c_net, meta)
 
-    def _set_sums(self, module: Module, batch: SetBatch) -> dict[str, Tensor]:
+    def _set_sums(self, module: Module, held_out: PeopleSets, people: np.ndarray) -> dict[str, Tensor]:
+        batch = self._held_out_sets(held_out, people)
         found = aggregated(self.r_net, module, batch)
+        told = {"confidence": batch_rows(found.confidence), "identity": batch_rows(found.single)}
+        ensure_finite(told, batch.faces.places, held_out.faces.describe)
         shared = found.identity.repeat_interleave(batch.photos, dim=0)
         terms = head_terms({**found.heads, "identity": shared}, batch.faces, self.costs)
         sets = float(len(found.identity))
@@ -249,8 +253,6 @@ def batch_rows(values: Tensor) -> Tensor:
 
 def _costs(config: CNetConfig, scene: FaceScene, data: FaceData) -> Costs:
     """Return the single-image loss, of whose supervised terms only that of identity can teach C-Net."""
-    from dataclasses import replace
-
     found = built_costs(config.losses, scene, data)
     only = SupervisedWeights(
         identity=found.supervised.identity, expression=0.0, albedo=0.0, light=0.0, pose=0.0
