@@ -122,12 +122,7 @@ class CNetTask:
     @property
     def identity(self) -> dict[str, str | int]:
         """What must be the same for a run to go on."""
-        return {
-            "config": digest(self.config),
-            "data": self.data.train.digest,
-            "model": self.data.digest,
-            "r_net": self.meta["r_net_digest"],
-        }
+        return {"config": digest(self.config), **self.data.identity, "r_net": self.meta["r_net_digest"]}
 
     @property
     def term_names(self) -> Sequence[str]:

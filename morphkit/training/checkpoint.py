@@ -171,6 +171,7 @@ def ensure_same_run(path: Path, found: Mapping[str, str | int], wanted: Mapping[
 _OTHERS = {
     "config": "other settings",
     "data": "other training data",
+    "validation": "other held-out data",
     "step_size": "another number of photos to a step (batch times accumulate times processes)",
     "model": "another model",
     "r_net": "another R-Net",

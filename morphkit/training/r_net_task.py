@@ -113,6 +113,12 @@ class FaceData:
         held_out = JoinedFaces.open(data.validation, known, (i, e, a)) if data.validation else None
         return cls(model, known, train, held_out)
 
+    @property
+    def identity(self) -> dict[str, str | int]:
+        """Digests of all of it."""
+        held_out = "" if self.held_out is None else self.held_out.digest
+        return {"data": self.train.digest, "validation": held_out, "model": self.digest}
+
 
 def truncated(model: MorphableModel, settings: ModelSettings) -> MorphableModel:
     """Return the model with the components that are trained.
@@ -185,11 +191,7 @@ class RNetTask:
     @property
     def identity(self) -> dict[str, str | int]:
         """What must be the same for a run to go on."""
-        return {
-            "config": digest(self.config),
-            "data": self.data.train.digest,
-            "model": self.data.digest,
-        }
+        return {"config": digest(self.config), **self.data.identity}
 
     @property
     def term_names(self) -> Sequence[str]:
