@@ -227,6 +227,7 @@ def test_settings_are_printed_and_refused_in_one_sentence(
         (("--set", "network.initial=config.toml"), "config.toml"),
         (("--set", f"network.initial={trained / 'no.ckpt'}"), "There is no file"),
         (("--set", "training.precision=16-mixed"), "needs a GPU"),
+        (("--set", "training.batch=19"), "training.batch is 19, but data.train holds 18 photos"),
     ):
         result = run("train", config, "-o", out, *options)
         assert result.exit_code == 2, (options, result.output)

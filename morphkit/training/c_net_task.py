@@ -103,6 +103,11 @@ class CNetTask:
         c_net = _network(config, r_net, meta)
         settings, seed = config.sets, config.training.seed
         sets = PeopleSets.of(data.train, settings.photos, settings.corrupted, seed)
+        if config.training.batch > len(sets.members):
+            raise BadInputError(
+                f"training.batch is {config.training.batch}, but data.train shows {len(sets.members)} people "
+                "with two photos or more; set it to fewer."
+            )
         held = data.held_out
         share = config.training.batch, config.training.accumulate, fabric.world_size, fabric.global_rank
         return cls(

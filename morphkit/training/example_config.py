@@ -7,8 +7,8 @@ TRAIN_EXAMPLE = """\
 # Paths are taken from this file's folder (output.folder from where the command runs).
 
 [data]
-train = ["data/rendered", "data/photos"]   # from `morphkit render-dataset` and `morphkit prepare`
-validation = ["data/held-out"]             # of other people
+train = ["data/rendered"]                  # from `morphkit render-dataset` and `morphkit prepare`, or both
+validation = ["data/rendered-held-out"]    # of other people
 balance = "none"                           # none | pose | tone | both: draw rare ones more often
 
 [model]
@@ -29,7 +29,7 @@ size = 112                                 # pixels that the network sees; the p
 preset = "morphkit"                        # morphkit | deng2019 | deep3d_tf | deep3d_pt
 perceptual = 0.0                           # in place of the preset's; above 0 needs the extra `perceptual`
 supervised = 1.0                           # of the terms that know the truth of rendered photos
-weak_on_truth = true                       # compare pictures of rendered photos, too
+weak_on_truth = true                       # compare pictures of rendered photos, too; without, it is faster
 
 [augmentation]
 shift = 10.0                               # pixels of 224

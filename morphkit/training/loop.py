@@ -128,13 +128,14 @@ class Loop(Generic[BatchT]):
     def _train(self, interruption: Interruption) -> Validation | None:
         validation = None
         batches = self.task.batches(self.step, self.total)
-        self.progress("Training", self.step, self.total)
+        stage = f"Training on from step {self.step}" if self.step else "Training from the start"
+        self.progress(stage, self.step, self.total)
         began, seen = time.perf_counter(), 0
         while self.step < self.total:
             rate = learning_rate(self.settings, self.step, self.total)
             asked = self._one_step(batches, rate, interruption)
             seen += 1
-            self.progress("Training", self.step, self.total)
+            self.progress(stage, self.step, self.total)
             if self.step % self.output.log_every == 0 or self.step == self.total:
                 seconds = (time.perf_counter() - began) / seen
                 self._log(rate, seconds)

@@ -369,6 +369,10 @@ def _earlier(path: Path, config: TrainConfig, layout: OutputLayout, model: str) 
 
 def _order(config: TrainConfig, faces: JoinedFaces, fabric: Fabric) -> Order:
     settings, balance = config.training, config.data.balance
+    if settings.batch > len(faces):
+        raise BadInputError(
+            f"training.batch is {settings.batch}, but data.train holds {len(faces)} photos; set it to fewer."
+        )
     weights = None
     if balance != "none":
         poses = faces.poses if balance in ("pose", "both") else None
