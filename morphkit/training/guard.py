@@ -9,7 +9,8 @@ from torch import Tensor
 
 from morphkit.errors import MorphkitError
 
-_NAMED = 8  # photos that the sentence names
+_NAMED = 8  # photos that a sentence names
+_CHANGE = "with a smaller learning rate, gradient clipping or 32-true precision, or without these photos."
 
 
 class NotFiniteError(MorphkitError):
@@ -47,11 +48,21 @@ def first_not_finite(tensors: Mapping[str, Tensor]) -> str | None:
 
 
 def sentence(term: str, step: int, photos: Sequence[str], checkpoint: str) -> str:
-    """Return what a person is told."""
-    shown = "; ".join(photos[:_NAMED]) + ("; …" if len(photos) > _NAMED else "")
+    """Return what a person is told of a step."""
     return (
-        f"The {term} is not finite at step {step} (photos: {shown}); the last good state is in "
+        f"The {term} is not finite at step {step} (photos: {_listed(photos)}); the last good state is in "
         f'{checkpoint}: start another run from it (--set "network.initial={checkpoint}", and another output '
-        "folder) with a smaller learning rate, gradient clipping or 32-true precision, or without these "
-        "photos."
+        f"folder) {_CHANGE}"
     )
+
+
+def held_out_sentence(term: str, photos: Sequence[str]) -> str:
+    """Return what a person is told of held-out photos."""
+    return (
+        f"The {term} is not finite on held-out photos ({_listed(photos)}); start another run from the last "
+        f"checkpoint (network.initial, and another output folder) {_CHANGE}"
+    )
+
+
+def _listed(photos: Sequence[str]) -> str:
+    return "; ".join(photos[:_NAMED]) + ("; …" if len(photos) > _NAMED else "")

@@ -12,10 +12,8 @@ from torch import Tensor
 
 from morphkit.model import FaceModel, ShapeMap
 from morphkit.morphable import MorphableModel
-from morphkit.training.guard import NotFiniteError, first_not_finite
+from morphkit.training.guard import NotFiniteError, first_not_finite, held_out_sentence
 from morphkit.training.task import Validation
-
-_NAMED = 8  # photos that a sentence names
 
 VALIDATION_NAMES = (
     "identity_error_mm",
@@ -121,15 +119,8 @@ def ensure_finite(
     if name is None:
         return
     bad = places[~torch.isfinite(heads[name]).all(dim=1)].tolist()
-    shown = "; ".join(map(describe, bad[:_NAMED])) + ("; …" if len(bad) > _NAMED else "")
     term = f"network's {name}"
-    raise NotFiniteError(
-        f"The {term} is not finite on held-out photos ({shown}); start another run from the last checkpoint "
-        "(network.initial, and another output folder) with a smaller learning rate, gradient clipping or "
-        "32-true precision, or without these photos.",
-        term,
-        -1,
-    )
+    raise NotFiniteError(held_out_sentence(term, [describe(place) for place in bad]), term, -1)
 
 
 def added(sums: Mapping[str, Tensor], more: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -24,6 +22,7 @@ from morphkit.jobs import Workers, map_unordered
 from morphkit.losses.face_network import load_face_network
 from morphkit.training.data.alignment import PIXELS_PER_MM, STANDARD_SIZE, FaceFrame
 from morphkit.training.data.dataset import Dataset, DatasetWriter
+from morphkit.training.data.file_marks import files_digest
 from morphkit.training.data.manifest import read_json
 from morphkit.training.data.prepared_files import SUMMARY, SheetBuilder, write_report, write_table
 from morphkit.training.data.preparing import (
@@ -188,13 +187,10 @@ def _ensure_network() -> None:
 
 
 def _photos_digest(photos: Sequence[PhotoFile]) -> str:
-    """Return a hash of which photos there are; of their content, size and date stand for it."""
-    digest = hashlib.sha256()
-    for photo in photos:
-        files = [photo.path] if photo.landmarks is None else [photo.path, photo.landmarks]
-        marks = [(path.stat().st_size, path.stat().st_mtime_ns) for path in files if path.is_file()]
-        digest.update(json.dumps([source_of(photo), marks]).encode())
-    return digest.hexdigest()
+    return files_digest(
+        (source_of(photo), [photo.path] if photo.landmarks is None else [photo.path, photo.landmarks])
+        for photo in photos
+    )
 
 
 def _plan(model: str | os.PathLike[str] | None, settings: PrepareSettings) -> PreparePlan:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
@@ -23,6 +21,7 @@ from morphkit.morphable import MorphableModel
 from morphkit.rendering.rasterizer import Backend
 from morphkit.training.data.dataset import Dataset, DatasetWriter
 from morphkit.training.data.faces import Faces
+from morphkit.training.data.file_marks import files_digest
 from morphkit.training.data.manifest import MANIFEST
 from morphkit.training.synthesis.backgrounds import Backgrounds
 from morphkit.training.synthesis.head import checked
@@ -235,13 +234,7 @@ def _writer(
 
 
 def _pictures_digest(folder: Path, backgrounds: Backgrounds) -> str:
-    """Return a hash of which pictures there are; of their content, size and date stand for it."""
-    digest = hashlib.sha256()
-    for path in backgrounds.pictures:
-        about = path.stat()
-        mark = [path.relative_to(folder).as_posix(), about.st_size, about.st_mtime_ns]
-        digest.update(json.dumps(mark).encode())
-    return digest.hexdigest()
+    return files_digest((path.relative_to(folder).as_posix(), [path]) for path in backgrounds.pictures)
 
 
 def _source(model: MorphableModel | str | os.PathLike[str] | None) -> MorphableModel | Path | None:
