@@ -337,11 +337,11 @@ def test_files_that_are_no_models(tmp_path):
     with h5py.File(tmp_path / "other.h5", "w") as file:
         file["weights"] = np.zeros(3)
     for name, message in (
-        ("text.h5", "not an HDF5 file"),
-        ("empty.h5", "is empty"),
-        ("other.h5", "it holds: weights"),
+        ("text.h5", "begins with b'hello, t'"),
+        ("empty.h5", "an empty file"),
+        ("other.h5", "an HDF5 file with weights at its root"),
         ("gone.h5", "does not exist"),
-        (".", "is a folder"),
+        (".", "a folder with empty.h5, other.h5, text.h5"),
     ):
         with pytest.raises(BadInputError, match=message):
             load_model(tmp_path / name)
@@ -362,3 +362,8 @@ def test_writing_into_an_impossible_place_is_said(model, tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(MorphkitError, match="file"):
         save_model(tmp_path / "file" / "m.h5", model)
+
+
+def test_a_layout_that_cannot_be_written_is_said(model, tmp_path):
+    with pytest.raises(BadInputError, match=r"cannot write a model file called m\.xyz; it writes basel"):
+        save_model(tmp_path / "m.xyz", model)

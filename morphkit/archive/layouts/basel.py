@@ -9,8 +9,9 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from morphkit.archive import _extras
 from morphkit.archive._hdf5 import Reader, store, store_text
+from morphkit.archive.layouts import _basel_extras as _extras
+from morphkit.archive.source import ModelSource
 from morphkit.mesh import LandmarkEmbedding
 from morphkit.morphable import LinearModel, MorphableModel
 
@@ -25,9 +26,18 @@ _MODEL_TYPES = {
 # --- reading ---------------------------------------------------------------------------------------------
 
 
-def read(file: h5py.File, source: Path) -> MorphableModel:
-    """Return the model in an open file; see `morphkit.archive.load_model`."""
-    reader = Reader(file, source)
+def recognises(source: ModelSource) -> bool:
+    """Whether it is an HDF5 file with a shape model, at the root or not."""
+    return bool(source.hdf5_names & {"shape", "model"})
+
+
+def read(source: ModelSource) -> MorphableModel:
+    """Return the model; see `morphkit.archive.load_model`."""
+    with h5py.File(source.path, "r") as file:
+        return _read(Reader(file, source.path))
+
+
+def _read(reader: Reader) -> MorphableModel:
     shape_path = _shape_path(reader)
     shape = _read_group(reader, shape_path)
     color = _read_group(reader, "color") if reader.has("color/model") else None
@@ -161,8 +171,13 @@ def _read_faces(reader: Reader, path: str, vertex_count: int) -> np.ndarray:
 # --- writing ---------------------------------------------------------------------------------------------
 
 
-def write(file: h5py.File, model: MorphableModel) -> None:
-    """Write a model into an open, empty file; see `morphkit.archive.save_model`."""
+def write(path: Path, model: MorphableModel) -> None:
+    """Write a model, version 0.9; see `morphkit.archive.save_model`."""
+    with h5py.File(path, "w") as file:
+        _write(file, model)
+
+
+def _write(file: h5py.File, model: MorphableModel) -> None:
     _write_version(file)
     for name, path in _GROUPS.items():
         group: LinearModel | None = getattr(model, name)

@@ -1,0 +1,80 @@
+"""The registry of model file layouts: which one a file is of tells its content, never its name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from morphkit.archive.layouts import basel
+from morphkit.archive.source import ModelSource
+from morphkit.errors import BadInputError
+from morphkit.morphable import MorphableModel
+
+
+@dataclass(frozen=True)
+class ModelFormat:
+    """A layout of model files.
+
+    Attributes
+    ----------
+    key : its name in options and provenance, such as "basel".
+    title : its name in sentences.
+    recognises : tells by its content whether a source is of this layout; must be quick and never raise.
+    read : returns the model: millimetres, faces counter-clockwise from outside, colours 0..1, coefficients
+        those of the layout. Raises `BadInputError`, or what reading damaged data raises
+        (`morphkit.archive.load_model` gives these a sentence).
+    write : writes a model to an open path, or None where the layout is only read.
+    suffixes : of files to write, the usual one first; none where it is only read.
+    orthonormal : whether it can hold orthonormal bases only.
+    """
+
+    key: str
+    title: str
+    recognises: Callable[[ModelSource], bool]
+    read: Callable[[ModelSource], MorphableModel]
+    write: Callable[[Path, MorphableModel], None] | None = None
+    suffixes: tuple[str, ...] = ()
+    orthonormal: bool = False
+
+
+FORMATS = (
+    ModelFormat(
+        "basel", "Basel/statismo HDF5", basel.recognises, basel.read, basel.write, (".h5", ".hdf5"), True
+    ),
+)
+"""All layouts, the more particular first: the first that recognises a source reads it."""
+
+
+def recognise(source: ModelSource) -> ModelFormat:
+    """Return the layout of a source.
+
+    Raises
+    ------
+    BadInputError
+        If it is none that morphkit knows; the message says what was seen.
+    """
+    for layout in FORMATS:
+        if layout.recognises(source):
+            return layout
+    known = ", ".join(layout.title for layout in FORMATS)
+    raise BadInputError(
+        f"{source.path} is no model file that morphkit knows: it is {source.seen()}. Known are: {known}."
+    )
+
+
+def writable(key: str | None, path: Path) -> ModelFormat:
+    """Return the layout to write: that of the key, or else that of the path's suffix.
+
+    Raises
+    ------
+    BadInputError
+        If there is none; the message names those there are.
+    """
+    writers = [layout for layout in FORMATS if layout.write is not None]
+    for layout in writers:
+        if layout.key == key or (key is None and path.suffix.lower() in layout.suffixes):
+            return layout
+    asked = f"the layout {key!r}" if key is not None else f"a model file called {path.name}"
+    known = ", ".join(f"{layout.key} ({layout.suffixes[0]})" for layout in writers)
+    raise BadInputError(f"morphkit cannot write {asked}; it writes {known}.")

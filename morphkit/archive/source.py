@@ -1,0 +1,94 @@
+"""A file or folder that may hold a model, and the first looks at it that tell its layout."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from contextlib import suppress
+from functools import cached_property
+from pathlib import Path
+
+import h5py
+
+from morphkit.errors import BadInputError
+
+_START = 4096
+_CONTAINERS = {b"\x89HDF\r\n\x1a\n": "an HDF5 file", b"PK\x03\x04": "a zip archive"}
+
+
+class ModelSource:
+    """What lies at a path, looked at only as far as is needed to tell what it is.
+
+    Parameters
+    ----------
+    path : a file or a folder.
+
+    Raises
+    ------
+    BadInputError
+        If nothing is there, or it cannot be read.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        if not self.path.exists():
+            raise BadInputError(f"{self.path} does not exist.")
+        try:
+            self.size = self.path.stat().st_size
+            self.start = b"" if self.is_folder else self._first_bytes()
+        except OSError as error:
+            raise BadInputError(f"{self.path} cannot be read: {error.strerror}.") from error
+
+    @property
+    def is_folder(self) -> bool:
+        """Whether it is a folder."""
+        return self.path.is_dir()
+
+    @cached_property
+    def hdf5_names(self) -> frozenset[str]:
+        """What lies at the root of an HDF5 file; empty for all others and for those that cannot be opened."""
+        with suppress(OSError, ValueError, RuntimeError):
+            if not self.is_folder and h5py.is_hdf5(self.path):
+                with h5py.File(self.path, "r") as file:
+                    return frozenset(file)
+        return frozenset()
+
+    @cached_property
+    def zip_names(self) -> frozenset[str]:
+        """The members of a zip archive, such as an ``.npz`` file; empty for all others."""
+        with suppress(OSError, ValueError, zipfile.BadZipFile):
+            if self.start[:2] == b"PK":
+                with zipfile.ZipFile(self.path) as archive:
+                    return frozenset(archive.namelist())
+        return frozenset()
+
+    def bad(self, what: str) -> BadInputError:
+        """Return an error about this file."""
+        return BadInputError(f"{self.path}: {what}.")
+
+    def seen(self) -> str:
+        """Return a clause that says what lies there, for messages about files that are no model."""
+        if self.is_folder:
+            names = sorted(item.name for item in self.path.iterdir())
+            return f"a folder with {_listed(names)}"
+        if not self.start:
+            return "an empty file"
+        if self.hdf5_names:
+            return f"an HDF5 file with {_listed(sorted(self.hdf5_names))} at its root"
+        if self.zip_names:
+            return f"a zip archive with {_listed(sorted(self.zip_names))}"
+        for signature, kind in _CONTAINERS.items():
+            if self.start.startswith(signature):
+                return f"{kind} that cannot be opened, damaged or truncated; copy or download it again"
+        return f"a file that begins with {self.start[:8]!r}"
+
+    def _first_bytes(self) -> bytes:
+        with self.path.open("rb") as file:
+            return file.read(_START)
+
+
+def _listed(names: list[str]) -> str:
+    if not names:
+        return "nothing in it"
+    more = f" and {len(names) - 6} more" if len(names) > 6 else ""
+    return ", ".join(names[:6]) + more
