@@ -1,6 +1,7 @@
 from .archive import load_default_model, load_model, save_model
 from .building import build_basis, register
 from .commands.completion import complete
+from .commands.conversion import convert
 from .commands.demonstration import demo
 from .commands.diagnosis import doctor
 from .commands.evaluation import evaluate
@@ -36,6 +37,7 @@ __all__ = [
     "build_basis",
     "complete",
     "complete_model",
+    "convert",
     "demo",
     "detect_landmarks",
     "doctor",

@@ -14,6 +14,7 @@ COMMANDS = [
         "demo",
         "build-basis",
         "register",
+        "convert",
         "complete",
         "fit",
         "landmarks",
@@ -56,6 +57,13 @@ def test_every_command_has_help(command):
     result = CliRunner().invoke(main, [command, "-h"])
     assert result.exit_code == 0
     assert "Usage: " in result.output
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_can_tell_a_program(command):
+    (option,) = (p for p in main.commands[command].params if "--json" in p.opts)
+    assert option.is_flag
+    assert option.name == "as_json"
 
 
 def test_version():

@@ -46,6 +46,11 @@ FORMATS = (
 """All layouts, the more particular first: the first that recognises a source reads it."""
 
 
+def find_format(source: ModelSource) -> ModelFormat | None:
+    """Return the layout of a source, or None if it is none that morphkit knows."""
+    return next((layout for layout in FORMATS if layout.recognises(source)), None)
+
+
 def recognise(source: ModelSource) -> ModelFormat:
     """Return the layout of a source.
 
@@ -54,9 +59,9 @@ def recognise(source: ModelSource) -> ModelFormat:
     BadInputError
         If it is none that morphkit knows; the message says what was seen.
     """
-    for layout in FORMATS:
-        if layout.recognises(source):
-            return layout
+    layout = find_format(source)
+    if layout is not None:
+        return layout
     known = ", ".join(layout.title for layout in FORMATS)
     raise BadInputError(
         f"{source.path} is no model file that morphkit knows: it is {source.seen()}. Known are: {known}."

@@ -14,7 +14,7 @@ from morphkit.cli.first_steps import demo, doctor
 from morphkit.cli.fit import fit
 from morphkit.cli.fit_evaluation import evaluate_fits
 from morphkit.cli.landmarks import landmarks
-from morphkit.cli.model import complete, info, sample
+from morphkit.cli.model import complete, convert, info, sample
 from morphkit.cli.onnx import export_onnx
 from morphkit.cli.predict import predict
 from morphkit.cli.prepare import prepare
@@ -71,6 +71,7 @@ for _command in (
     demo,
     build_basis,
     register,
+    convert,
     complete,
     fit,
     landmarks,

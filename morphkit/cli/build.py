@@ -13,7 +13,7 @@ from morphkit.cli import options
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from morphkit.building import RegisterSettings, ScanOutcome, TooFewScansError
+    from morphkit.building import BuildResult, RegisterSettings, ScanOutcome, TooFewScansError
     from morphkit.registration import Method
 
 _NAME_WIDTH = 6  # characters of a scan's name that even a narrow window shows in a line
@@ -68,6 +68,7 @@ _WIDE = 80  # characters of a window; in narrower ones, the heads of tables take
 @options.method
 @options.jobs
 @options.scheduler
+@options.json_option()
 def build_basis(
     scans: Path,
     output: Path,
@@ -84,6 +85,7 @@ def build_basis(
     method: Method,
     jobs: int | None,
     scheduler: str | None,
+    as_json: bool,
 ) -> None:
     """Build a morphable model from raw face scans.
 
@@ -100,7 +102,7 @@ def build_basis(
     from morphkit.building.workspace import work_folder
     from morphkit.cli.progress import StageProgress
 
-    with _explaining(TooFewScansError, work_folder(output, work)), StageProgress() as progress:
+    with _explaining(TooFewScansError, work_folder(output, work), as_json), StageProgress() as progress:
         result = run(
             scans,
             output,
@@ -119,6 +121,9 @@ def build_basis(
             scheduler=scheduler,
             progress=progress,
         )
+    if as_json:
+        options.print_json(_summary(result))
+        return
     _show(result.scans)
     model = result.model
     groups = {"albedo": model.albedo, "expression": model.expression}
@@ -146,6 +151,7 @@ def build_basis(
 @options.method
 @options.jobs
 @options.scheduler
+@options.json_option()
 @click.pass_context
 def register(
     ctx: click.Context,
@@ -156,6 +162,7 @@ def register(
     method: Method,
     jobs: int | None,
     scheduler: str | None,
+    as_json: bool,
 ) -> None:
     """Deform the template to raw scans: OUT_DIR/<stem>.ply, in the scan's own frame and units.
 
@@ -176,14 +183,32 @@ def register(
             progress=progress,
         )
     failed = [outcome for outcome in outcomes if not outcome.usable]
+    if as_json:
+        options.print_json({"output": output, "scans": outcomes})
     if failed and len(outcomes) == 1:
         click.echo(f"Error: {_sentence(failed[0])}", err=True)
         ctx.exit(failed[0].exit_code)
-    _show(outcomes)
+    if not as_json:
+        _show(outcomes)
     if failed:
         names = ", ".join(outcome.name for outcome in failed)
         click.echo(f"Error: {len(failed)} of {len(outcomes)} scans were not registered: {names}.", err=True)
         ctx.exit(max(outcome.exit_code for outcome in failed))
+
+
+def _summary(result: BuildResult) -> dict[str, object]:
+    """Return what a program is told of a model that was built."""
+    model = result.model
+    groups = {"identity": model.identity, "expression": model.expression, "albedo": model.albedo}
+    return {
+        "model": result.path,
+        "report": result.report,
+        "components": {name: group.n_components for name, group in groups.items() if group is not None},
+        "used": result.used,
+        "outliers": result.outliers,
+        "notes": model.provenance["notes"],
+        "scans": result.scans,
+    }
 
 
 def _registering(method: Method) -> RegisterSettings:
@@ -194,14 +219,16 @@ def _registering(method: Method) -> RegisterSettings:
 
 
 @contextmanager
-def _explaining(too_few: type[TooFewScansError], folder: Path) -> Iterator[None]:
+def _explaining(too_few: type[TooFewScansError], folder: Path, as_json: bool) -> Iterator[None]:
     """Show what became of each scan when there is no model, and say what remains of a run cut short."""
     from morphkit.building.workspace import holds_results
 
     try:
         yield
     except too_few as error:
-        if len(error.scans) > 1:
+        if as_json:
+            options.print_json({"model": None, "report": error.report, "scans": error.scans})
+        elif len(error.scans) > 1:
             _show(error.scans)
         raise
     except KeyboardInterrupt:

@@ -45,6 +45,7 @@ _HEADS = {
     "--samples", type=click.IntRange(min=1), default=200, show_default=True, help="Heads for specificity."
 )
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@options.json_option()
 def evaluate(
     model: Path,
     held_out: Path | None,
@@ -53,6 +54,7 @@ def evaluate(
     mask: str | None,
     samples: int,
     seed: int,
+    as_json: bool,
 ) -> None:
     """Measure a model: compactness, generalization, specificity.
 
@@ -65,6 +67,7 @@ def evaluate(
 
     from morphkit.cli.progress import StageProgress
     from morphkit.commands.evaluation import evaluate as run
+    from morphkit.commands.evaluation import numbers
 
     with StageProgress() as progress:
         result = run(
@@ -77,6 +80,9 @@ def evaluate(
             seed=seed,
             progress=progress,
         )
+    if as_json:
+        options.print_json({**numbers(result), "files": result.files})
+        return
     console = Console()
     for table in (_facts(result), _numbers(result)):
         console.print(table)

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from morphkit.cli import options
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from morphkit.commands.diagnosis import Check
 
 
 @click.command(short_help="See it all in a few minutes: scans, a model, a fitted photo.")
@@ -21,7 +27,8 @@ from morphkit.cli import options
 @click.option(
     "--jobs", type=click.IntRange(min=1), help="Scans registered at once.  [default: one a core, at most 8]"
 )
-def demo(output: Path, jobs: int | None) -> None:
+@options.json_option()
+def demo(output: Path, jobs: int | None, as_json: bool) -> None:
     """Raw scans to a model and a photo to a face, with pictures, in a few minutes.
 
     Makes 24 raw head scans from the embedded head, builds a model from them as build-basis does, fits the
@@ -31,10 +38,14 @@ def demo(output: Path, jobs: int | None) -> None:
     from morphkit.commands.demonstration import demo as run
 
     click.echo(
-        f"Writing 24 raw scans, a model built from them, a fitted photo and report.html into {output}/"
+        f"Writing 24 raw scans, a model built from them, a fitted photo and report.html into {output}/",
+        err=as_json,
     )
     with StageProgress() as progress:
         result = run(output, jobs=jobs, progress=progress)
+    if as_json:
+        options.print_json(result)
+        return
     click.echo(
         f"Done in {result.seconds:.0f} s. {result.built} of {result.scans} scans went into the model; "
         f"vertices lie {result.correspondence_error:.2f} mm (mean) from the truth.\nOpen {result.report}"
@@ -42,20 +53,28 @@ def demo(output: Path, jobs: int | None) -> None:
 
 
 @click.command(short_help="Say what is installed, which backends work, what to do.")
+@options.json_option()
 @click.pass_context
-def doctor(ctx: click.Context) -> None:
+def doctor(ctx: click.Context, as_json: bool) -> None:
     """Say what is installed, which backends work, and what to do about those that do not."""
+    from morphkit.commands.diagnosis import doctor as run
+
+    checks = run()
+    if as_json:
+        options.print_json({"checks": checks})
+    else:
+        _show(checks)
+    if any(check.state == "broken" for check in checks):
+        ctx.exit(1)
+
+
+def _show(checks: Sequence[Check]) -> None:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    from morphkit.commands.diagnosis import doctor as run
-
-    checks = run()
     table = Table(box=None, show_header=False, pad_edge=False)
     marks = {"ok": Text("ok", "green"), "optional": Text("--", "yellow"), "broken": Text("BROKEN", "red")}
     for check in checks:
         table.add_row(marks[check.state], Text(check.name, "bold"), Text(check.detail), Text(check.remedy))
     Console().print(table)
-    if any(check.state == "broken" for check in checks):
-        ctx.exit(1)

@@ -78,7 +78,7 @@ class _Crop(click.ParamType[float | Literal["now"]]):
     metavar="FILE",
     help='Its landmarks: {"landmarks68": [vertex indices]}, or a landmark file with 3D points.',
 )
-@click.option("--json", "json_file", type=options.FILE, metavar="FILE", help="Write all numbers there, too.")
+@options.json_option("Print all numbers as one JSON object.")
 def evaluate_fits(
     truth: Path,
     fits: Path,
@@ -90,7 +90,7 @@ def evaluate_fits(
     baseline_landmarks: Path | None,
     truth_topology: Path | None,
     truth_landmarks: Path | None,
-    json_file: Path | None,
+    as_json: bool,
 ) -> None:
     """Measure fitted faces against true ones, as the NoW benchmark does.
 
@@ -105,6 +105,7 @@ def evaluate_fits(
 
     from morphkit.cli.progress import StageProgress
     from morphkit.commands.fit_evaluation import evaluate_fits as run
+    from morphkit.commands.fit_evaluation_files import numbers
 
     with StageProgress() as progress:
         result = run(
@@ -120,15 +121,13 @@ def evaluate_fits(
             topology_landmarks=truth_landmarks,
             progress=progress,
         )
+    if as_json:
+        options.print_json(numbers(result))
+        return
     console = Console()
     console.print(_table(result))
     for sentence in _sentences(result):
         console.print(Text(sentence))
-    if json_file is not None:
-        from morphkit.commands.fit_evaluation_files import numbers
-        from morphkit.io.atomic import write_json
-
-        write_json(json_file, numbers(result))
     if result.files:
         click.echo(f"Open {result.files[0]}")
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Literal
 
 import click
 
+from morphkit.cli import options
 from morphkit.cli.progress import StageProgress
 
 if TYPE_CHECKING:
@@ -79,8 +79,7 @@ def fit_film(video: Path, rate: float | None, output: Path, how: HowToFit) -> in
         write_video_fit(result, output)
     found, count = int(result.found.sum()), len(result.looks)
     if how.as_json:
-        row = {"video": str(video), "frames": count, "found": found, "notes": list(result.notes)}
-        click.echo(json.dumps(row, ensure_ascii=False))
+        options.print_json({"video": video, "frames": count, "found": found, "notes": result.notes})
         return 0
     click.echo(f"{video}: the face in {found} of {count} frames; {output / 'track.npz'}, overlay beside it")
     for note in result.notes:
@@ -96,7 +95,7 @@ def tell_person(
         click.echo(f"Error: {failure.error}", err=True)
     if as_json:
         for row in _rows(result, photos, made):
-            click.echo(json.dumps(row, ensure_ascii=False))
+            options.print_json(row)
         return
     for index, weight in zip(result.indices, result.weights, strict=True):
         click.echo(f"{photos[index].path}: counted {100.0 * weight:.0f} %")

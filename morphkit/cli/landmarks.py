@@ -24,8 +24,11 @@ _FORMATS = ("json", "slicer", "menpo", "meshlab", "fcsv", "pts", "csv", "tlms", 
     default="json",
     help="Of the points' files; photos: json or pts.",
 )
+@options.json_option("Print one JSON object a file, as each is done.")
 @click.pass_context
-def landmarks(ctx: click.Context, files: tuple[Path, ...], output: Path, file_format: str) -> None:
+def landmarks(
+    ctx: click.Context, files: tuple[Path, ...], output: Path, file_format: str, as_json: bool
+) -> None:
     """Find landmarks in photos or on scans.
 
     Writes OUT_DIR/<stem>.landmarks.json (of a photo: 478 and 68 points of every face, in pixels; of a scan:
@@ -39,7 +42,12 @@ def landmarks(ctx: click.Context, files: tuple[Path, ...], output: Path, file_fo
 
     def one(file: Path) -> None:
         found = run(file, output, file_format=file_format)
-        click.echo(f"{file}: {found.points_path}")
+        if as_json:
+            faces = None if found.landmarks is not None else len(found.faces)
+            files = {"points": found.points_path, "picture": found.picture_path}
+            options.print_json({"file": file, "faces": faces, **files})
+        else:
+            click.echo(f"{file}: {found.points_path}")
 
     _each(ctx, files, one)
 

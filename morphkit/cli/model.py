@@ -1,4 +1,4 @@
-"""`morphkit complete`, `morphkit sample` and `morphkit info`."""
+"""`morphkit convert`, `complete`, `sample` and `info`."""
 
 from __future__ import annotations
 
@@ -7,6 +7,34 @@ from pathlib import Path
 import click
 
 from morphkit.cli import options
+
+
+@click.command(short_help="Write a model in another layout.")
+@click.argument("model", type=options.FILE, metavar="MODEL")
+@click.argument("output", type=options.FILE, metavar="OUT")
+@click.option(
+    "--to",
+    "layout",
+    metavar="LAYOUT",
+    help="The layout to write, where OUT's suffix does not tell it: basel-0.8, say.",
+)
+@options.json_option()
+def convert(model: Path, output: Path, layout: str | None, as_json: bool) -> None:
+    """Write a model in another layout: MODEL is any that `morphkit info` describes, OUT a new file.
+
+    The suffix of OUT chooses the layout: .h5 (Basel/statismo, which holds everything), .bin (eos), .npz
+    (arrays by name), .glb (morph targets). What OUT cannot hold is said; the file is read again to make sure
+    of the rest.
+    """
+    from morphkit.commands.conversion import convert as run
+
+    result = run(model, output, layout=layout)
+    if as_json:
+        options.print_json(result)
+        return
+    click.echo(f"{result.source_layout} to {result.layout}: {output}")
+    for note in result.notes:
+        click.echo(f"  {note}", err=True)
 
 
 @click.command(short_help="Add to a model what fitting needs and it lacks.")
@@ -21,7 +49,8 @@ from morphkit.cli import options
     metavar="MODEL.H5",
     help="The model to take it from.  [default: the embedded head]",
 )
-def complete(model: Path, output: Path, source: Path | None) -> None:
+@options.json_option()
+def complete(model: Path, output: Path, source: Path | None, as_json: bool) -> None:
     """Add expressions, masks, a mirror map and landmark sets to a model that lacks them.
 
     MODEL.H5 may have any topology and cover any part of a head. What it has stays as it is; the rest is
@@ -30,6 +59,9 @@ def complete(model: Path, output: Path, source: Path | None) -> None:
     from morphkit.commands.completion import complete as run
 
     result = run(model, output, source=source)
+    if as_json:
+        options.print_json({"model": output, "added": result.added, "from": result.origin})
+        return
     if result.added:
         click.echo(f"Added from {result.origin}: {', '.join(result.added)}.")
     else:
@@ -50,19 +82,26 @@ def complete(model: Path, output: Path, source: Path | None) -> None:
     "--format", "suffix", type=click.Choice(["ply", "obj", "stl", "glb"]), default="ply", show_default=True
 )
 @click.option("--expression", is_flag=True, help="Vary the expression too.")
-def sample(model: Path | None, output: Path, count: int, seed: int, suffix: str, expression: bool) -> None:
+@options.json_option()
+def sample(
+    model: Path | None, output: Path, count: int, seed: int, suffix: str, expression: bool, as_json: bool
+) -> None:
     """Write random heads of a model (default: the embedded head) as meshes."""
     from morphkit.commands.models import sample as run
 
     paths = run(output, model=model, count=count, seed=seed, suffix=suffix, expression=expression)
+    if as_json:
+        options.print_json({"heads": paths})
+        return
     click.echo(
         f"{len(paths)} heads: {paths[0]} to {paths[-1].name}." if count > 1 else f"1 head: {paths[0]}."
     )
 
 
 @click.command()
-@click.argument("file", type=options.FILE, metavar="MODEL.H5|MESH")
-def info(file: Path) -> None:
+@click.argument("file", type=options.FILE, metavar="MODEL|MESH")
+@options.json_option()
+def info(file: Path, as_json: bool) -> None:
     """Describe a model file or a mesh.
 
     Of a model, with all that its file says of where it comes from: scans, template, settings, versions.
@@ -74,6 +113,9 @@ def info(file: Path) -> None:
     from morphkit.commands.models import info as run
 
     description = run(file)
+    if as_json:
+        options.print_json(description.values)
+        return
     table = Table(box=None, show_header=False, pad_edge=False, title=description.title, title_justify="left")
     for key, value in description.entries.items():
         table.add_row(Text(key, "bold"), Text(value))

@@ -14,7 +14,8 @@ from morphkit.cli import options
 @click.option(
     "-o", "--output", type=options.FILE, required=True, metavar="NET.ONNX", help="The file to write."
 )
-def export_onnx(weights: Path, output: Path) -> None:
+@options.json_option()
+def export_onnx(weights: Path, output: Path, as_json: bool) -> None:
     """Write the network of `morphkit train` as an ONNX file (extra `onnx`).
 
     Its inputs are aligned crops (batch, s, s, 3), sRGB 0..1, and for a guided network their 68 landmarks in
@@ -23,4 +24,7 @@ def export_onnx(weights: Path, output: Path) -> None:
     from morphkit.training.onnx import export_onnx as export
 
     export(weights, output)
-    click.echo(f"Network: {output}")
+    if as_json:
+        options.print_json({"network": output})
+    else:
+        click.echo(f"Network: {output}")

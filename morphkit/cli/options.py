@@ -43,6 +43,18 @@ def debugging(ctx: click.Context) -> bool:
     return bool(ctx.find_root().params["debug"] or os.environ.get("MORPHKIT_DEBUG"))
 
 
+def json_option(help_text: str = "Print the result as one JSON object.") -> Callable[[Command], Command]:
+    """Return the option `--json`, given to commands as `as_json`: then stdout has JSON and nothing else."""
+    return click.option("--json", "as_json", is_flag=True, help=help_text)
+
+
+def print_json(value: object) -> None:
+    """Print a value as JSON on one line: numbers in full, null for NaN, paths as text."""
+    from morphkit.io.json_text import json_text
+
+    click.echo(json_text(value))
+
+
 COMPONENTS = _Components()
 FILE = click.Path(path_type=Path)  # the readers check that it exists, and say more
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -79,9 +78,7 @@ def how_to_run(do: str, made: str, of: str) -> Callable[[options.Command], optio
             help=f"Take what an earlier run has {made} if {of} are the same, or {do} every photo anew.  "
             "[default: resume]",
         ),
-        click.option(
-            "--json", "as_json", is_flag=True, help="Print one JSON object a photo, as each is done."
-        ),
+        options.json_option("Print one JSON object a photo, as each is done."),
     )
 
 
@@ -165,7 +162,7 @@ class Report:
             if self.debug and outcome.trace:
                 self.tell(outcome.trace)
         if self.as_json:
-            click.echo(json.dumps(_finite(outcome.row()), ensure_ascii=False))
+            options.print_json(outcome.row())
 
     def conclude(self) -> None:
         """Tell of all photos."""
@@ -183,8 +180,3 @@ class Report:
 
 def _photos(count: int) -> str:
     return "1 photo" if count == 1 else f"{count} photos"
-
-
-def _finite(row: dict[str, object]) -> dict[str, object]:
-    """Return the row with null for NaN, which JSON lacks."""
-    return {name: None if value != value else value for name, value in row.items()}

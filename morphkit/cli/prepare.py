@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -66,7 +65,7 @@ _how = options.together(
     click.option(
         "--jobs", type=click.IntRange(min=1), help="Photos at once.  [default: one a core, at most 8]"
     ),
-    click.option("--json", "as_json", is_flag=True, help="Print the result as JSON."),
+    options.json_option(),
 )
 
 
@@ -132,7 +131,7 @@ def _tell(result: Prepared, output: Path, kept: bool, as_json: bool) -> None:
         "people": result.people,
     }
     if as_json:
-        click.echo(json.dumps({"dataset": str(output), **counts, "report": str(result.report)}))
+        options.print_json({"dataset": output, **counts, "report": result.report})
         return
     people = f" of {result.people} people" if result.people else ""
     click.echo(f"{counts['faces']} faces{people} from {result.photos} photos: {result.report}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
@@ -65,7 +64,7 @@ from morphkit.cli.progress import StageProgress
     show_default=True,
     help="nvdiffrast needs an NVIDIA GPU.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@options.json_option()
 def render_dataset(
     model: Path | None,
     output: Path,
@@ -105,11 +104,10 @@ def render_dataset(
         )  # fmt: skip
     if as_json:
         shown = {
-            "dataset": str(output), "faces": count, "rendered": result.rendered,
-            "contact_sheet": str(result.contact_sheet),
-            "photos": None if result.photos is None else str(result.photos),
+            "dataset": output, "faces": count, "rendered": result.rendered,
+            "contact_sheet": result.contact_sheet, "photos": result.photos,
         }  # fmt: skip
-        click.echo(json.dumps(shown))
+        options.print_json(shown)
         return
     click.echo(f"{count} faces in {output}, {result.rendered} of them new.")
     click.echo(f"Contact sheet: {result.contact_sheet}")

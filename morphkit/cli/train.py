@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -26,7 +25,7 @@ _arguments = options.together(
     click.option(
         "-o", "--output", type=options.FILE, metavar="DIR", help="In place of the settings' output.folder."
     ),
-    click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object."),
+    options.json_option(),
     click.option("--example", is_flag=True, help="Print commented settings to start from, and stop."),
 )
 
@@ -84,15 +83,15 @@ def _run(
 
 def _report(result: LoopResult, as_json: bool) -> None:
     values = {} if result.validation is None else dict(result.validation.values)
-    report, best = result.folder / "report.html", None if result.best is None else str(result.best)
+    report = result.folder / "report.html"
     if as_json:
-        files = {"folder": str(result.folder), "weights": str(result.weights), "best": best}
+        files = {"folder": result.folder, "weights": result.weights, "best": result.best, "report": report}
         steps = {"steps": result.steps, "best_step": result.best_step}
-        click.echo(json.dumps({**files, "report": str(report), **steps, "validation": values}))
+        options.print_json({**files, **steps, "validation": values})
         return
     said = "".join(f", {label} {values[name]:{form}}" for name, label, form in _SAID if name in values)
-    earlier = "" if best is None else f"; best on held-out people, of step {result.best_step}: {best}"
-    click.echo(f"{result.steps} steps{said}. Weights: {result.weights}{earlier}")
+    best = f"; best on held-out people, of step {result.best_step}: {result.best}" if result.best else ""
+    click.echo(f"{result.steps} steps{said}. Weights: {result.weights}{best}")
     click.echo(f"Open {report}")
 
 

@@ -209,7 +209,7 @@ def _write(folder: Path, result: ModelEvaluation, model: MorphableModel) -> Mode
         plots[_FILES[name]] = metric_figure(metric)
     for name, figure in plots.items():
         save_png(figure, folder / name)
-    write_json(folder / "evaluation.json", _numbers(result))
+    write_json(folder / "evaluation.json", numbers(result))
     write_evaluation_page(
         folder / "evaluation.html",
         model,
@@ -224,8 +224,8 @@ def _write(folder: Path, result: ModelEvaluation, model: MorphableModel) -> Mode
     return replace(result, files=tuple(folder / name for name in names))
 
 
-def _numbers(result: ModelEvaluation) -> dict[str, Any]:
-    """Return what the JSON file says; distances in millimetres."""
+def numbers(result: ModelEvaluation) -> dict[str, Any]:
+    """Return what the JSON file and `--json` say; distances in millimetres."""
     found = result.evaluation
     return {
         "model": result.name,

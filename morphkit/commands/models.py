@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from morphkit.archive import load_model, resolve_model
+from morphkit.archive.formats import find_format, recognise
+from morphkit.archive.source import ModelSource
 from morphkit.export.facts import fact_rows
 from morphkit.geometry.topology import boundary_edges, connected_components
-from morphkit.io.meshes import read_mesh, write_mesh
+from morphkit.io.meshes import MESH_SUFFIXES, read_mesh, write_mesh
 from morphkit.mesh import Mesh
 from morphkit.morphable import LinearModel, MorphableModel
 
 _LAST = ("left_out", "scans")  # of the provenance; they may fill many lines
-_MODEL_SUFFIXES = {".h5", ".hdf5"}
 
 
 @dataclass(frozen=True)
@@ -27,13 +28,15 @@ class Description:
     Attributes
     ----------
     title : its name and kind.
-    entries : what there is to say, by name.
+    entries : what there is to say, by name, in words.
     provenance : (key, text) of all that a model file says of where it comes from, the scans last.
+    values : the same for programs: numbers in millimetres, JSON-serialisable.
     """
 
     title: str
     entries: Mapping[str, str]
     provenance: tuple[tuple[str, str], ...] = ()
+    values: Mapping[str, Any] = field(default_factory=dict)
 
 
 def sample(
@@ -64,13 +67,23 @@ def sample(
 
 
 def info(path: str | Path) -> Description:
-    """Describe a model file (.h5) or a mesh."""
+    """Describe a model, in any layout that `morphkit.load_model` reads, or a mesh.
+
+    Raises
+    ------
+    BadInputError
+        If it is neither, or damaged.
+    """
     path = Path(path)
-    if path.suffix.lower() in _MODEL_SUFFIXES:
-        model = load_model(path)
-        entries, rows = _model_entries(model), fact_rows(_scans_last(model.provenance))
-        return Description(f"{path.name}: a morphable model", entries, tuple(rows))
-    return Description(f"{path.name}: a mesh", _mesh_entries(read_mesh(path)))
+    source = ModelSource(path)
+    layout = find_format(source)
+    if layout is None and path.suffix.lower() in MESH_SUFFIXES:
+        mesh = read_mesh(path)
+        return Description(f"{path.name}: a mesh", _mesh_entries(mesh), values=_mesh_values(mesh))
+    model = load_model(path)  # says what is wrong if it is no model
+    title = f"{path.name}: a morphable model ({recognise(source).title})"
+    rows = fact_rows(_scans_last(model.provenance))
+    return Description(title, _model_entries(model), tuple(rows), _model_values(model, recognise(source).key))
 
 
 def _draw(model: MorphableModel, rng: np.random.Generator, expression: bool) -> Mesh:
@@ -107,6 +120,46 @@ def _group(group: LinearModel, unit: str) -> str:
     spread = np.sqrt(np.sum(group.standard_deviations**2) / len(group.mean))
     noise = f", noise {np.sqrt(group.noise_variance):.3g}" if group.noise_variance else ""
     return f"{group.n_components} components, {spread:.3g} {unit} a vertex (root mean square){noise}"
+
+
+def _model_values(model: MorphableModel, layout: str) -> dict[str, Any]:
+    groups = {"identity": model.identity, "expression": model.expression, "albedo": model.albedo}
+    units = model.expression_units
+    return {
+        "kind": "model",
+        "layout": layout,
+        "vertices": model.n_vertices,
+        "triangles": len(model.faces),
+        "groups": {name: None if group is None else _group_values(group) for name, group in groups.items()},
+        "named_expressions": [] if units is None else units.names,
+        "landmarks": {name: len(points.names) for name, points in model.landmarks.items()},
+        "masks": {name: int(mask.sum()) for name, mask in model.masks.items()},
+        "size_mm": np.ptp(model.instance(), axis=0),
+        "provenance": model.provenance,
+    }
+
+
+def _group_values(group: LinearModel) -> dict[str, Any]:
+    return {
+        "components": group.n_components,
+        "standard_deviations": group.standard_deviations,
+        "noise_variance": group.noise_variance,
+    }
+
+
+def _mesh_values(mesh: Mesh) -> dict[str, Any]:
+    parts = connected_components(mesh.faces, len(mesh.vertices))
+    return {
+        "kind": "mesh",
+        "vertices": len(mesh.vertices),
+        "triangles": len(mesh.faces),
+        "size": np.ptp(mesh.vertices, axis=0),
+        "connected_parts": len(np.unique(parts[np.unique(mesh.faces)])),
+        "border_edges": len(boundary_edges(mesh.faces)),
+        "vertex_colors": mesh.colors is not None,
+        "texture": None if mesh.texture is None else mesh.texture.shape[:2],
+        "uv": mesh.uv is not None,
+    }
 
 
 def _mesh_entries(mesh: Mesh) -> dict[str, str]:

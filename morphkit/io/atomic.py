@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import dataclasses
 import errno
-import json
-import math
 import os
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from morphkit.errors import OutputError
+from morphkit.io.json_text import json_text
 
 _REMEDIES = {
     errno.ENOENT: "no folder can be made there; choose another one",
@@ -79,12 +74,8 @@ def ensure_writable(path: str | os.PathLike[str]) -> None:
 
 
 def write_json(path: str | os.PathLike[str], value: object) -> None:
-    """Write `value` as indented UTF-8 JSON, atomically.
-
-    Takes what `json` takes, and numpy arrays and scalars, paths, sets (sorted) and dataclasses. JSON has no
-    NaN or infinity: they are written as null.
-    """
-    text = json.dumps(_plain(value), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    """Write `value` as indented UTF-8 JSON, atomically; see `morphkit.io.json_text.json_text`."""
+    text = json_text(value, indent=1) + "\n"
     with atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
@@ -122,19 +113,3 @@ def _in_the_way(target: Path) -> Path:
     """Return the first file on the way to a target; the target itself if there is none."""
     way = (*reversed(target.parents), target)
     return next((place for place in way if place.exists() and not place.is_dir()), target)
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, np.ndarray | np.generic):
-        value = value.tolist()
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, set | frozenset):
-        return [_plain(item) for item in sorted(value)]
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return str(value) if isinstance(value, os.PathLike) else value
