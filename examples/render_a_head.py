@@ -1,5 +1,12 @@
-"""Draw the embedded head from four sides under three lights: python examples/render_a_head.py."""
+"""
+Render a head
+=============
 
+The embedded head from four sides under three lights. The renderer is differentiable: gradients reach
+vertices, albedo, light and camera.
+"""
+
+import matplotlib.pyplot as plt
 import numpy as np
 import torch
 
@@ -14,6 +21,8 @@ def lamp(towards: list[float], color: list[float]) -> torch.Tensor:
     return directional_light(torch.tensor([towards]), torch.tensor([color]))
 
 
+# %%
+# Light is nine numbers a colour: the radiance's spherical harmonics. Lamps and a sky add up.
 front = 0.45 * ambient_light() + lamp([0.0, -0.2, -1.0], [0.6, 0.6, 0.6])
 side = (
     0.15 * ambient_light()
@@ -22,9 +31,9 @@ side = (
 )
 above = 0.20 * ambient_light() + lamp([0.0, -1.0, -0.4], [0.9, 0.9, 0.9])
 
-turns = torch.tensor(
-    [[0.0, 0.0, 0.0], [0.0, 0.6, 0.0], [0.0, 1.3, 0.0], [0.4, -0.4, 0.1]]
-)  # axis times radians
+# %%
+# Four cameras in one batch. A turn is a vector: axis times radians; lengths are millimetres.
+turns = torch.tensor([[0.0, 0.0, 0.0], [0.0, 0.6, 0.0], [0.0, 1.3, 0.0], [0.4, -0.4, 0.1]])
 camera = PerspectiveCamera.from_parameters(
     focal=torch.full((4,), 1150.0),
     axis_angle=turns,
@@ -33,6 +42,8 @@ camera = PerspectiveCamera.from_parameters(
     height=320,
 )
 
+# %%
+# One picture for every camera and light.
 head = morphkit.FaceModel.from_morphable(morphkit.load_default_model())
 face = head.instance(head.layout.split(torch.zeros(4, head.layout.length)))
 renderer = Renderer(head.faces, get_rasterizer("numba"))
@@ -43,4 +54,5 @@ for light in (front, side, above):
     picture = renderer(face.vertices, face.albedo, light.repeat(4, 1, 1), camera, wall)
     rows.append(np.concatenate(list(picture.image.numpy()), axis=1))
 morphkit.write_image("heads.png", linear_to_srgb_uint8(np.concatenate(rows)))
-print("See heads.png.")
+plt.figure(figsize=(8, 6)).gca().imshow(morphkit.read_image("heads.png"))
+plt.axis("off")
