@@ -1,3 +1,5 @@
+import json
+import re
 import subprocess
 import sys
 
@@ -48,7 +50,9 @@ def test_every_public_name_resolves(name):
 def test_help_lists_every_command_in_order():
     result = CliRunner().invoke(main, ["--help"])
     assert result.exit_code == 0
-    listed = [line.split()[0] for line in result.output.split("Commands:")[1].strip().splitlines()]
+    commands, exit_codes = result.output.split("Commands:")[1].split("Exit codes:")
+    assert "130 interrupted" in " ".join(exit_codes.split())
+    listed = [line.split()[0] for line in commands.strip().splitlines()]
     assert listed == COMMANDS
 
 
@@ -64,6 +68,14 @@ def test_every_command_can_tell_a_program(command):
     (option,) = (p for p in main.commands[command].params if "--json" in p.opts)
     assert option.is_flag
     assert option.name == "as_json"
+
+
+def test_doctor_tells_a_program():
+    result = CliRunner().invoke(main, ["doctor", "--json"])
+    checks = {check["name"]: check for check in json.loads(result.stdout)["checks"]}
+    assert checks["numpy"]["state"] == "ok"
+    assert checks["default_head.h5"]["detail"] == "in the package"
+    assert result.exit_code == any(check["state"] == "broken" for check in checks.values())
 
 
 def test_version():
@@ -108,3 +120,29 @@ def test_a_wrong_call_exits_with_2():
     assert (
         CliRunner().invoke(main, ["fit", "a.jpg", "b.jpg", "-o", "x", "--landmarks", "l.json"]).exit_code == 2
     )
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_a_shell_gets_its_completion(shell):
+    result = CliRunner().invoke(main, ["--completion", shell])
+    assert result.exit_code == 0
+    assert f"_MORPHKIT_COMPLETE={shell}_complete" in result.stdout
+
+
+def test_completion_offers_commands_options_and_files():
+    def offered(*words):
+        environment = {"_MORPHKIT_COMPLETE": "bash_complete", "COMP_CWORD": str(len(words))}
+        environment["COMP_WORDS"] = " ".join(("morphkit", *words))
+        result = CliRunner().invoke(main, env=environment, prog_name="morphkit")
+        return result.stdout.split()
+
+    assert offered("eval") == ["plain,evaluate", "plain,evaluate-fits"]
+    assert "plain,--components" in offered("build-basis", "--")
+    assert offered("info", "mod") == ["file,mod"]
+
+
+def test_no_color_is_heeded():
+    colour = {"FORCE_COLOR": "1", "NO_COLOR": None, "TERM": "xterm"}
+    assert "\x1b[32m" in CliRunner().invoke(main, ["doctor"], env=colour, color=True).stdout
+    plain = CliRunner().invoke(main, ["doctor"], env={**colour, "NO_COLOR": "1"}, color=True).stdout
+    assert not re.search(r"\x1b\[[0-9;]*3[0-9]m", plain)

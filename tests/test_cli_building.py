@@ -46,6 +46,8 @@ def test_sample_and_info_read_the_model(built, tmp_path):
     )
     assert result.exit_code == 0, result.output
     first, second = (read_mesh(tmp_path / "heads" / f"head_00{i}.obj") for i in (0, 1))
+    again = run("sample", built / "model.h5", "-o", tmp_path / "more", "-n", 1, "--json")
+    assert json.loads(again.stdout) == {"heads": [str(tmp_path / "more" / "head_000.ply")]}
     assert first.vertices.shape == second.vertices.shape
     assert not np.array_equal(first.vertices, second.vertices)
     described = run("info", built / "model.h5")
@@ -93,3 +95,11 @@ def test_a_single_mode_is_no_modes(data, built, tmp_path):
     result = run("build-basis", data.scans, "-o", tmp_path / "m.h5", *data.arguments, *options)
     assert result.exit_code == 0, result.output
     assert "3 of 3 scans, 1 mode of shape, 1 of albedo." in result.stdout
+    told = json.loads(
+        run("build-basis", data.scans, "-o", tmp_path / "m.h5", *data.arguments, *options, "--json").stdout
+    )
+    assert told["model"] == str(tmp_path / "m.h5")
+    assert told["components"]["identity"] == 1
+    assert [scan["name"] for scan in told["scans"]] == told["used"] == list(NAMES)
+    assert {scan["verdict"] for scan in told["scans"]} <= {"good", "doubtful"}
+    assert all(0.7 < scan["diagnosis"]["covered"] <= 1 for scan in told["scans"])

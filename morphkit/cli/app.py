@@ -58,8 +58,38 @@ def _sentence(error: BaseException) -> str:
     return text if text.endswith((".", "!", "?")) else f"{text}."
 
 
+def _print_completion(ctx: click.Context, param: click.Parameter, shell: str | None) -> None:  # noqa: ARG001
+    """Print the script that makes a shell complete morphkit's commands, options and files, and stop."""
+    if shell is None or ctx.resilient_parsing:
+        return
+    from click.shell_completion import get_completion_class
+
+    kind = get_completion_class(shell)
+    if kind is None:
+        raise click.UsageError(f"click knows no completion for {shell}.")
+    click.echo(kind(main, {}, "morphkit", "_MORPHKIT_COMPLETE").source())
+    ctx.exit()
+
+
+_EXIT_CODES = (
+    "Exit codes: 0 all is well; 2 a call or an input that cannot be used (no face, a damaged file); 1 other "
+    "trouble (a full disk, a missing package); 130 interrupted. Of several files, the highest. With --json, "
+    "stdout holds JSON and nothing else; errors go to stderr. NO_COLOR=1 switches colours off."
+)
+
+
 @click.group(
-    cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+    cls=_Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog=_EXIT_CODES,
+)
+@click.option(
+    "--completion",
+    type=click.Choice(["bash", "zsh", "fish"]),
+    is_eager=True,
+    expose_value=False,
+    callback=_print_completion,
+    help='Print a script that completes commands in a shell: eval "$(morphkit --completion bash)".',
 )
 @click.version_option(morphkit.__version__, prog_name="morphkit")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error (also: MORPHKIT_DEBUG=1).")
