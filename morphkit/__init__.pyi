@@ -4,6 +4,7 @@ from .commands.completion import complete
 from .commands.conversion import convert
 from .commands.demonstration import demo
 from .commands.diagnosis import doctor
+from .commands.downloads import get
 from .commands.evaluation import evaluate
 from .commands.fit import fit
 from .commands.fit_evaluation import evaluate_fits
@@ -46,6 +47,7 @@ __all__ = [
     "fit",
     "fit_folder",
     "fit_image",
+    "get",
     "info",
     "load_default_model",
     "load_model",

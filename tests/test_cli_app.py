@@ -24,7 +24,7 @@ COMMANDS = [
         "render-dataset",
         "train",
     ),
-    *("train-cnet", "predict", "export-onnx", "evaluate", "evaluate-fits", "sample", "info", "doctor"),
+    *("train-cnet", "predict", "export-onnx", "evaluate", "evaluate-fits", "sample", "info", "get", "doctor"),
 ]
 HEAVY = ["torch", "numba", "scipy", "trimesh", "sklearn", "matplotlib", "numpy"]
 

@@ -13,6 +13,7 @@ from morphkit.cli.evaluation import evaluate
 from morphkit.cli.first_steps import demo, doctor
 from morphkit.cli.fit import fit
 from morphkit.cli.fit_evaluation import evaluate_fits
+from morphkit.cli.get import get
 from morphkit.cli.landmarks import landmarks
 from morphkit.cli.model import complete, convert, info, sample
 from morphkit.cli.onnx import export_onnx
@@ -115,6 +116,7 @@ for _command in (
     evaluate_fits,
     sample,
     info,
+    get,
     doctor,
 ):
     main.add_command(_command)
