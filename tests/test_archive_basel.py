@@ -1,13 +1,23 @@
 """The Basel/statismo layout: what is written comes back, what others write is understood, junk is named."""
 
-import contextlib
 import json
 
 import h5py
 import numpy as np
 import pytest
+from model_corruption import (
+    assert_albedo_formula,
+    assert_bounded_memory,
+    assert_formula,
+    assert_refused,
+    assert_round_trip,
+    assert_survives_damage,
+    check_model,
+)
+from model_files_hdf5 import RawGroup, grid, raw_group, strip, write_basel, write_group
 
 from morphkit.archive import load_model, save_model
+from morphkit.archive.layouts import _vtk as vtk
 from morphkit.errors import BadInputError, MorphkitError
 from morphkit.mesh import LandmarkEmbedding
 from morphkit.morphable import LinearModel, MorphableModel, NamedDirections
@@ -133,7 +143,6 @@ def test_version_08_scaled_basis(model, tmp_path, version):
     )
     back = load_model(path)
     np.testing.assert_allclose(back.identity.basis, group.basis, atol=1e-6)
-    assert any("0.8" in note for note in back.provenance["read_notes"])
 
 
 @pytest.mark.parametrize("version", [(0, 9), None])
@@ -173,6 +182,7 @@ def test_the_version_decides_where_lengths_cannot(model, tmp_path):
 
 
 def test_unsorted_and_empty_components(model, tmp_path):
+    """The file's coefficients stay what they are, but for those that move nothing."""
     group = model.identity
     variances = group.standard_deviations**2
     basis = np.hstack([np.zeros((180, 1), np.float32), group.basis[:, ::-1]])
@@ -180,33 +190,48 @@ def test_unsorted_and_empty_components(model, tmp_path):
         tmp_path / "m.h5", group.mean, basis, np.r_[0.0, variances[::-1]], model.faces, version=(0, 9)
     )
     back = load_model(path)
-    np.testing.assert_allclose(back.identity.standard_deviations, group.standard_deviations, rtol=1e-6)
-    np.testing.assert_array_equal(back.identity.basis, group.basis)
-    assert "1 components without variance" in back.provenance["read_notes"][0]
+    np.testing.assert_allclose(back.identity.standard_deviations, group.standard_deviations[::-1], rtol=1e-6)
+    np.testing.assert_array_equal(back.identity.basis, group.basis[:, ::-1])
+    empty, order = back.provenance["read_notes"]
+    assert "1 components without variance were left out, so that later ones" in empty
+    assert "not in the order of their variances" in order
 
 
-def test_units_follow_an_expression_basis_that_was_reordered(model, tmp_path):
+def test_units_follow_an_expression_basis_that_lost_a_component(model, tmp_path):
     save_model(tmp_path / "m.h5", model)
     with h5py.File(tmp_path / "m.h5", "r+") as file:
-        order = [2, 0, 4, 1, 3]
-        for name in ("pcaBasis", "pcaVariance"):
-            dataset = file[f"expression/model/{name}"]
-            dataset[...] = dataset[:][..., order]
-        file["morphkit/expression_units/coefficients"][...] = model.expression_units.coefficients[:, order]
+        file["expression/model/pcaVariance"][1] = 0.0
     back = load_model(tmp_path / "m.h5")
-    np.testing.assert_array_equal(back.expression_units.coefficients, model.expression_units.coefficients)
+    np.testing.assert_array_equal(
+        back.expression_units.coefficients, model.expression_units.coefficients[:, [0, 2, 3, 4]]
+    )
 
 
-def test_a_skewed_basis_is_turned_orthogonal(model, tmp_path):
+def test_a_skewed_basis_stays_as_it_is(model, tmp_path):
     group = model.identity
     skewed = group.basis.copy()
     skewed[:, 1] = (group.basis[:, 0] + group.basis[:, 1]) / np.sqrt(2)
     variances = group.standard_deviations**2
     path = write_plain(tmp_path / "m.h5", group.mean, skewed, variances, model.faces, version=(0, 9))
     back = load_model(path)
-    assert back.identity.is_orthonormal
-    a, b = skewed * group.standard_deviations, back.identity.basis * back.identity.standard_deviations
-    np.testing.assert_allclose(b @ b.T, a @ a.T, atol=1e-3 * variances[0])
+    assert not back.identity.is_orthonormal
+    c = np.linspace(-2, 2, 7)
+    expected = group.mean.ravel() + skewed @ (group.standard_deviations * c)
+    assert_formula(back, expected.reshape(-1, 3), c)
+
+
+def test_a_model_cut_to_some_vertices_keeps_its_formula(model, tmp_path):
+    """Its columns are shorter than one, which version 0.9 allows."""
+    group = model.identity.marginal(np.arange(40))
+    faces = model.faces[(model.faces < 40).all(axis=1)]
+    path = write_plain(
+        tmp_path / "m.h5", group.mean, group.basis, group.standard_deviations**2, faces, version=(0, 9)
+    )
+    c = np.linspace(-2, 2, 7)
+    expected = group.mean.ravel() + group.basis.astype(np.float64) @ (group.standard_deviations * c)
+    back = load_model(path)
+    check_model(back)
+    assert_formula(back, expected.reshape(-1, 3), c)
 
 
 def test_plain_shape_model_at_the_root(model, tmp_path):
@@ -257,25 +282,9 @@ def test_a_marginal_must_be_made_orthonormal_first(model, tmp_path):
     assert load_model(tmp_path / "m.h5").n_vertices == 30
 
 
-@pytest.mark.parametrize("fraction", [0.0, 0.01, 0.3, 0.9, 0.999])
-def test_truncated_files(model, tmp_path, fraction):
+def test_damaged_copies(model, tmp_path):
     save_model(tmp_path / "m.h5", model)
-    data = (tmp_path / "m.h5").read_bytes()
-    (tmp_path / "cut.h5").write_bytes(data[: int(fraction * len(data))])
-    with pytest.raises(BadInputError, match=r"cut\.h5"):
-        load_model(tmp_path / "cut.h5")
-
-
-def test_damaged_bytes_never_escape_as_another_error(model, tmp_path, rng):
-    save_model(tmp_path / "m.h5", model)
-    data = np.frombuffer((tmp_path / "m.h5").read_bytes(), np.uint8)
-    for _ in range(60):
-        broken = data.copy()
-        spots = rng.integers(8, len(data), 40)
-        broken[spots] = rng.integers(0, 256, 40)
-        (tmp_path / "broken.h5").write_bytes(broken.tobytes())
-        with contextlib.suppress(BadInputError):
-            load_model(tmp_path / "broken.h5")
+    assert_survives_damage(tmp_path / "m.h5", tmp_path)
 
 
 def rewrite(name, values):
@@ -285,6 +294,11 @@ def rewrite(name, values):
             file[name] = values
 
     return change
+
+
+def unscaled_08(file):
+    file["shape/version/minorVersion"][...] = 8
+    file["shape/model/pcaBasis"][...] *= 3.0
 
 
 @pytest.mark.parametrize(
@@ -297,7 +311,7 @@ def rewrite(name, values):
         (rewrite("shape/model/mean", np.zeros(181, np.float32)), "three for each vertex"),
         (rewrite("shape/model/mean", np.zeros(0, np.float32)), "three for each vertex"),
         (rewrite("shape/model/pcaBasis", np.zeros((180, 3), np.float32)), "pcaBasis has the shape"),
-        (rewrite("shape/model/pcaBasis", np.ones((180, 7), np.float32)), "neither of unit length"),
+        (unscaled_08, "neither of unit length"),
         (rewrite("shape/model/pcaVariance", -np.ones(7, np.float32)), "negative"),
         (rewrite("shape/model/mean", "some text"), "not numbers"),
         (rewrite("shape/representer/cells", np.full((3, 9), 60, np.int32)), "of 60"),
@@ -367,3 +381,243 @@ def test_writing_into_an_impossible_place_is_said(model, tmp_path):
 def test_a_layout_that_cannot_be_written_is_said(model, tmp_path):
     with pytest.raises(BadInputError, match=r"cannot write a model file called m\.xyz; it writes basel"):
         save_model(tmp_path / "m.xyz", model)
+
+
+@pytest.fixture
+def raw(rng):
+    """A model as others have it: shape, colour and expression in the file's own terms, and its faces."""
+    mean = grid(12)
+    groups = {
+        "shape": raw_group(rng, mean, 6, 2.0),
+        "color": raw_group(rng, rng.uniform(0.2, 0.8, mean.shape), 4, 0.05),
+        "expression": raw_group(rng, 0.01 * rng.standard_normal(mean.shape), 5, 1.0),
+    }
+    return groups, strip(12)
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+@pytest.mark.parametrize("version", [(0, 8), (0, 9), (1, 0)])
+@pytest.mark.parametrize("unsorted", [False, True])
+def test_the_layouts_own_formula(raw, rng, tmp_path, kind, version, unsorted):
+    groups, faces = raw
+    if unsorted:
+        groups = {name: g.reordered(rng.permutation(len(g.variances))) for name, g in groups.items()}
+    path = write_basel(tmp_path / "m.h5", groups, faces, version=version, kind=kind)
+    model = load_model(path)
+    check_model(model)
+    np.testing.assert_array_equal(model.faces, faces)
+    i, e, a = (rng.standard_normal(len(groups[name].variances)) for name in ("shape", "expression", "color"))
+    expected = groups["shape"].instance(i) + groups["expression"].instance(e)
+    assert_formula(model, expected, i, e)
+    assert_albedo_formula(model, groups["color"].instance(a), a)
+    assert model.identity.noise_variance == 0.25
+    facts = model.provenance
+    assert (facts["source"], facts["layout"], facts["unit"]) == ("m.h5", "basel", "mm")
+    assert any("order of their variances" in note for note in facts.get("read_notes", [])) == unsorted
+    assert_round_trip(model, tmp_path, ".h5", same_model=kind is np.float32)  # deviations are written so
+
+
+def test_colours_up_to_255_are_brought_to_one(raw, rng, tmp_path):
+    groups, faces = raw
+    color = groups["color"]
+    bytes_ = RawGroup(255 * color.mean, color.basis, 255**2 * color.variances)
+    model = load_model(write_basel(tmp_path / "m.h5", {**groups, "color": bytes_}, faces))
+    c = rng.standard_normal(4)
+    assert_albedo_formula(model, color.instance(c), c)
+    assert "colours of 0..255 were brought to 0..1" in model.provenance["read_notes"]
+
+
+def test_a_known_number_of_vertices_tells_the_licence(rng, tmp_path):
+    mean = np.zeros((27657, 3)) + rng.standard_normal(3)
+    group = RawGroup(mean.ravel(), np.eye(mean.size, 1), np.ones(1))
+    faces = np.array([[0, 1, 2]], np.int32)
+    licence = load_model(write_basel(tmp_path / "m.h5", {"shape": group}, faces)).provenance["licence"]
+    assert "2019 (face12)" in licence
+    assert "no redistribution" in licence
+
+
+def test_landmarks_lie_on_the_reference_mesh(raw, tmp_path):
+    """Which is not the mean; those off it are left out, and said to be."""
+    groups, faces = raw
+    reference = groups["shape"].mean.reshape(-1, 3) + np.array([5.0, 0.0, 20.0])
+    on_face = reference[faces[7]].mean(axis=0)
+    items = [
+        {
+            "id": "center.nose.tip",
+            "coordinates": reference[17].tolist(),
+            "uncertainty": {"stddevs": [1, 1, 1]},
+        },
+        {"id": "on.face", "coordinates": on_face.tolist()},
+        {"id": "far.off", "coordinates": [0.0, 0.0, 500.0]},
+    ]
+    path = write_basel(tmp_path / "m.h5", groups, faces, points=reference)
+    with h5py.File(path, "r+") as file:
+        file["metadata/landmarks/json"] = np.array([json.dumps(items)], h5py.string_dtype())
+    model = load_model(path)
+    np.testing.assert_allclose(model.identity.mean, groups["shape"].mean.reshape(-1, 3), atol=1e-5)
+    embedding = model.landmarks["basel"]
+    assert embedding.names == ("center.nose.tip", "on.face")
+    found = embedding.landmarks(model.identity.mean.astype(np.float64), faces).points
+    mean = groups["shape"].mean.reshape(-1, 3)
+    np.testing.assert_allclose(found, [mean[17], mean[faces[7]].mean(axis=0)], atol=1e-4)
+    assert "1 of 3 landmarks are off the reference mesh and were left out" in model.provenance["read_notes"]
+    assert_round_trip(model, tmp_path, ".h5")
+
+
+def test_landmarks_in_scalismos_older_text(raw, tmp_path):
+    groups, faces = raw
+    mean = groups["shape"].mean.reshape(-1, 3)
+    rows = [f"{i} {int(i != 1)} {' '.join(map(str, mean[10 * i]))}" for i in range(3)]
+    path = write_basel(tmp_path / "m.h5", groups, faces)
+    with h5py.File(path, "r+") as file:
+        file["metadata/landmarks/text"] = "\n".join(rows) + "\n"
+    embedding = load_model(path).landmarks["ibug68"]
+    assert embedding.names == ("0", "2")
+    np.testing.assert_allclose(embedding.landmarks(mean, faces).points, mean[[0, 20]], atol=1e-4)
+
+
+@pytest.mark.parametrize("text", ["", "[", "{}", '[{"id": 1}]', '[{"id": "a", "coordinates": [1, NaN, 2]}]'])
+def test_landmarks_that_make_no_sense_are_left_out(raw, tmp_path, text):
+    groups, faces = raw
+    path = write_basel(tmp_path / "m.h5", groups, faces)
+    with h5py.File(path, "r+") as file:
+        file["metadata/landmarks/json"] = text
+    model = load_model(path)
+    assert model.landmarks == {}
+    assert "the landmarks could not be understood" in model.provenance["read_notes"][0]
+
+
+def test_the_older_representer_of_the_first_models(raw, rng, tmp_path):
+    """As in the .h5 of the Basel Face Model 2009: a row for each vertex and triangle."""
+    groups, faces = raw
+    path = write_basel(tmp_path / "m.h5", groups, faces, version=(0, 8))
+    with h5py.File(path, "r+") as file:
+        for name in groups:
+            del file[name]["representer"]
+            mesh = file.create_group(f"{name}/representer/reference-mesh")
+            mesh["vertex-coordinates"] = groups["shape"].mean.reshape(-1, 3).astype(np.float32)
+            mesh["triangle-list"] = faces
+        del file["version"], file["shape/version"]
+    model = load_model(path)
+    np.testing.assert_array_equal(model.faces, faces)
+    c = rng.standard_normal(6)
+    assert_formula(model, groups["shape"].instance(c) + groups["expression"].instance(np.zeros(5)), c)
+
+
+def vtk_text(points, faces):
+    lines = ["# vtk DataFile Version 3.0", "reference", "ASCII", "DATASET POLYDATA"]
+    lines += [f"POINTS {len(points)} float", *(" ".join(map(str, p)) for p in points)]
+    lines += [f"POLYGONS {len(faces)} {4 * len(faces)}", *(f"3 {a} {b} {c}" for a, b, c in faces)]
+    return ("\n".join(lines) + "\n").encode()
+
+
+def vtk_binary(points, faces):
+    corners = np.column_stack([np.full(len(faces), 3), faces]).astype(">i4")
+    return (
+        b"# vtk DataFile Version 2.0\nx\nBINARY\nDATASET POLYDATA\n"
+        + b"POINTS %d double\n" % len(points)
+        + points.astype(">f8").tobytes()
+        + b"\nPOLYGONS %d %d\n" % (len(faces), corners.size)
+        + corners.tobytes()
+    )
+
+
+@pytest.mark.parametrize("write", [vtk_text, vtk_binary])
+def test_plain_statismo_08_with_its_vtk_file(raw, rng, tmp_path, write):
+    groups, faces = raw
+    mean = groups["shape"].mean.reshape(-1, 3)
+    with h5py.File(tmp_path / "m.h5", "w") as file:
+        write_group(file, "", groups["shape"], scaled=True)
+        representer = file.create_group("representer")
+        representer.attrs["name"] = "vtkPolyDataRepresenter"
+        representer["reference"] = np.frombuffer(write(mean, faces), np.int8)
+        file["metadata/landmarks/json"] = json.dumps([{"id": "a", "coordinates": mean[3].tolist()}])
+    model = load_model(tmp_path / "m.h5")
+    np.testing.assert_array_equal(model.faces, faces)
+    c = rng.standard_normal(6)
+    assert_formula(model, groups["shape"].instance(c), c)
+    np.testing.assert_allclose(model.landmarks["basel"].landmarks(mean, faces).points, mean[[3]], atol=1e-4)
+    with h5py.File(tmp_path / "m.h5", "r+") as file:
+        data = file["representer/reference"][:]
+        del file["representer/reference"]
+        file["representer/reference"] = data[:-200]
+    with pytest.raises(BadInputError, match=r"m\.h5: the mesh in /representer/reference cannot be used"):
+        load_model(tmp_path / "m.h5")
+
+
+def test_version_08_as_old_statismo_reads_it(raw, rng, tmp_path):
+    """The shape model at the root, its basis U √λ, its mesh a VTK file; and at /shape for scalismo-faces."""
+    groups, faces = raw
+    model = load_model(write_basel(tmp_path / "m.h5", groups, faces))
+    back = assert_round_trip(model, tmp_path, ".h5", "basel-0.8", same_model=False)
+    i, e = rng.standard_normal(6), rng.standard_normal(5)
+    assert_formula(back, groups["shape"].instance(i) + groups["expression"].instance(e), i, e)
+    with h5py.File(tmp_path / "first.h5") as file:
+        shape = groups["shape"]
+        formula = file["model/mean"][:] + file["model/pcaBasis"][:].astype(np.float64) @ i
+        np.testing.assert_allclose(formula.reshape(-1, 3), shape.instance(i), atol=1e-4)
+        np.testing.assert_allclose(file["model/pcaVariance"][:], shape.variances, rtol=1e-6)
+        assert file["version/minorVersion"][()] == file["shape/version/minorVersion"][()] == 8
+        assert file["representer"].attrs["name"] == "vtkPolyDataRepresenter"
+        assert file["representer"].attrs["datasetType"] == "POLYGON_MESH"
+        mesh = vtk.parse(file["representer/reference"][:].tobytes())
+        np.testing.assert_array_equal(mesh.triangles, faces)
+        np.testing.assert_array_equal(mesh.points, file["representer/points"][:].T)
+        assert file["model"] == file["shape/model"]
+
+
+def test_reading_takes_no_more_than_twice_the_file(rng, tmp_path):
+    """The file has rows of the basis contiguous, the model columns: turned without a second copy."""
+    mean = grid(500, 8)
+    groups = {"shape": raw_group(rng, mean, 120, 2.0), "color": raw_group(rng, mean / 1000, 60, 0.1)}
+    for version in ((0, 8), (0, 9)):
+        path = write_basel(tmp_path / "m.h5", groups, strip(500, 8), version=version)
+        assert path.stat().st_size > 8e6
+        assert assert_bounded_memory(path) < 1.6
+
+
+def test_damaged_copies_of_others_files(raw, tmp_path):
+    groups, faces = raw
+    path = write_basel(tmp_path / "m.h5", groups, faces, version=(0, 8))
+    with h5py.File(path, "r+") as file:
+        item = {"id": "a", "coordinates": groups["shape"].mean[:3].tolist()}
+        file["metadata/landmarks/json"] = json.dumps([item])
+    assert_survives_damage(path, tmp_path)
+
+
+@pytest.mark.parametrize("chunks", [None, (1024, 1)])
+def test_sizes_that_are_not_there_are_refused_at_once(raw, tmp_path, chunks):
+    path = write_basel(tmp_path / "m.h5", *raw)
+    with h5py.File(path, "r+") as file:
+        for name in ("pcaBasis", "mean"):
+            del file[f"shape/model/{name}"]
+        size = 3 * 10**8
+        pack = {"compression": "gzip"} if chunks else {}
+        file.create_dataset("shape/model/mean", (size,), "f4", chunks=chunks and chunks[:1], **pack)
+        file.create_dataset("shape/model/pcaBasis", (size, 6), "f4", chunks=chunks, **pack)
+    assert_refused(path, "claims the shape")
+
+
+def test_a_bomb_of_zeros_is_refused(raw, tmp_path):
+    path = write_basel(tmp_path / "m.h5", *raw)
+    with h5py.File(path, "r+") as file:
+        del file["shape/model/mean"]
+        file.create_dataset(
+            "shape/model/mean", data=np.zeros(3 * 10**6, np.float32), chunks=(10**6,), compression="gzip"
+        )
+    assert_refused(path, "claims the shape")
+
+
+def test_data_of_other_files_are_not_read(raw, tmp_path):
+    other = write_basel(tmp_path / "other.h5", *raw)
+    path = write_basel(tmp_path / "m.h5", *raw)
+    with h5py.File(path, "r+") as file:
+        del file["shape/model/mean"]
+        file["shape/model/mean"] = h5py.ExternalLink(other.name, "/shape/model/mean")
+    assert_refused(path, "lies in another file")
+    with h5py.File(path, "r+") as file:
+        del file["shape/model/mean"]
+        layout = h5py.VirtualLayout((180,), np.float32)
+        layout[:] = h5py.VirtualSource(other, "shape/model/mean", (180,))
+        file.create_virtual_dataset("shape/model/mean", layout)
+    assert_refused(path, "lies in another file")

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from morphkit.archive.layouts import basel
+from morphkit.archive.layouts import basel, eos, flame, ict
 from morphkit.archive.source import ModelSource
 from morphkit.errors import BadInputError
 from morphkit.morphable import MorphableModel
@@ -42,6 +42,18 @@ FORMATS = (
     ModelFormat(
         "basel", "Basel/statismo HDF5", basel.recognises, basel.read, basel.write, (".h5", ".hdf5"), True
     ),
+    ModelFormat(
+        "basel-0.8",
+        "Basel/statismo HDF5, version 0.8",
+        basel.recognises,  # the reader of all versions, above, comes first
+        basel.read,
+        basel.write_08,
+        (".h5",),
+        True,
+    ),
+    ModelFormat("flame", "FLAME .pkl or .npz", flame.recognises, flame.read),
+    ModelFormat("eos", "eos .bin (Surrey Face Model)", eos.recognises, eos.read, eos.write, (".bin",), True),
+    ModelFormat("ict", "ICT-FaceKit's folder FaceXModel", ict.recognises, ict.read),
 )
 """All layouts, the more particular first: the first that recognises a source reads it."""
 

@@ -11,10 +11,19 @@ import h5py
 import numpy as np
 
 from morphkit.archive._hdf5 import Reader, store, store_text
+from morphkit.archive.layouts import _basel_landmarks
 from morphkit.mesh import LandmarkEmbedding
 from morphkit.morphable import MorphableModel, NamedDirections
 
 _ROOT = "morphkit"
+_BASEL_MODELS = {
+    53490: "Basel Face Model 2009",
+    53149: "Basel Face Model 2017",
+    28588: "Basel Face Model 2017 (face12)",
+    47439: "Basel Face Model 2019",
+    58203: "Basel Face Model 2019 (full head)",
+    27657: "Basel Face Model 2019 (face12)",
+}
 FORMAT_VERSION = 1
 
 
@@ -45,15 +54,20 @@ def write(file: h5py.File, model: MorphableModel) -> None:
 
 
 def read(
-    reader: Reader, model: MorphableModel, expression_rotation: np.ndarray | None, notes: Sequence[str]
+    reader: Reader, model: MorphableModel, shape_path: str, kept: np.ndarray | None, notes: Sequence[str]
 ) -> MorphableModel:
-    """Return `model` with what ``/morphkit`` adds; for others' files, with notes on what is not known."""
+    """Return `model` with what ``/morphkit`` adds; for others' files, with what they have in its stead.
+
+    Parameters
+    ----------
+    reader : of the file.
+    model : with the groups and the faces.
+    shape_path : where the shape model lies.
+    kept : which of the file's expression coefficients the model's are.
+    notes : on what was mended or left out.
+    """
     if not reader.has(_ROOT):
-        provenance: dict[str, Any] = {
-            "source": reader.source.name,
-            "albedo_color_space": "not stated; Basel models usually hold sRGB. Used as if it were linear.",
-        }
-        return replace(model, provenance=_with_notes(provenance, notes))
+        return _read_foreign(reader, model, shape_path, notes)
     root = reader.file[_ROOT]
     version = int(root.attrs.get("format_version", 1))
     if version > FORMAT_VERSION:
@@ -68,13 +82,33 @@ def read(
         mirror=_read_mirror(reader, vertex_count),
         masks={name: _read_mask(reader, name, vertex_count) for name in _members(root, "masks")},
         landmarks={name: _read_landmarks(reader, name, face_count) for name in _members(root, "landmarks")},
-        expression_units=_read_units(reader, model, expression_rotation),
+        expression_units=_read_units(reader, model, kept),
         provenance=_with_notes(provenance, notes),
     )
 
 
+def _read_foreign(
+    reader: Reader, model: MorphableModel, shape_path: str, notes: Sequence[str]
+) -> MorphableModel:
+    landmarks, left_out = _basel_landmarks.read(reader, model.faces, shape_path, model.n_vertices)
+    provenance = {
+        "albedo_color_space": "not stated; Basel models usually hold sRGB. Used as if it were linear.",
+        **model.provenance,
+    }
+    if model.n_vertices in _BASEL_MODELS:
+        name = _BASEL_MODELS[model.n_vertices]
+        provenance["licence"] = (
+            f"by its {model.n_vertices} vertices this is the {name}, whose licence is for research, "
+            "non-commercial, and allows no redistribution"
+        )
+    return replace(model, landmarks=landmarks, provenance=_with_notes(provenance, [*notes, *left_out]))
+
+
 def _with_notes(provenance: dict[str, Any], notes: Sequence[str]) -> dict[str, Any]:
-    return {**provenance, "read_notes": list(notes)} if notes else provenance
+    """Add notes to those that were taken when an earlier file was read."""
+    before = provenance.get("read_notes", [])
+    all_notes = [*before, *(note for note in notes if note not in before)]
+    return {**provenance, "read_notes": all_notes} if all_notes else provenance
 
 
 def _members(root: h5py.Group, name: str) -> list[str]:
@@ -120,13 +154,13 @@ def _read_landmarks(reader: Reader, name: str, face_count: int) -> LandmarkEmbed
     return LandmarkEmbedding(names, face_indices, barycentrics)
 
 
-def _read_units(reader: Reader, model: MorphableModel, rotation: np.ndarray | None) -> NamedDirections | None:
+def _read_units(reader: Reader, model: MorphableModel, kept: np.ndarray | None) -> NamedDirections | None:
     path = f"{_ROOT}/expression_units"
     if not reader.has(path) or model.expression is None:
         return None
     coefficients = reader.array(f"{path}/coefficients").astype(np.float64)
-    if rotation is not None and coefficients.shape[1] == rotation.shape[1]:
-        coefficients = coefficients @ rotation.T
+    if kept is not None and coefficients.ndim == 2 and coefficients.shape[1] > kept.max(initial=-1):
+        coefficients = coefficients[:, kept]
     names = reader.texts(f"{path}/names")
     if coefficients.shape != (len(names), model.expression.n_components):
         raise reader.bad(f"/{path}/coefficients has the shape {coefficients.shape}, which does not fit")

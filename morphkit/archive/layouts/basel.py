@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
 import numpy as np
 
 from morphkit.archive._hdf5 import Reader, store, store_text
+from morphkit.archive._numbers import Group, column_lengths, divide_column, linear_group
 from morphkit.archive.layouts import _basel_extras as _extras
+from morphkit.archive.layouts import _representer
 from morphkit.archive.source import ModelSource
 from morphkit.mesh import LandmarkEmbedding
 from morphkit.morphable import LinearModel, MorphableModel
 
 _GROUPS = {"identity": "shape", "albedo": "color", "expression": "expression"}
+_BRIGHT = 8  # no mean colour in 0..1 is so bright; those of 0..255 are
 _MODEL_TYPES = {
     "shape": "POLYGON_MESH_MODEL",
     "color": "POLYGON_MESH_DATA_MODEL",
@@ -34,27 +37,41 @@ def recognises(source: ModelSource) -> bool:
 def read(source: ModelSource) -> MorphableModel:
     """Return the model; see `morphkit.archive.load_model`."""
     with h5py.File(source.path, "r") as file:
-        return _read(Reader(file, source.path))
+        return read_groups(Reader(file, source.path), "color", "basel")
 
 
-def _read(reader: Reader) -> MorphableModel:
+def read_groups(reader: Reader, albedo: str, layout: str) -> MorphableModel:
+    """Return the model of an open file.
+
+    Parameters
+    ----------
+    reader : of the file.
+    albedo : the group that holds the colours.
+    layout : the layout's key, for the provenance.
+    """
     shape_path = _shape_path(reader)
-    shape = _read_group(reader, shape_path)
-    color = _read_group(reader, "color") if reader.has("color/model") else None
-    expression = _read_group(reader, "expression") if reader.has("expression/model") else None
-    vertex_count = len(shape.model.mean)
-    named = {"shape": shape, "color": color, "expression": expression}
-    for name, group in named.items():
-        if group is not None and len(group.model.mean) != vertex_count:
-            raise reader.bad(f"/{name} has {len(group.model.mean)} vertices, /shape {vertex_count}")
+    groups = {"shape": read_group(reader, shape_path)}
+    for name in (albedo, "expression"):
+        if reader.has(f"{name}/model/mean"):
+            groups[name] = read_group(reader, name)
+    color, expression = groups.get(albedo), groups.get("expression")
+    shape = groups["shape"].model
+    for name, group in groups.items():
+        if len(group.model.mean) != len(shape.mean):
+            raise reader.bad(f"/{name} has {len(group.model.mean)} vertices, /shape {len(shape.mean)}")
     model = MorphableModel(
-        faces=_read_faces(reader, shape_path, vertex_count),
-        identity=shape.model,
+        faces=_representer.read_faces(reader, shape_path, len(shape.mean)),
+        identity=shape,
         expression=expression.model if expression else None,
         albedo=color.model if color else None,
+        provenance={"source": reader.source.name, "layout": layout, "unit": "mm"},
     )
-    notes = [f"{name}: {note}" for name, group in named.items() if group for note in group.notes]
-    return _extras.read(reader, model, expression.coefficient_map if expression else None, notes)
+    notes = [f"{name}: {note}" for name, group in groups.items() for note in group.notes]
+    if color and color.model.mean.max() > _BRIGHT and not reader.has("morphkit"):
+        model = replace(model, albedo=_in_unit_range(color.model))
+        notes.append("colours of 0..255 were brought to 0..1")
+    kept = expression.kept if expression else None
+    return _extras.read(reader, model, shape_path, kept, notes)
 
 
 def _shape_path(reader: Reader) -> str:
@@ -68,73 +85,67 @@ def _shape_path(reader: Reader) -> str:
     )
 
 
-@dataclass(frozen=True)
-class _ReadGroup:
-    """A group, and the (r, k) map from the file's coefficients to the model's where the two differ."""
-
-    model: LinearModel
-    coefficient_map: np.ndarray | None
-    notes: tuple[str, ...]
-
-
-def _read_group(reader: Reader, path: str) -> _ReadGroup:
-    """Read one of shape, color, expression, and bring it to an orthonormal basis of descending variance."""
-    mean, basis, variances, noise = _read_arrays(reader, f"{path}/model/".lstrip("/"))
-    notes = []
-    order = np.argsort(-variances, kind="stable")
-    order = order[variances[order] > 1e-12 * variances.max(initial=0.0)]
-    if len(order) < len(variances):
-        notes.append(f"{len(variances) - len(order)} components without variance were left out")
-    columns: np.ndarray = np.asfortranarray(basis[:, order], dtype=np.float32)
-    deviations = np.sqrt(variances[order])
-    lengths = _column_lengths(reader, path, columns, deviations)
-    if lengths is not None:
-        columns = columns / lengths.astype(np.float32)
-        notes.append("the basis was scaled by the standard deviations (version 0.8)")
-    model = LinearModel(mean.reshape(-1, 3).astype(np.float32), columns, deviations, noise)
-    coefficient_map: np.ndarray | None = None
-    if not np.array_equal(order, np.arange(len(variances))):
-        coefficient_map = np.eye(len(variances))[order]
-    if not model.is_orthonormal:
-        model, rotation = model.orthonormalized()
-        coefficient_map = rotation if coefficient_map is None else rotation @ coefficient_map
-        notes.append("the basis was not orthogonal and had to be turned: coefficients differ from the file's")
-    return _ReadGroup(model, coefficient_map, tuple(notes))
+def read_group(reader: Reader, path: str) -> Group:
+    """Read one of shape, color, expression; its coefficients stay those of the file."""
+    prefix = f"{path}/model/".lstrip("/")
+    mean, variances, noise = _read_vectors(reader, prefix)
+    columns = reader.matrix(prefix + "pcaBasis")
+    deviations = np.sqrt(variances)
+    scaled = _scaled_lengths(reader, path, columns, deviations)
+    if scaled is None:
+        return linear_group(mean, columns, deviations, noise)
+    for j, length in enumerate(scaled):
+        if length > 0:
+            divide_column(columns, j, length)
+    return linear_group(mean, columns, scaled, noise)
 
 
-def _read_arrays(reader: Reader, prefix: str) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
-    """Return mean, basis, variances and noise variance after checking that they fit together."""
+def _in_unit_range(colors: LinearModel) -> LinearModel:
+    return replace(
+        colors,
+        mean=colors.mean / np.float32(255),
+        standard_deviations=colors.standard_deviations / 255,
+        noise_variance=colors.noise_variance / 255**2,
+    )
+
+
+def _read_vectors(reader: Reader, prefix: str) -> tuple[np.ndarray, np.ndarray, float]:
+    """Return mean, variances and noise variance after checking that they fit the basis."""
     mean = reader.array(prefix + "mean").reshape(-1)
     variances = reader.array(prefix + "pcaVariance").reshape(-1).astype(np.float64)
-    basis = reader.array(prefix + "pcaBasis")
+    shape = reader.shape(prefix + "pcaBasis")
     noise = reader.number(prefix + "noiseVariance", 0.0)
     if not len(mean) or len(mean) % 3:
         raise reader.bad(f"/{prefix}mean has {len(mean)} values, not three for each vertex")
-    if basis.shape != (len(mean), len(variances)):
+    if shape != (len(mean), len(variances)):
         raise reader.bad(
-            f"/{prefix}pcaBasis has the shape {basis.shape}; a mean of {len(mean)} values and "
+            f"/{prefix}pcaBasis has the shape {shape}; a mean of {len(mean)} values and "
             f"{len(variances)} variances need {(len(mean), len(variances))}"
         )
     if (variances < 0).any() or noise < 0:
         raise reader.bad(f"/{prefix}pcaVariance or noiseVariance is negative")
-    return mean, basis, variances, noise
+    return mean, variances, noise
 
 
-def _column_lengths(
+def _scaled_lengths(
     reader: Reader, path: str, columns: np.ndarray, deviations: np.ndarray
 ) -> np.ndarray | None:
     """Return what to divide the columns by: version 0.8 scaled them by the standard deviations, 0.9 did not.
 
-    The lengths themselves tell which; the version counts only where they do not, all deviations being near
-    one, since files without any version exist in both kinds.
+    The lengths themselves tell which, since files without any version, and with a wrong one, exist in both
+    kinds. Where they do not, the version counts: all deviations may be near one, and the columns of a model
+    cut to a part of its vertices are shorter than one.
     """
-    lengths = np.sqrt(np.einsum("ij,ij->j", columns, columns, dtype=np.float64))
-    unit = np.allclose(lengths, 1.0, atol=0.02)
-    scaled = np.allclose(lengths, deviations, rtol=0.02)
-    if unit and not (scaled and _version(reader, path) < (0, 9)):
+    lengths = column_lengths(columns)
+    moving = deviations > 1e-6 * deviations.max(initial=0.0)
+    unit = np.allclose(lengths[moving], 1.0, atol=0.02)
+    scaled = np.allclose(lengths[moving], deviations[moving], rtol=0.02)
+    version = _version(reader, path)
+    if scaled and (version < (0, 9) or not unit):
+        exact = np.isclose(lengths, deviations, rtol=1e-5)  # so that what was written comes back
+        return np.where(exact, deviations, lengths)
+    if unit or version >= (0, 9):
         return None
-    if scaled:
-        return lengths
     raise reader.bad(
         f"the basis in /{path} is neither of unit length nor scaled by the standard deviations: lengths "
         f"{lengths.min():.3g}..{lengths.max():.3g}, deviations {deviations.min():.3g}..{deviations.max():.3g}"
@@ -150,44 +161,37 @@ def _version(reader: Reader, path: str) -> tuple[int, int]:
     return 0, 8
 
 
-def _read_faces(reader: Reader, path: str, vertex_count: int) -> np.ndarray:
-    """Return the (f, 3) int32 faces of the representer."""
-    representer = f"{path}/representer".lstrip("/")
-    legacy = f"{representer}/reference-mesh/triangle-list"
-    cells = reader.array(legacy if reader.has(legacy) else f"{representer}/cells")
-    if cells.ndim != 2 or 3 not in cells.shape:
-        raise reader.bad(
-            f"/{representer}/cells has the shape {cells.shape}, not (3, m): triangles are needed"
-        )
-    rows_are_corners = cells.shape[0] == 3 and not reader.has(legacy)
-    faces = (cells.T if rows_are_corners else cells).astype(np.int64)
-    if faces.size and not 0 <= faces.min() <= faces.max() < vertex_count:
-        raise reader.bad(
-            f"{representer}/cells refer to vertices {faces.min()}..{faces.max()} of {vertex_count}"
-        )
-    return np.ascontiguousarray(faces, dtype=np.int32)
-
-
 # --- writing ---------------------------------------------------------------------------------------------
 
 
 def write(path: Path, model: MorphableModel) -> None:
     """Write a model, version 0.9; see `morphkit.archive.save_model`."""
     with h5py.File(path, "w") as file:
-        _write(file, model)
+        _write(file, model, minor_version=9)
 
 
-def _write(file: h5py.File, model: MorphableModel) -> None:
-    _write_version(file)
+def write_08(path: Path, model: MorphableModel) -> None:
+    """Write a model, version 0.8: the basis scaled by the standard deviations, the shape model at the root.
+
+    The shape model is at /shape as well, where scalismo-faces looks for it; both are the same data.
+    """
+    with h5py.File(path, "w") as file:
+        _write(file, model, minor_version=8)
+        for name in ("model", "modelinfo", "representer"):
+            file[name] = file[f"shape/{name}"]
+
+
+def _write(file: h5py.File, model: MorphableModel, minor_version: int) -> None:
+    _write_version(file, minor_version)
     for name, path in _GROUPS.items():
         group: LinearModel | None = getattr(model, name)
         if group is None:
             continue
         target = file.create_group(path)
-        _write_group(target, group)
-        _write_version(target)
+        _write_group(target, group, scaled=minor_version < 9)
+        _write_version(target, minor_version)
         if name == "identity":
-            _write_representer(target, model)
+            _representer.write(target, model, vtk=minor_version < 9)
         else:  # the same mesh: a hard link, which every reader follows
             target["representer"] = file["shape/representer"]
         _write_catalog(file, f"MorphableModel.{path}", f"/{path}", _MODEL_TYPES[path])
@@ -197,28 +201,24 @@ def _write(file: h5py.File, model: MorphableModel) -> None:
     _extras.write(file, model)
 
 
-def _write_group(target: h5py.Group, group: LinearModel) -> None:
+def _write_group(target: h5py.Group, group: LinearModel, scaled: bool) -> None:
+    variances = (group.standard_deviations**2).astype(np.float32)
+    basis = group.basis.astype(np.float32, copy=False)
+    if scaled:  # by what a reader takes from the file, so that reading gives the basis back
+        basis = (basis * np.sqrt(variances.astype(np.float64))).astype(np.float32)
     store(target, "model/mean", group.mean.reshape(-1).astype(np.float32))
     # one component after the other: neighbours are alike, and reading the first k touches only those
     chunks = (min(group.mean.size, 1 << 15), 1)
-    store(target, "model/pcaBasis", group.basis.astype(np.float32, copy=False), chunks)
-    store(target, "model/pcaVariance", (group.standard_deviations**2).astype(np.float32))
+    store(target, "model/pcaBasis", basis, chunks)
+    store(target, "model/pcaVariance", variances)
     store(target, "model/noiseVariance", np.array([group.noise_variance], np.float32))
     store_text(target, "modelinfo/build-time", "")
     store(target, "modelinfo/scores", np.zeros((group.n_components, 0), np.float32))
 
 
-def _write_version(target: h5py.Group) -> None:
+def _write_version(target: h5py.Group, minor_version: int) -> None:
     store(target, "version/majorVersion", np.array(0, np.int32))
-    store(target, "version/minorVersion", np.array(9, np.int32))
-
-
-def _write_representer(target: h5py.Group, model: MorphableModel) -> None:
-    representer = target.create_group("representer")
-    representer.attrs["name"] = "morphkit"
-    representer.attrs["datasetType"] = "POLYGON_MESH"
-    store(representer, "points", np.ascontiguousarray(model.identity.mean.T, dtype=np.float32))
-    store(representer, "cells", np.ascontiguousarray(model.faces.T, dtype=np.int32))
+    store(target, "version/minorVersion", np.array(minor_version, np.int32))
 
 
 def _write_catalog(file: h5py.File, name: str, path: str, kind: str) -> None:
@@ -228,8 +228,8 @@ def _write_catalog(file: h5py.File, name: str, path: str, kind: str) -> None:
 
 
 def _write_landmarks(file: h5py.File, model: MorphableModel, embedding: LandmarkEmbedding) -> None:
-    """Write the landmarks on the mean face in scalismo's JSON."""
-    landmarks = embedding.landmarks(model.instance(), model.faces)
+    """Write the landmarks on the reference mesh, which is the mean, in scalismo's JSON."""
+    landmarks = embedding.landmarks(model.identity.mean.astype(np.float64), model.faces)
     items = [
         {"id": name, "coordinates": [round(float(x), 4) for x in point]}
         for name, point in zip(landmarks.names, landmarks.points, strict=True)
