@@ -1,0 +1,71 @@
+"""Named shapes that are meant for strengths between 0 and 1, as a group with a Gaussian prior.
+
+Taking the shapes themselves for components would make a full smile and its opposite equally likely, each one
+standard deviation away, and shapes that overlap would count twice. As for the default head
+(docs/design/002-default-head.md), the basis comes from the second moment of plausible random faces instead:
+zero is the neutral face, a full unit two to seven standard deviations away, the basis is orthonormal, and the
+units stay exact as named directions.
+
+Here the second moment is known without drawing: a unit shows with probability `_RATE`, its strength then is
+Beta(1.3, 1.3), and a left unit does what the right one does four times out of five.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float
+
+from morphkit.directions import NamedDirections
+from morphkit.linear import LinearModel
+
+_RATE = 0.4
+_MEAN, _SQUARE = 0.5, 0.25 + 0.25 / 3.6  # of Beta(1.3, 1.3): mean, and mean of the square
+_TOGETHER = 0.8
+_LEAST = 1e-12  # of the largest variance: less is rounding, not a direction
+_SIDE = re.compile(r"(?<=[a-z0-9])(_?Left|_?Right|[_.][LRlr])$")
+_DIRECTION = re.compile(r"(mouth|jaw|eyeLook)_?(Left|Right)$")  # a way to move, not a side of the face
+
+
+def unit_group(
+    names: Sequence[str], offsets: Float[np.ndarray, "n d"]
+) -> tuple[LinearModel, NamedDirections]:
+    """Return the expression group of named units, and the units as directions in it.
+
+    ``group.offset(units.combine({name: 1.0}))`` is the unit's offset again. The basis is orthonormal, of as
+    many components as the units are independent.
+
+    Parameters
+    ----------
+    names : n different names.
+    offsets : (n, 3v) float32, how far each vertex goes at full strength, millimetres.
+    """
+    root, inverse = _roots(_second_moment(names))
+    gram = offsets.astype(np.float64) @ offsets.T.astype(np.float64) if len(names) else np.zeros((0, 0))
+    variances, vectors = np.linalg.eigh(root @ gram @ root)
+    order = np.argsort(-variances, kind="stable")
+    order = order[variances[order] > _LEAST * max(float(variances.max(initial=0.0)), 1e-300)]
+    deviations, vectors = np.sqrt(variances[order]), vectors[:, order]
+    mix = root @ vectors / deviations
+    basis = np.asfortranarray(offsets.T @ mix.astype(np.float32))
+    mean = np.zeros((offsets.shape[1] // 3, 3), np.float32)
+    return LinearModel(mean, basis, deviations), NamedDirections(tuple(names), inverse @ vectors)
+
+
+def _second_moment(names: Sequence[str]) -> Float[np.ndarray, "n n"]:
+    """Return E[w wᵀ] of the units' strengths w."""
+    apart, same = (_RATE * _MEAN) ** 2, _RATE * _SQUARE
+    stems = [name if _DIRECTION.search(name) else _SIDE.sub("", name) for name in names]
+    partners = np.array([[a == b for b in stems] for a in stems], bool).reshape(len(stems), len(stems))
+    moment = np.where(partners, _TOGETHER * same + (1 - _TOGETHER) * apart, apart)
+    np.fill_diagonal(moment, same)
+    return moment
+
+
+def _roots(moment: Float[np.ndarray, "n n"]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the symmetric square root of a positive definite matrix, and its inverse."""
+    values, vectors = np.linalg.eigh(moment)
+    root = np.sqrt(np.maximum(values, _LEAST))
+    return (vectors * root) @ vectors.T, (vectors / root) @ vectors.T
