@@ -6,7 +6,6 @@ Their weights come with licences of their own, mostly for research; morphkit bri
 from __future__ import annotations
 
 import os
-import pickle
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -16,11 +15,13 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from morphkit.errors import BadInputError
+from morphkit.torch_file import ensure_fits, read_torch_file
 
 CHIP = 112  # pixels
 _WIDTHS = (64, 128, 256, 512)
 _LAST_CELLS = (CHIP // 16) ** 2
 _EMBEDDING = 512
+_NEEDED = "the state dict of an iresnet18, 34, 50 or 100"
 
 
 class Block(nn.Module):
@@ -80,47 +81,25 @@ def read_arcface_network(path: str | os.PathLike[str]) -> ArcFaceNetwork:
     BadInputError
         When the file is missing or holds something else; the message names the first thing that doesn't fit.
     """
-    state = _read_state(path)
+    values = read_torch_file(path, _NEEDED, legacy=True)
+    state = (
+        {str(name).removeprefix("module."): v for name, v in values.items()}
+        if isinstance(values, dict)
+        else {}
+    )
     numbers = [_block_count(state, layer) for layer in (1, 2, 3, 4)]
     if 0 in numbers:
-        raise _refusal(path, f"no weights of layer{numbers.index(0) + 1}")
+        raise BadInputError(f"{path}: no weights of layer{numbers.index(0) + 1}; {_NEEDED} is needed.")
     with torch.device("meta"):  # no memory, no random numbers: all values come from the file
         network = ArcFaceNetwork((numbers[0], numbers[1], numbers[2], numbers[3]))
-    _ensure_fits(path, state, network.state_dict())
-    network.load_state_dict(state, assign=True)
+    fitting = ensure_fits(path, state, network.state_dict(), _NEEDED)
+    network.load_state_dict(fitting, assign=True)
     return network.float().eval().requires_grad_(False)
 
 
-def _read_state(path: str | os.PathLike[str]) -> dict[str, Tensor]:
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise BadInputError(f"There is no file {path}; check the path.") from None
-    except (OSError, EOFError, RuntimeError, ValueError, pickle.UnpicklingError) as error:
-        raise _refusal(path, "no state dict that torch can read") from error
-    if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise _refusal(path, "no mapping from names to tensors")
-    return {str(name).removeprefix("module."): value for name, value in state.items()}
-
-
-def _block_count(state: Mapping[str, Tensor], layer: int) -> int:
+def _block_count(state: Mapping[str, object], layer: int) -> int:
     matches = (re.match(rf"layer{layer}\.(\d{{1,3}})\.", name) for name in state)
     return 1 + max((int(match[1]) for match in matches if match), default=-1)
-
-
-def _ensure_fits(
-    path: str | os.PathLike[str], state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]
-) -> None:
-    odd = sorted(set(wanted) ^ set(state))
-    if odd:
-        raise _refusal(path, f"{odd[0]} is {'missing' if odd[0] in wanted else 'not one of its weights'}")
-    for name, like in wanted.items():
-        if state[name].shape != like.shape:
-            raise _refusal(path, f"{name} must be {tuple(like.shape)}, got {tuple(state[name].shape)}")
-
-
-def _refusal(path: str | os.PathLike[str], what: str) -> BadInputError:
-    return BadInputError(f"{path}: {what}; the state dict of an iresnet18, 34, 50 or 100 is needed.")
 
 
 def _short_cut(inputs: int, outputs: int, stride: int) -> Any:

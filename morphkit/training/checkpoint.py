@@ -14,7 +14,7 @@ from torch import Tensor
 
 from morphkit.errors import BadInputError
 from morphkit.io.atomic import atomic_path
-from morphkit.training.networks.torch_file import read_torch_file, write_torch_file
+from morphkit.torch_file import read_torch_file, write_torch_file
 
 FORMAT, VERSION = "morphkit-checkpoint", 2
 _NEEDED = "a checkpoint of a training run (the one before it serves once this file is moved away)"

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from morphkit.training.networks.torch_file import ensure_fits, read_torch_file
+from morphkit.torch_file import ensure_fits, read_torch_file
 
 # What torchvision's ImageNet weights expect of sRGB 0..1.
 _IMAGENET_MEAN = (0.485, 0.456, 0.406)

@@ -12,10 +12,10 @@ import torch
 from torch import nn
 
 from morphkit.errors import BadInputError
+from morphkit.torch_file import ensure_fits, read_torch_file, write_torch_file
 from morphkit.training.networks.c_net import CNet
 from morphkit.training.networks.outputs import LayoutName
 from morphkit.training.networks.r_net import RNet
-from morphkit.training.networks.torch_file import ensure_fits, read_torch_file, write_torch_file
 
 R_NET, C_NET, VERSION = "morphkit-r-net", "morphkit-c-net", 2
 _NEEDED = "a network that `morphkit train` or `morphkit train-cnet` wrote"
