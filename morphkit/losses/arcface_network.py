@@ -82,11 +82,9 @@ def read_arcface_network(path: str | os.PathLike[str]) -> ArcFaceNetwork:
         When the file is missing or holds something else; the message names the first thing that doesn't fit.
     """
     values = read_torch_file(path, _NEEDED, legacy=True)
-    state = (
-        {str(name).removeprefix("module."): v for name, v in values.items()}
-        if isinstance(values, dict)
-        else {}
-    )
+    if not isinstance(values, Mapping):
+        raise BadInputError(f"{path}: no mapping from names to tensors; {_NEEDED} is needed.")
+    state = {str(name).removeprefix("module."): value for name, value in values.items()}
     numbers = [_block_count(state, layer) for layer in (1, 2, 3, 4)]
     if 0 in numbers:
         raise BadInputError(f"{path}: no weights of layer{numbers.index(0) + 1}; {_NEEDED} is needed.")
