@@ -424,7 +424,7 @@ def test_colours_up_to_255_are_brought_to_one(raw, rng, tmp_path):
     model = load_model(write_basel(tmp_path / "m.h5", {**groups, "color": bytes_}, faces))
     c = rng.standard_normal(4)
     assert_albedo_formula(model, color.instance(c), c)
-    assert "colours of 0..255 were brought to 0..1" in model.provenance["read_notes"]
+    assert "albedo: colours of 0..255 were brought to 0..1" in model.provenance["read_notes"]
 
 
 def test_a_known_number_of_vertices_tells_the_licence(rng, tmp_path):

@@ -1,5 +1,6 @@
 """Morphable models to files and back."""
 
+from morphkit.archive.albedo import with_albedo
 from morphkit.archive.files import load_default_model, load_model, resolve_model, save_model
 
-__all__ = ["load_default_model", "load_model", "resolve_model", "save_model"]
+__all__ = ["load_default_model", "load_model", "resolve_model", "save_model", "with_albedo"]

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from morphkit.archive.layouts import basel, eos, flame, ict
+from morphkit.archive.layouts import albedo_mm, basel, eos, flame, ict
 from morphkit.archive.source import ModelSource
 from morphkit.errors import BadInputError
 from morphkit.morphable import MorphableModel
@@ -39,6 +39,7 @@ class ModelFormat:
 
 
 FORMATS = (
+    ModelFormat(albedo_mm.KEY, "AlbedoMM's HDF5", albedo_mm.recognises, albedo_mm.read),
     ModelFormat(
         "basel", "Basel/statismo HDF5", basel.recognises, basel.read, basel.write, (".h5", ".hdf5"), True
     ),

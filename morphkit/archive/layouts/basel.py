@@ -66,10 +66,11 @@ def read_groups(reader: Reader, albedo: str, layout: str) -> MorphableModel:
         albedo=color.model if color else None,
         provenance={"source": reader.source.name, "layout": layout, "unit": "mm"},
     )
-    notes = [f"{name}: {note}" for name, group in groups.items() for note in group.notes]
+    named = {"identity": groups["shape"], "expression": expression, "albedo": color}
+    notes = [f"{name}: {note}" for name, group in named.items() if group for note in group.notes]
     if color and color.model.mean.max() > _BRIGHT and not reader.has("morphkit"):
         model = replace(model, albedo=_in_unit_range(color.model))
-        notes.append("colours of 0..255 were brought to 0..1")
+        notes.append("albedo: colours of 0..255 were brought to 0..1")
     kept = expression.kept if expression else None
     return _extras.read(reader, model, shape_path, kept, notes)
 
