@@ -621,3 +621,17 @@ def test_data_of_other_files_are_not_read(raw, tmp_path):
         layout[:] = h5py.VirtualSource(other, "shape/model/mean", (180,))
         file.create_virtual_dataset("shape/model/mean", layout)
     assert_refused(path, "lies in another file")
+
+
+def test_zeros_that_compress_a_thousandfold_come_back(rng, tmp_path):
+    v = 60_000
+    faces = np.array([[0, 1, 2]], np.int32)
+    still = LinearModel(np.zeros((v, 3), np.float32), np.zeros((3 * v, 0), np.float32), np.zeros(0))
+    identity = LinearModel(
+        rng.standard_normal((v, 3)).astype(np.float32), np.zeros((3 * v, 0), np.float32), np.zeros(0)
+    )
+    save_model(tmp_path / "m.h5", MorphableModel(faces, identity, expression=still))
+    with h5py.File(tmp_path / "m.h5") as file:
+        mean = file["expression/model/mean"]
+        assert mean.size * 4 > 150 * mean.id.get_storage_size()
+    assert not load_model(tmp_path / "m.h5").expression.mean.any()

@@ -18,8 +18,14 @@ from morphkit.cli import options
     metavar="LAYOUT",
     help="The layout to write, where OUT's suffix does not tell it: basel-0.8, say.",
 )
+@click.option(
+    "--albedo",
+    type=options.FILE,
+    metavar="FILE",
+    help="Take the albedo from this file, such as the part that AlbedoMM gives to the Basel models.",
+)
 @options.json_option()
-def convert(model: Path, output: Path, layout: str | None, as_json: bool) -> None:
+def convert(model: Path, output: Path, layout: str | None, albedo: Path | None, as_json: bool) -> None:
     """Write a model in another layout: MODEL is any that `morphkit info` describes, OUT a new file.
 
     The suffix of OUT chooses the layout: .h5 (Basel/statismo, which holds everything), .bin (eos), .npz
@@ -28,7 +34,7 @@ def convert(model: Path, output: Path, layout: str | None, as_json: bool) -> Non
     """
     from morphkit.commands.conversion import convert as run
 
-    result = run(model, output, layout=layout)
+    result = run(model, output, layout=layout, albedo=albedo)
     if as_json:
         options.print_json(result)
         return

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from morphkit.archive import load_model, save_model
+from morphkit.archive import load_model, save_model, with_albedo
 from morphkit.archive.formats import recognise, writable
 from morphkit.archive.source import ModelSource
 from morphkit.errors import BadInputError
@@ -36,7 +36,9 @@ class Conversion:
     notes: tuple[str, ...]
 
 
-def convert(model: str | Path, output: str | Path, *, layout: str | None = None) -> Conversion:
+def convert(
+    model: str | Path, output: str | Path, *, layout: str | None = None, albedo: str | Path | None = None
+) -> Conversion:
     """Write a model in another layout, and read it again to see what became of it.
 
     Parameters
@@ -44,6 +46,7 @@ def convert(model: str | Path, output: str | Path, *, layout: str | None = None)
     model : a file or folder that `morphkit.load_model` reads.
     output : the new file, whose suffix tells the layout if `layout` does not.
     layout : a key of `morphkit.archive.formats.FORMATS`.
+    albedo : a file whose albedo part takes the place of the model's.
 
     Raises
     ------
@@ -52,10 +55,13 @@ def convert(model: str | Path, output: str | Path, *, layout: str | None = None)
     """
     path, target = Path(model), Path(output)
     kind = writable(layout, target)
-    if target.exists() and target.samefile(path):
-        raise BadInputError(f"{target} would overwrite the model that is read; choose another file.")
+    for given in (path, albedo):
+        if given is not None and target.exists() and target.samefile(given):
+            raise BadInputError(f"{target} would overwrite the model that is read; choose another file.")
     source = recognise(ModelSource(path))
     read = load_model(path)
+    if albedo is not None:
+        read = with_albedo(read, albedo)
     notes = [f"Read: {note}" for note in read.provenance.get("read_notes", ())]
     written = read
     if kind.orthonormal and not _is_orthonormal(read):
@@ -80,10 +86,11 @@ def _lost(before: MorphableModel, after: MorphableModel) -> list[str]:
         for name in (*_GROUPS, "expression_units", "uv", "mirror")
         if getattr(before, name) is not None and getattr(after, name) is None
     ]
-    lost += [f"mask {name}" for name in before.masks.keys() - after.masks.keys()]
     lost += [f"landmarks {name}" for name in before.landmarks.keys() - after.landmarks.keys()]
+    masks = before.masks.keys() - after.masks.keys()
+    lost += [f"{len(masks)} masks"] if masks else []
     lost += ["provenance"] if before.provenance and not _keeps_provenance(before, after) else []
-    sentences = [f"The layout has no place for: {', '.join(sorted(lost))}."] if lost else []
+    sentences = [f"The layout has no place for: {', '.join(lost)}."] if lost else []
     off = float(np.abs(before.instance() - after.instance()).max(initial=0.0))
     return [*sentences, f"The mean differs by {off:.2g} mm."] if off > _PRECISE else sentences
 
