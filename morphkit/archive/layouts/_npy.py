@@ -8,7 +8,7 @@ import struct
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import IO
+from typing import Any
 
 import numpy as np
 
@@ -101,7 +101,7 @@ class Arrays:
             raise self.source.bad(f"{name} is not a single number")
         return float(array.reshape(-1)[0])
 
-    def _header(self, file: IO[bytes], name: str) -> tuple[np.dtype, bool, tuple[int, ...], int]:
+    def _header(self, file: Any, name: str) -> tuple[np.dtype, bool, tuple[int, ...], int]:
         """Return dtype, order, shape and length of the header of a ``.npy`` member."""
         start = file.read(8)
         if len(start) < 8 or start[:6] != b"\x93NUMPY" or start[6] not in (1, 2, 3):
@@ -126,7 +126,7 @@ class Arrays:
             raise self.source.bad(f"{name} has an unreadable shape: it is damaged")
         return np.dtype(descr), bool(fortran), shape, 8 + struct.calcsize(form) + length
 
-    def _fill(self, file: IO[bytes], flat: np.ndarray, name: str) -> None:
+    def _fill(self, file: Any, flat: np.ndarray, name: str) -> None:
         """Read an array piece by piece; the last read checks the archive's checksum."""
         room = memoryview(flat.view(np.uint8))  # type: ignore[arg-type]
         at = 0

@@ -61,7 +61,7 @@ _BUILTIN = ("builtins", "__builtin__")
 _SPARSE = re.compile(r"scipy\.sparse\.(_?(csc|csr|coo|lil|dok|dia|bsr)|_arrays)")
 _CHUMPY = re.compile(r"chumpy(\.[a-z_]+)*")
 _DTYPE = re.compile(r"[?biufc][0-9]{1,2}|[?]")
-_MOST_STEPS = 300_000
+_MOST_STEPS = 100_000  # a FLAME pickle takes some hundred
 _MOST_DIGITS = 300
 _MARK = object()
 
