@@ -182,7 +182,7 @@ def test_small_components_of_float32_data_are_as_good_as_large_ones(rng):
     centered = data.astype(np.float64) - data.mean(0, dtype=np.float64)
     _, singular, right = np.linalg.svd(centered, full_matrices=False)
     variances = singular**2 / 299
-    np.testing.assert_allclose(pca.variances, variances[:80], rtol=1e-5)
+    np.testing.assert_allclose(pca.variances, variances[:80], rtol=2e-5)  # 1.2e-5 with another BLAS
     np.testing.assert_allclose(pca.components.T @ pca.components, np.eye(80), atol=1e-6)
     outside = right[:40] - right[:40] @ pca.components[:, :40] @ pca.components[:, :40].T
     assert np.linalg.svd(outside, compute_uv=False).max() < 1e-5
