@@ -19,6 +19,7 @@ import numpy as np
 from jaxtyping import Float
 
 from morphkit.directions import NamedDirections
+from morphkit.gaussian import cross_gram
 from morphkit.linear import LinearModel
 
 _RATE = 0.4
@@ -43,13 +44,13 @@ def unit_group(
     offsets : (n, 3v) float32, how far each vertex goes at full strength, millimetres.
     """
     root, inverse = _roots(_second_moment(names))
-    gram = offsets.astype(np.float64) @ offsets.T.astype(np.float64) if len(names) else np.zeros((0, 0))
+    gram = cross_gram(offsets.T, offsets.T)
     variances, vectors = np.linalg.eigh(root @ gram @ root)
     order = np.argsort(-variances, kind="stable")
     order = order[variances[order] > _LEAST * max(float(variances.max(initial=0.0)), 1e-300)]
     deviations, vectors = np.sqrt(variances[order]), vectors[:, order]
     mix = root @ vectors / deviations
-    basis = np.asfortranarray(offsets.T @ mix.astype(np.float32))
+    basis = (mix.T.astype(np.float32) @ offsets).T  # in Fortran order, as wanted, without a copy
     mean = np.zeros((offsets.shape[1] // 3, 3), np.float32)
     return LinearModel(mean, basis, deviations), NamedDirections(tuple(names), inverse @ vectors)
 

@@ -175,15 +175,20 @@ def _read_expression(cursor: _Cursor) -> tuple[LinearModel | None, NamedDirectio
     if kind != _BLENDSHAPES:
         raise cursor.source.bad(f"its expression model is of the unknown kind {kind}: it is damaged")
     names: list[str] = []
-    offsets: list[np.ndarray] = []
+    views: list[np.ndarray] = []
     for _ in range(cursor.number("<Q")):
         names.append(cursor.text())
-        offsets.append(real(cursor.source, cursor.matrix().reshape(-1), "a blendshape"))
-        if len(offsets[-1]) != len(offsets[0]) or not len(offsets[0]) or len(offsets[0]) % 3:
-            raise cursor.source.bad(f"the blendshape {shown(names[-1])} has {len(offsets[-1])} numbers")
+        views.append(cursor.matrix().reshape(-1))
+        if len(views[-1]) != len(views[0]) or not len(views[0]) or len(views[0]) % 3:
+            raise cursor.source.bad(f"the blendshape {shown(names[-1])} has {len(views[-1])} numbers")
+    if not views:
+        return None, None
     if len(set(names)) != len(names):
         names = [f"{name}_{i}" for i, name in enumerate(names)]
-    return unit_group(names, np.stack(offsets)) if offsets else (None, None)
+    offsets = np.empty((len(views), len(views[0])), np.float32)
+    for row, view in zip(offsets, views, strict=True):
+        row[:] = real(cursor.source, view, "a blendshape")
+    return unit_group(names, offsets)
 
 
 def _read_landmarks(cursor: _Cursor) -> dict[str, int]:
