@@ -19,7 +19,6 @@ import numpy as np
 from jaxtyping import Float
 
 from morphkit.directions import NamedDirections
-from morphkit.gaussian import cross_gram
 from morphkit.linear import LinearModel
 
 _RATE = 0.4
@@ -44,7 +43,7 @@ def unit_group(
     offsets : (n, 3v) float32, how far each vertex goes at full strength, millimetres.
     """
     root, inverse = _roots(_second_moment(names))
-    gram = cross_gram(offsets.T, offsets.T)
+    gram = _gram(offsets)
     variances, vectors = np.linalg.eigh(root @ gram @ root)
     order = np.argsort(-variances, kind="stable")
     order = order[variances[order] > _LEAST * max(float(variances.max(initial=0.0)), 1e-300)]
@@ -53,6 +52,15 @@ def unit_group(
     basis = (mix.T.astype(np.float32) @ offsets).T  # in Fortran order, as wanted, without a copy
     mean = np.zeros((offsets.shape[1] // 3, 3), np.float32)
     return LinearModel(mean, basis, deviations), NamedDirections(tuple(names), inverse @ vectors)
+
+
+def _gram(offsets: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n n"]:
+    """Return the inner products of the rows, in double precision, a few columns at a time."""
+    total = np.zeros((len(offsets), len(offsets)))
+    for start in range(0, offsets.shape[1], 4096):
+        block = offsets[:, start : start + 4096].astype(np.float64)
+        total += block @ block.T
+    return total
 
 
 def _second_moment(names: Sequence[str]) -> Float[np.ndarray, "n n"]:
