@@ -22,6 +22,7 @@ from .model import FaceModel
 from .morphable import LinearModel, MorphableModel
 from .training import prepare, render_dataset
 from .transfer import complete_model
+from .viewer import view
 
 __all__ = [
     "BadInputError",
@@ -63,6 +64,7 @@ __all__ = [
     "save_model",
     "train",
     "train_c_net",
+    "view",
     "write_image",
     "write_landmarks",
     "write_mesh",
