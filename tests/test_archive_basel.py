@@ -582,7 +582,7 @@ def test_damaged_copies_of_others_files(raw, tmp_path):
     with h5py.File(path, "r+") as file:
         item = {"id": "a", "coordinates": groups["shape"].mean[:3].tolist()}
         file["metadata/landmarks/json"] = json.dumps([item])
-    assert_survives_damage(path, tmp_path)
+    assert_survives_damage(path, tmp_path, cuts=20, flips=50)
 
 
 @pytest.mark.parametrize("chunks", [None, (1024, 1)])

@@ -13,7 +13,8 @@ from morphkit.errors import BadInputError
 
 MAX_RATIO = 128
 """How many times the size of the whole file a compressed dataset may unpack to."""
-_DEFLATE_RATIO = 1100  # how many times its own size at most, as zeros do: an expression group's mean
+DEFLATE_RATIO = 1100
+"""How many times its own size at most, as zeros do: an expression group's mean."""
 _SMALL = 1 << 16  # bytes that any dataset may claim: flags and single numbers compress without bounds
 _BLOCK = 1 << 24  # bytes of a matrix to read at a time
 
@@ -111,7 +112,7 @@ class Reader:
         claimed = dataset.size * max(dataset.dtype.itemsize, 1)
         there = min(dataset.id.get_storage_size(), self._size)
         packed = dataset.chunks is not None and dataset.id.get_create_plist().get_nfilters() > 0
-        most = min(there * _DEFLATE_RATIO, self._size * MAX_RATIO) if packed else there
+        most = min(there * DEFLATE_RATIO, self._size * MAX_RATIO) if packed else there
         if claimed > max(most, _SMALL):
             raise self.bad(
                 f"{path} claims the shape {dataset.shape}, {claimed} bytes, but only {there} bytes are there"
