@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from morphkit.archive import load_model, save_model
+from morphkit.archive import holds_model, load_model, save_model
 from morphkit.cli import main
 from morphkit.morphable import LinearModel, MorphableModel
 
@@ -79,3 +79,13 @@ def test_info_tells_a_model_by_its_content(file, tmp_path):
         values["groups"]["identity"]["standard_deviations"], load_model(odd).identity.standard_deviations
     )
     assert values["provenance"]["licence"] == "CC0"
+
+
+def test_a_model_is_told_from_a_mesh_by_its_content(file, tmp_path):
+    odd = tmp_path / "model.ply"
+    file.rename(odd)
+    assert holds_model(odd)
+    (tmp_path / "mesh.ply").write_bytes(b"ply\nformat ascii 1.0\n")
+    assert not holds_model(tmp_path / "mesh.ply")
+    (tmp_path / "notes.txt").write_text("no mesh either")
+    assert holds_model(tmp_path / "notes.txt")  # its reader says what is wrong with it

@@ -11,10 +11,11 @@ from importlib import resources
 from pathlib import Path
 
 from morphkit.archive._rounding import round_model
-from morphkit.archive.formats import recognise, writable
+from morphkit.archive.formats import find_format, recognise, writable
 from morphkit.archive.source import ModelSource
 from morphkit.errors import BadInputError, MorphkitError
 from morphkit.io.atomic import atomic_path
+from morphkit.io.meshes import MESH_SUFFIXES
 from morphkit.morphable import MorphableModel
 
 _DAMAGE = (
@@ -68,6 +69,16 @@ def load_model(path: str | os.PathLike[str]) -> MorphableModel:
         raise BadInputError(
             f"{source.path} is damaged or truncated ({_one_line(error)}). Copy or download it again."
         ) from error
+
+
+def holds_model(path: str | os.PathLike[str]) -> bool:
+    """Whether a path is to be read as a model and not as a mesh.
+
+    A mesh's file is read as a mesh, unless a layout recognises a model in it, such as a ``.glb`` with morph
+    targets; all others are read as models, whose reader says what is wrong with them.
+    """
+    source = ModelSource(path)
+    return find_format(source) is not None or source.path.suffix.lower() not in MESH_SUFFIXES
 
 
 def resolve_model(model: MorphableModel | str | os.PathLike[str] | None) -> MorphableModel:

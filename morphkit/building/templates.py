@@ -13,7 +13,7 @@ from typing import Literal
 
 import numpy as np
 
-from morphkit.archive import load_default_model, load_model
+from morphkit.archive import holds_model, load_default_model, load_model
 from morphkit.building.colors import has_colors
 from morphkit.building.store import landmarks_hash, template_hash
 from morphkit.errors import BadInputError
@@ -25,7 +25,6 @@ from morphkit.morphable import MorphableModel
 
 Look = Literal["colored", "clay"]
 
-_MODEL_SUFFIXES = {".h5", ".hdf5"}
 _FARTHEST = 10.0  # millimetres from a landmark to the template; beyond that the file belongs to another mesh
 
 
@@ -91,7 +90,7 @@ def load_template_model(path: str | Path | None) -> MorphableModel | None:
     """Return the model whose mean is the template: the file's, or the embedded head; None for a mesh."""
     if path is None:
         return load_default_model()
-    return load_model(path) if Path(path).suffix.lower() in _MODEL_SUFFIXES else None
+    return load_model(path) if holds_model(path) else None
 
 
 def load_template(path: str | Path | None = None, landmarks: str | Path | None = None) -> Template:

@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from morphkit.archive import load_model, resolve_model
-from morphkit.archive.formats import find_format, recognise
+from morphkit.archive import holds_model, load_model, resolve_model
+from morphkit.archive.formats import recognise
 from morphkit.archive.source import ModelSource
 from morphkit.export.facts import fact_rows
 from morphkit.geometry.topology import boundary_edges, connected_components
-from morphkit.io.meshes import MESH_SUFFIXES, read_mesh, write_mesh
+from morphkit.io.meshes import read_mesh, write_mesh
 from morphkit.mesh import Mesh
 from morphkit.morphable import LinearModel, MorphableModel
 
@@ -75,15 +75,14 @@ def info(path: str | Path) -> Description:
         If it is neither, or damaged.
     """
     path = Path(path)
-    source = ModelSource(path)
-    layout = find_format(source)
-    if layout is None and path.suffix.lower() in MESH_SUFFIXES:
+    if not holds_model(path):
         mesh = read_mesh(path)
         return Description(f"{path.name}: a mesh", _mesh_entries(mesh), values=_mesh_values(mesh))
     model = load_model(path)  # says what is wrong if it is no model
-    title = f"{path.name}: a morphable model ({recognise(source).title})"
+    layout = recognise(ModelSource(path))
+    title = f"{path.name}: a morphable model ({layout.title})"
     rows = fact_rows(_scans_last(model.provenance))
-    return Description(title, _model_entries(model), tuple(rows), _model_values(model, recognise(source).key))
+    return Description(title, _model_entries(model), tuple(rows), _model_values(model, layout.key))
 
 
 def _draw(model: MorphableModel, rng: np.random.Generator, expression: bool) -> Mesh:

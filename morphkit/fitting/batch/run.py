@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
-from morphkit.archive import save_model
+from morphkit.archive import load_model, save_model
 from morphkit.errors import OutputError
 from morphkit.fitting.batch.outcome import PhotoOutcome
 from morphkit.fitting.batch.summary import Summary
@@ -122,6 +122,8 @@ def fit_batch(
     folder = Path(output)
     if summary:
         ensure_writable(folder / "summary.csv")
+    if model is not None and not isinstance(model, MorphableModel) and Path(model).is_dir():
+        model = load_model(model)  # once, not in every worker
     if not isinstance(model, MorphableModel):
         _ensure_model(model)
     chosen = settings or FitSettings()
