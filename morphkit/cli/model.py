@@ -24,8 +24,13 @@ from morphkit.cli import options
     metavar="FILE",
     help="Take the albedo from this file, such as the part that AlbedoMM gives to the Basel models.",
 )
+@click.option(
+    "--linear-albedo", is_flag=True, help="Carry colours in sRGB, as most models', over to linear light."
+)
 @options.json_option()
-def convert(model: Path, output: Path, layout: str | None, albedo: Path | None, as_json: bool) -> None:
+def convert(
+    model: Path, output: Path, layout: str | None, albedo: Path | None, linear_albedo: bool, as_json: bool
+) -> None:
     """Write a model in another layout: MODEL is any that `morphkit info` describes, OUT a new file.
 
     The suffix of OUT chooses the layout: .h5 (Basel/statismo, which holds everything), .bin (eos), .npz
@@ -34,7 +39,7 @@ def convert(model: Path, output: Path, layout: str | None, albedo: Path | None, 
     """
     from morphkit.commands.conversion import convert as run
 
-    result = run(model, output, layout=layout, albedo=albedo)
+    result = run(model, output, layout=layout, albedo=albedo, linear_albedo=linear_albedo)
     if as_json:
         options.print_json(result)
         return

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from morphkit.archive import load_model, save_model, with_albedo
+from morphkit.archive import load_model, save_model, with_albedo, with_linear_albedo
 from morphkit.archive.formats import recognise, writable
 from morphkit.archive.source import ModelSource
 from morphkit.errors import BadInputError
@@ -37,7 +37,12 @@ class Conversion:
 
 
 def convert(
-    model: str | Path, output: str | Path, *, layout: str | None = None, albedo: str | Path | None = None
+    model: str | Path,
+    output: str | Path,
+    *,
+    layout: str | None = None,
+    albedo: str | Path | None = None,
+    linear_albedo: bool = False,
 ) -> Conversion:
     """Write a model in another layout, and read it again to see what became of it.
 
@@ -47,6 +52,7 @@ def convert(
     output : the new file, whose suffix tells the layout if `layout` does not.
     layout : a key of `morphkit.archive.formats.FORMATS`.
     albedo : a file whose albedo part takes the place of the model's.
+    linear_albedo : carry colours in sRGB over to linear light (`morphkit.archive.with_linear_albedo`).
 
     Raises
     ------
@@ -62,6 +68,8 @@ def convert(
     read = load_model(path)
     if albedo is not None:
         read = with_albedo(read, albedo)
+    if linear_albedo:
+        read = _linear(read, path)
     notes = [f"Read: {note}" for note in read.provenance.get("read_notes", ())]
     written = read
     if kind.orthonormal and not _is_orthonormal(read):
@@ -72,6 +80,15 @@ def convert(
     save_model(target, written, layout=kind.key)
     notes += _lost(written, load_model(target))
     return Conversion(path, source.title, target, kind.title, tuple(notes))
+
+
+def _linear(model: MorphableModel, path: Path) -> MorphableModel:
+    said = str(model.provenance.get("albedo_color_space", "linear"))
+    if model.albedo is None:
+        raise BadInputError(f"{path} has no colours to make linear; leave --linear-albedo out.")
+    if said.startswith("linear"):
+        raise BadInputError(f"The colours of {path} are linear already; leave --linear-albedo out.")
+    return with_linear_albedo(model)
 
 
 def _is_orthonormal(model: MorphableModel) -> bool:
