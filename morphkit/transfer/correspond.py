@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Bool, Int
@@ -17,13 +17,13 @@ from morphkit.morphable import MorphableModel
 from morphkit.registration import register
 from morphkit.transfer.guides import Guides, find_guides
 from morphkit.transfer.lips import LOWER, NEITHER, UPPER, lip_sides
+from morphkit.transfer.parts import small_parts
 from morphkit.transfer.surface_map import SurfaceMap
 
 _NEAR = 3.0  # millimetres of the source, from a vertex to its counterpart
 _MIN_COSINE = 0.4  # between the normals of the two
 _ON_BORDER = 1e-6  # weight of inner corners below which a point lies on the border
 _COVERED = 0.9  # of a part's vertices; those of parts with fewer counterparts have none
-_SMALL_PART = 0.2  # of the largest part's vertices: parts below may be eyeballs
 
 
 def correspond(source: MorphableModel | Template, target: MorphableModel | Template) -> SurfaceMap:
@@ -32,7 +32,8 @@ def correspond(source: MorphableModel | Template, target: MorphableModel | Templ
     The source is registered to the target (`morphkit.registration`), guided by landmarks that the same
     network finds on both; where it finds no face, by the "ibug68" that both bring. Each target vertex then
     takes the nearest point of the deformed source among those that face the same way, do not lie on the other
-    lip, and are on an eyeball only if the vertex is. Heads of one topology need none of that.
+    lip, are on an eyeball only if the vertex is, and on teeth or other small parts only if the vertex's own
+    part is small. Heads of one topology need none of that.
 
     Parameters
     ----------
@@ -51,12 +52,24 @@ def correspond(source: MorphableModel | Template, target: MorphableModel | Templ
     ):
         return _same_topology(one.mesh, other.mesh)
     guides = find_guides(one, other)
-    found = register(other.mesh, guides.template, landmarks=guides.landmarks)
+    eyes = one.masks.get("eyes", np.zeros(len(one.mesh.vertices), dtype=bool))
+    parts = _Parts(eyes, small_parts(one.mesh) & ~eyes, small_parts(other.mesh))
+    # what lies inside a head goes with it: what is seen of the other would pull it out
+    passive = {**guides.template.masks, "eyes": parts.eyes | parts.inner}
+    found = register(other.mesh, replace(guides.template, masks=passive), landmarks=guides.landmarks)
     if found.verdict == "failed":
         raise RegistrationError(f"the heads could not be laid onto each other: {'; '.join(found.reasons)}")
-    eyes = one.masks.get("eyes", np.zeros(len(one.mesh.vertices), dtype=bool))
     fitted = replace(one.mesh, vertices=found.mesh.vertices)
-    return _matched(one.mesh, fitted, other.mesh, eyes, guides, found.similarity.scale)
+    return _matched(one.mesh, fitted, other.mesh, parts, guides, found.similarity.scale)
+
+
+@dataclass(frozen=True, eq=False)
+class _Parts:
+    """The source's vertices on eyeballs, and on other small parts; the target's on small parts."""
+
+    eyes: Bool[np.ndarray, " s"]
+    inner: Bool[np.ndarray, " s"]
+    of_target: Bool[np.ndarray, " v"]
 
 
 def _template(head: MorphableModel | Template) -> Template:
@@ -77,20 +90,20 @@ def _same_topology(source: Mesh, target: Mesh) -> SurfaceMap:
 
 
 def _matched(
-    source: Mesh, fitted: Mesh, target: Mesh, eyes: np.ndarray, guides: Guides, scale: float
+    source: Mesh, fitted: Mesh, target: Mesh, parts: _Parts, guides: Guides, scale: float
 ) -> SurfaceMap:
     """Return each target vertex's nearest compatible point of the fitted source."""
     normals = vertex_normals(target.vertices, target.faces)
     v = len(target.vertices)
     face_indices, barycentrics = np.zeros(v, np.int32), np.zeros((v, 3))
     distances, facing = np.zeros(v), np.zeros(v, dtype=bool)
-    for vertices, faces in _groups(source, fitted, target, eyes, guides):
+    for vertices, faces in _groups(source, fitted, target, parts, guides):
         query = ClosestPointQuery(Mesh(fitted.vertices, fitted.faces[faces]))
         found, facing[vertices] = _nearest(query, target.vertices[vertices], normals[vertices])
         face_indices[vertices] = faces[found.face_indices]
         barycentrics[vertices], distances[vertices] = found.barycentrics, found.distances
     near = facing & (distances <= _NEAR * scale) & _inside(fitted, face_indices, barycentrics)
-    valid = _by_parts(near, target, eyes[source.faces[face_indices]].any(axis=1))
+    valid = _by_parts(near, target, parts.eyes[source.faces[face_indices]].any(axis=1))
     return SurfaceMap(source, target, fitted.vertices, face_indices, barycentrics, distances, valid)
 
 
@@ -123,19 +136,21 @@ def _nearest(
 
 
 def _groups(
-    source: Mesh, fitted: Mesh, target: Mesh, eyes: np.ndarray, guides: Guides
+    source: Mesh, fitted: Mesh, target: Mesh, parts: _Parts, guides: Guides
 ) -> Iterator[tuple[Int[np.ndarray, " n"], Int[np.ndarray, " m"]]]:
     """Yield vertices of the target, and the source's faces that they may lie on; together all vertices."""
-    seeing = eyes[source.faces].any(axis=1)
-    eyeballs = _eyeballs(fitted, seeing, target)
-    if eyeballs.any():
-        yield np.flatnonzero(eyeballs), np.flatnonzero(seeing)
+    seeing, inner = (which[source.faces].any(axis=1) for which in (parts.eyes, parts.inner))
+    eyeballs = _eyeballs(fitted, seeing, target, parts.of_target)
+    rest = parts.of_target & ~eyeballs
+    for vertices, faces in ((eyeballs, seeing), (rest, ~seeing)):
+        if vertices.any():
+            yield np.flatnonzero(vertices), np.flatnonzero(faces)
     of_source, of_target = lip_sides(source, guides.source68), lip_sides(target, guides.target68)
     for side in (UPPER, LOWER, NEITHER):
-        vertices = np.flatnonzero((of_target == side) & ~eyeballs)
+        vertices = np.flatnonzero((of_target == side) & ~parts.of_target)
         across = (of_source[source.faces] == -side).any(axis=1) & (side != NEITHER)
         if len(vertices):
-            yield vertices, np.flatnonzero(~seeing & ~across)
+            yield vertices, np.flatnonzero(~seeing & ~inner & ~across)
 
 
 def _by_parts(valid: np.ndarray, target: Mesh, eyeballs: np.ndarray) -> Bool[np.ndarray, " v"]:
@@ -148,15 +163,14 @@ def _by_parts(valid: np.ndarray, target: Mesh, eyeballs: np.ndarray) -> Bool[np.
     return alike
 
 
-def _eyeballs(fitted: Mesh, seeing: np.ndarray, target: Mesh) -> Bool[np.ndarray, " v"]:
+def _eyeballs(fitted: Mesh, seeing: np.ndarray, target: Mesh, small: np.ndarray) -> Bool[np.ndarray, " v"]:
     """Return the vertices of small parts of the target that lie on the source's eyeballs."""
     parts = connected_components(target.faces, len(target.vertices))
     sizes = np.bincount(parts)
-    small = np.flatnonzero((sizes < _SMALL_PART * sizes.max()) & (sizes > 1))
+    among = np.flatnonzero(small & (sizes > 1)[parts])
     eyeballs = np.zeros(len(parts), dtype=bool)
-    if not seeing.any() or len(small) == 0:
+    if not seeing.any() or len(among) == 0:
         return eyeballs
-    among = np.flatnonzero(np.isin(parts, small))
     to_eyes, to_rest = (
         closest_points(Mesh(fitted.vertices, fitted.faces[which]), target.vertices[among]).distances
         for which in (seeing, ~seeing)

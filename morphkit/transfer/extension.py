@@ -15,32 +15,43 @@ from morphkit.mesh import Mesh
 def extended(
     values: Float[np.ndarray, "v d"], known: Bool[np.ndarray, " v"], mesh: Mesh, fade: float
 ) -> Float[np.ndarray, "v d"]:
-    """Return `values` where they are known, and a smooth continuation elsewhere.
+    """Return `values` where they are known, and a smooth continuation elsewhere; see `Extension`."""
+    return Extension(known, mesh, fade).extend(values)
 
-    The continuation solves the screened Laplace equation (L + screen) x = 0 on the mesh's edges: nearly
-    harmonic across a hole smaller than `fade`, falling off like exp(-distance / fade) beyond an edge. Parts
-    of the mesh without a known vertex get zero.
+
+class Extension:
+    """A smooth continuation of values into the part of a mesh where they are not known.
+
+    It solves the screened Laplace equation (L + screen) x = 0 on the mesh's edges: nearly harmonic across a
+    hole smaller than `fade`, falling off like exp(-distance / fade) beyond an edge. Parts of the mesh without
+    a known vertex get zero. The equations are solved once for all values.
 
     Parameters
     ----------
-    values : (v, d); unknown rows are ignored.
     known : (v,).
     mesh : of v vertices.
     fade : length, in the mesh's units.
     """
-    result = np.where(known[:, None], values, 0.0)
-    unknown = np.flatnonzero(~known)
-    if len(unknown) == 0 or not known.any():
+
+    def __init__(self, known: Bool[np.ndarray, " v"], mesh: Mesh, fade: float) -> None:
+        self._known = known
+        self._unknown = np.flatnonzero(~known)
+        if len(self._unknown) == 0 or not known.any():
+            return
+        edges, weights = _weighted_edges(mesh, fade)
+        laplacian = sparse.csr_array(graph_laplacian(edges, weights, len(known)))[self._unknown]
+        # n edges around a vertex make n / 4 of the continuous Laplacian
+        screen = np.maximum(np.bincount(edges.ravel(), minlength=len(known))[self._unknown], 1) / 4
+        inner = sparse.csc_array(laplacian[:, self._unknown]) + sparse.diags_array(screen)
+        self._pull = laplacian[:, np.flatnonzero(known)]
+        self._factors = splu(sparse.csc_matrix(inner))
+
+    def extend(self, values: Float[np.ndarray, "v d"]) -> Float[np.ndarray, "v d"]:
+        """Return `values` where they are known, whatever the other rows are, and their continuation there."""
+        result = np.where(self._known[:, None], values, 0.0)
+        if len(self._unknown) and self._known.any():
+            result[self._unknown] = self._factors.solve(-(self._pull @ result[self._known]))
         return result
-    edges, weights = _weighted_edges(mesh, fade)
-    laplacian = sparse.csr_array(graph_laplacian(edges, weights, len(known)))[unknown]
-    # n edges around a vertex make n / 4 of the continuous Laplacian
-    screen = np.maximum(np.bincount(edges.ravel(), minlength=len(known))[unknown], 1) / 4
-    inner = sparse.csc_array(laplacian[:, unknown]) + sparse.diags_array(screen)
-    result[unknown] = splu(sparse.csc_matrix(inner)).solve(
-        -(laplacian[:, np.flatnonzero(known)] @ result[known])
-    )
-    return result
 
 
 def _weighted_edges(mesh: Mesh, fade: float) -> tuple[np.ndarray, np.ndarray]:
