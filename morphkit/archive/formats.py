@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from morphkit.archive.layouts import albedo_mm, basel, bfm2009, eos, flame, ict, lsfm, lyhm
+from morphkit.archive.layouts import albedo_mm, basel, bfm2009, eos, flame, gnm, ict, lsfm, lyhm, npz
 from morphkit.archive.source import ModelSource
 from morphkit.errors import BadInputError
 from morphkit.morphable import MorphableModel
@@ -55,7 +55,9 @@ FORMATS = (
     ModelFormat(bfm2009.KEY, "Basel Face Model 2009 .mat", bfm2009.recognises, bfm2009.read),
     ModelFormat(lsfm.KEY, "LSFM .mat", lsfm.recognises, lsfm.read),
     ModelFormat(lyhm.KEY, "LYHM .mat", lyhm.recognises, lyhm.read),
+    ModelFormat("gnm", "GNM Head .npz", gnm.recognises, gnm.read),
     ModelFormat("flame", "FLAME .pkl or .npz", flame.recognises, flame.read),
+    ModelFormat("npz", "PCA models in .npz", npz.recognises, npz.read, npz.write, (".npz",)),
     ModelFormat("eos", "eos .bin (Surrey Face Model)", eos.recognises, eos.read, eos.write, (".bin",), True),
     ModelFormat("ict", "ICT-FaceKit's folder FaceXModel", ict.recognises, ict.read),
 )

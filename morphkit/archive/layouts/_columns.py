@@ -23,6 +23,8 @@ def shown(*names: str, most: int = 8) -> str:
 def real(source: ModelSource, values: np.ndarray, what: str, scale: float = 1.0) -> np.ndarray:
     """Return ``scale · values`` as float32 in the same memory order, after checking that they are finite.
 
+    Writable float32 arrays are taken over, all others copied.
+
     Raises
     ------
     BadInputError
@@ -31,7 +33,8 @@ def real(source: ModelSource, values: np.ndarray, what: str, scale: float = 1.0)
     if values.dtype.kind not in "fiub":
         raise source.bad(f"{what} holds {values.dtype}, not numbers")
     with np.errstate(all="ignore"):
-        numbers: np.ndarray = values.astype(np.float32, order="K")
+        # an array that may be written to has just been read, and is taken over
+        numbers: np.ndarray = values.astype(np.float32, order="K", copy=not values.flags.writeable)
         if scale != 1.0:
             numbers *= np.float32(scale)
         low, high = numbers.min(initial=0.0), numbers.max(initial=0.0)

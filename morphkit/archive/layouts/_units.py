@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float
 
+from morphkit.linear import LinearModel
+
 UNITS = {"micrometres": 1e-3, "millimetres": 1.0, "centimetres": 10.0, "metres": 1000.0}
 """Millimetres in each unit."""
 _SMALLEST, _LARGEST = 100.0, 1000.0  # a face's and a head with shoulders' box diagonals, millimetres
@@ -24,3 +26,12 @@ def guess_unit(points: Float[np.ndarray, "v 3"], usual: str) -> str:
     sizes = {unit: diagonal * scale for unit, scale in UNITS.items()}
     fitting = [unit for unit, size in sizes.items() if _SMALLEST <= size < _LARGEST]
     return fitting[0] if fitting else usual
+
+
+def in_millimetres(group: LinearModel, unit: str) -> LinearModel:
+    """Return a group given in some unit in millimetres, with the same coefficients."""
+    scale = UNITS[unit]
+    if scale == 1.0:
+        return group
+    mean = group.mean * np.float32(scale)
+    return LinearModel(mean, group.basis, scale * group.standard_deviations, scale**2 * group.noise_variance)

@@ -26,7 +26,6 @@ from __future__ import annotations
 import mmap
 import struct
 from collections.abc import Iterable
-from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -34,7 +33,7 @@ import numpy as np
 
 from morphkit.archive.layouts._blendshapes import unit_group
 from morphkit.archive.layouts._columns import points, real, scaled_group, shown, triangles, vertex_embedding
-from morphkit.archive.layouts._units import UNITS, guess_unit
+from morphkit.archive.layouts._units import guess_unit, in_millimetres
 from morphkit.archive.source import ModelSource
 from morphkit.directions import NamedDirections
 from morphkit.mesh import LandmarkEmbedding
@@ -119,8 +118,8 @@ def _read(cursor: _Cursor) -> MorphableModel:
     unit = guess_unit(shape.mean, "millimetres")
     return MorphableModel(
         faces=faces,
-        identity=_in_millimetres(shape, unit),
-        expression=None if expression is None else _in_millimetres(expression, unit),
+        identity=in_millimetres(shape, unit),
+        expression=None if expression is None else in_millimetres(expression, unit),
         albedo=color,
         expression_units=units,
         uv=uv,
@@ -132,14 +131,6 @@ def _read(cursor: _Cursor) -> MorphableModel:
             "albedo_color_space": "not stated; used as if it were linear",
         },
     )
-
-
-def _in_millimetres(group: LinearModel, unit: str) -> LinearModel:
-    scale = UNITS[unit]
-    if scale == 1.0:
-        return group
-    mean = group.mean * np.float32(scale)
-    return replace(group, mean=mean, standard_deviations=scale * group.standard_deviations)
 
 
 def _read_pca(cursor: _Cursor, what: str) -> tuple[LinearModel | None, np.ndarray]:
