@@ -81,8 +81,11 @@ def test_colours_lower_the_energy_and_the_shape_error(head, truth, photo):
     settings = FitSettings(replace(LandmarkSettings(), focal_deviation=0.02))
     marks = given_landmarks(head, truth, noise=1.5)
     sparse = fit_image(photo, head, landmarks=marks, settings=replace(settings, photometric=None))
-    dense = fit_image(photo, head, landmarks=marks, settings=settings)
+    encoded = replace(head, provenance={"albedo_color_space": "sRGB (not stated)"})
+    dense = fit_image(photo, encoded, landmarks=marks, settings=settings)
     assert shape_error(dense, head, truth) < 0.7 * shape_error(sparse, head, truth)
+    assert dense.notes[-1].endswith("morphkit convert --linear-albedo carries them over.")
+    assert sparse.notes == ()
     assert dense.lit_colors is not None
     assert sparse.sh_coefficients is None
 
@@ -205,8 +208,8 @@ def test_fit_files_round_trip(head, truth, photo, tmp_path):
     assert len(values["identity"]) == 12
     assert values["landmark_error"] == pytest.approx(result.landmark_error)
     page = (out / "report.html").read_text()
-    assert page.count("data:image/jpeg;base64,") == 14
-    assert "http" not in page
+    assert page.count("data:image/jpeg;base64,") == 15
+    assert "http" not in page.replace("http-equiv", "")
     files = (
         "albedo.png attention.png blender_camera.py camera.json face.glb landmarks3d.json mesh.mtl mesh.obj "
         "mesh.ply neutral.ply overlay.png params.json report.html side_by_side.png texture.png "

@@ -270,21 +270,29 @@ def _photo_face(fitted: SingleFit) -> PhotoFace:
 
 
 def _remarks(fitted: SingleFit) -> tuple[str, ...]:
-    """Return what was left out, and where the fit came from."""
-    begun = () if fitted.init is None else (fitted.init.note,)
+    """Return where the fit came from, and what became of the photo's colours."""
+    begun = "" if fitted.init is None else fitted.init.note
+    return tuple(remark for remark in (begun, _on_colors(fitted)) if remark)
+
+
+def _on_colors(fitted: SingleFit) -> str:
+    """Return why colours say little or may mislead; empty if they don't, or were not asked for."""
     if fitted.model.albedo is None:
         unpolished = "" if fitted.settings.gradient is None else ", and the fit was not polished"
+        return f"The model has no albedo; the photo's colours were not used for the shape{unpolished}."
+    if fitted.settings.photometric is None:
+        return ""
+    if fitted.colors is None:
         return (
-            *begun,
-            f"The model has no albedo; the photo's colours were not used for the shape{unpolished}.",
-        )
-    if fitted.colors is None and fitted.settings.photometric is not None:
-        return (
-            *begun,
             "Next to nothing of the face is exposed well enough (burnt out, or outside the photo); only its "
-            "landmarks were fitted.",
+            "landmarks were fitted."
         )
-    return begun
+    if str(fitted.model.provenance.get("albedo_color_space", "linear")).startswith("linear"):
+        return ""
+    return (
+        "The model's colours are not stored as linear light, and were used as if they were; morphkit convert "
+        "--linear-albedo carries them over."
+    )
 
 
 @dataclass
