@@ -33,9 +33,9 @@ for outcome in built.scans:
 print(f"{built.model.identity.n_components} modes of shape; pictures of every scan: {built.report}")
 
 # %%
-# The model's first mode: three standard deviations to either side of the mean.
+# The model's first mode: two standard deviations to either side of the mean.
 fig, axes = plt.subplots(1, 3, figsize=(9, 3.2))
-for ax, sigma in zip(axes, (-3.0, 0.0, 3.0), strict=True):
+for ax, sigma in zip(axes, (-2.0, 0.0, 2.0), strict=True):
     ax.imshow(portrait(built.model.mesh(identity=np.array([sigma])), size=300))
     ax.set(title=f"first mode, {sigma:+.0f} σ", xticks=[], yticks=[])
 fig.savefig("first_mode.png")

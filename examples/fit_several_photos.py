@@ -19,7 +19,7 @@ from morphkit.training import SynthesisSettings
 photos = sys.argv[1:]
 if not photos:
     usual = SynthesisSettings(glasses=0.0, occluders=0.0, photo_sizes=(360, 420), max_yaw=40.0)
-    rendered = morphkit.render_dataset("rendered", 4, people=1, photos=True, settings=usual, seed=7, jobs=1)
+    rendered = morphkit.render_dataset("made-up", 4, people=1, photos=True, settings=usual, seed=7, jobs=1)
     photos = sorted(str(path) for path in rendered.photos.glob("*.jpg"))
 
 # %%
@@ -34,7 +34,7 @@ write_subject(person, "person")
 # Of rendered photos the true face is known. One photo against all of them, aligned over the face:
 if len(sys.argv) == 1:
     face = person.photos[0].model.face_mask
-    truth = np.load("rendered/photos/truth/photo_000000.npz")["neutral"]
+    truth = np.load("made-up/photos/truth/photo_000000.npz")["neutral"]
     fits = {"all photos": person.neutral, "one photo": morphkit.fit(photos[0]).neutral}
     fits["no photo, the mean face"] = person.photos[0].model.instance()
     for name, fitted in fits.items():

@@ -33,10 +33,10 @@ _INK = "#777777"  # readable on light and dark pages
 
 
 def modes() -> np.ndarray:
-    """Return the first three modes of the embedded head at -3, 0 and 3 standard deviations."""
+    """Return the first two modes of the embedded head at -3, 0 and 3 standard deviations."""
     head = morphkit.load_default_model()
     rows = []
-    for mode in range(3):
+    for mode in range(2):
         meshes = [head.mesh(identity=sigma * np.eye(3)[mode]) for sigma in (-3.0, 0.0, 3.0)]
         rows.append(_row([replace(mesh, colors=None) for mesh in meshes]))
     return np.concatenate(rows, axis=1)
@@ -54,9 +54,9 @@ def expressions() -> np.ndarray:
 
 
 def albedo() -> np.ndarray:
-    """Return the mean albedo and the first two modes of it at -2 and 2 standard deviations, unshaded."""
+    """Return the mean albedo and the first two modes of it at -1 and 1 standard deviations, unshaded."""
     head = morphkit.load_default_model()
-    coefficients = [np.zeros(2), *(sigma * axis for axis in np.eye(2) for sigma in (-2.0, 2.0))]
+    coefficients = [np.zeros(2), *(sigma * axis for axis in np.eye(2) for sigma in (-1.0, 1.0))]
     meshes = [replace(head.mesh(albedo=c), uv=None) for c in coefficients]
     return np.concatenate([render_view(mesh, size=_SIZE, shading="colored").image for mesh in meshes], axis=1)
 

@@ -40,7 +40,7 @@ class CommandLine(SphinxDirective):
 def _prose(text: str) -> Iterator[nodes.Node]:
     """Yield text with `quoted` parts as code."""
     for i, part in enumerate(text.split("`")):
-        yield nodes.literal(text=part) if i % 2 else nodes.Text(part)
+        yield nodes.literal(text=part) if i % 2 else nodes.Text(re.sub(r"\*([^*]+)\*", r"\1", part))
 
 
 def _options(context: click.Context) -> nodes.definition_list:
@@ -85,7 +85,7 @@ class ModelLayouts(SphinxDirective):
             if paragraph.startswith("    "):
                 section += nodes.literal_block(text=textwrap.dedent(paragraph), language="text")
             else:
-                text = " ".join(paragraph.split()).replace("``", "`").replace("*", "")
+                text = " ".join(paragraph.split()).replace("``", "`")
                 section += nodes.paragraph("", "", *_prose(text))
         return section
 
