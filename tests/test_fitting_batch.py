@@ -16,7 +16,7 @@ from fitting_batch import quick
 from fitting_head import small_head
 from PIL import Image
 
-from morphkit.archive import save_model
+from morphkit.archive import load_model, save_model
 from morphkit.errors import BadInputError, OutputError
 from morphkit.fitting import FitSettings, GradientSettings, fit_batch, fit_folder
 from morphkit.fitting.batch import FitPlan, PhotoFile, find_photos, head_angles
@@ -316,6 +316,16 @@ def test_what_a_killed_run_left_is_removed_after_an_hour(tmp_path, batch):
     batch(photos)
     assert fresh.exists()
     assert not stale.exists()
+
+
+def test_a_basis_that_is_not_orthonormal_reaches_the_workers(tmp_path, batch, model):
+    head = load_model(model)
+    part = head.marginal(np.arange(head.n_vertices // 2))
+    assert not part.identity.is_orthonormal
+    photos = fill(tmp_path / "in", "a.jpg")
+    assert statuses(batch(photos, model=part)) == {"a": "fitted"}
+    assert statuses(batch(photos, model=part)) == {"a": "reused"}
+    assert statuses(batch(photos, model=head)) == {"a": "fitted"}
 
 
 def test_a_model_that_cannot_be_used_is_named_at_once(tmp_path):

@@ -26,7 +26,8 @@ from morphkit.rendering.rasterizer import Backend, get_rasterizer
 
 _ROOMS = (  # whose code makes a fit what it is
     *("mesh.py", "morphable.py", "linear.py", "gaussian.py", "data"),
-    *("io", "geometry", "landmarks", "archive", "model", "rendering", "losses", "export", "fitting"),
+    *("io", "geometry", "landmarks", "archive", "registration", "transfer"),
+    *("model", "rendering", "losses", "export", "fitting"),
 )
 _PACKAGES = ("numpy", "scipy", "numba", "torch", "ai-edge-litert", "pillow")
 
@@ -215,7 +216,7 @@ def _model_file(
             return None, file_hash(path)
     if not isinstance(model, MorphableModel):
         return Path(model), file_hash(model)
-    path = scratch / "model.h5"
+    path = scratch / "model.npz"  # holds bases that are not orthonormal, too
     save_model(path, model)
     return path, file_hash(path)
 
