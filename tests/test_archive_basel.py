@@ -123,7 +123,7 @@ def test_layout_is_what_scalismo_faces_reads(model, tmp_path):
         for group in ("shape", "color", "expression"):
             assert file[f"{group}/representer/cells"].dtype == np.int32
             np.testing.assert_array_equal(file[f"{group}/representer/cells"][:].T, model.faces)
-            assert file[f"{group}/representer"].attrs["datasetType"] == "POLYGON_MESH"
+            assert file[f"{group}/representer"].attrs["datasetType"] == b"POLYGON_MESH"
             assert (file[f"{group}/version/majorVersion"][()], file[f"{group}/version/minorVersion"][()]) == (
                 0,
                 9,
@@ -350,12 +350,15 @@ def test_files_that_are_no_models(tmp_path):
     (tmp_path / "empty.h5").touch()
     with h5py.File(tmp_path / "other.h5", "w") as file:
         file["weights"] = np.zeros(3)
+    with h5py.File(tmp_path / "odd.h5", "w") as file:
+        file[b"weights\xff"] = file["other"] = np.zeros(3)
     for name, message in (
+        ("odd.h5", "an HDF5 file with .*other"),
         ("text.h5", "begins with b'hello, t'"),
         ("empty.h5", "an empty file"),
         ("other.h5", "an HDF5 file with weights at its root"),
         ("gone.h5", "does not exist"),
-        (".", "a folder with empty.h5, other.h5, text.h5"),
+        (".", "a folder with empty.h5, odd.h5, other.h5, text.h5"),
     ):
         with pytest.raises(BadInputError, match=message):
             load_model(tmp_path / name)
@@ -558,8 +561,11 @@ def test_version_08_as_old_statismo_reads_it(raw, rng, tmp_path):
         np.testing.assert_allclose(formula.reshape(-1, 3), shape.instance(i), atol=1e-4)
         np.testing.assert_allclose(file["model/pcaVariance"][:], shape.variances, rtol=1e-6)
         assert file["version/minorVersion"][()] == file["shape/version/minorVersion"][()] == 8
-        assert file["representer"].attrs["name"] == "vtkPolyDataRepresenter"
-        assert file["representer"].attrs["datasetType"] == "POLYGON_MESH"
+        assert file["representer"].attrs["name"] == b"vtkPolyDataRepresenter"
+        assert file["representer"].attrs["datasetType"] == b"POLYGON_MESH"
+        assert file["representer/alignment"][()] == 999
+        assert file["modelinfo/scores"][()].tolist() == [[0.0]]
+        assert [len(file[f"modelinfo/{name}"]) for name in ("dataInfo", "builderInfo")] == [0, 0]
         mesh = vtk.parse(file["representer/reference"][:].tobytes())
         np.testing.assert_array_equal(mesh.triangles, faces)
         np.testing.assert_array_equal(mesh.points, file["representer/points"][:].T)

@@ -121,6 +121,21 @@ def test_another_unit_is_seen_by_the_size(raw, rng, tmp_path):
     assert "by its size the model is in metres" in model.provenance["read_notes"][0]
 
 
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_triangles_that_are_inside_out_are_turned(rng, tmp_path, layout):
+    """By the shape itself: a dome, as faces are, whose file has the winding that the layout does not."""
+    mean = grid(12, 12)
+    mean[:, 2] = 80 * np.sqrt(np.maximum(1 - ((mean[:, :2] - 55) ** 2).sum(axis=1) / 80**2, 0))
+    faces = strip(12, 12)
+    for given, notes in ((faces, 0), (faces[:, [0, 2, 1]], 1)):
+        raw = raw_group(rng, mean, 6, 2.0), raw_group(rng, mean / 1000, 4, 0.05), given
+        path = mat_files.save_level5(tmp_path / "m.mat", variables_of(layout, raw))
+        model = load_model(path)
+        np.testing.assert_array_equal(model.faces, faces)
+        found = model.provenance.get("read_notes", [])
+        assert sum("the triangles were inside out" in note for note in found) == notes
+
+
 def test_a_model_without_texture(raw, tmp_path):
     for layout, names in (("bfm2009", ("texMU", "texPC", "texEV", "segbin")), ("lyhm", ("tex",))):
         variables = variables_of(layout, raw)

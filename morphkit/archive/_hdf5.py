@@ -99,7 +99,7 @@ class Reader:
     def _dataset(self, path: str) -> h5py.Dataset:
         item = self.file.get(path)
         if not isinstance(item, h5py.Dataset):
-            seen = ", ".join(sorted(self.file)) or "nothing"
+            seen = ", ".join(sorted(map(str, self.file))) or "nothing"
             raise self.bad(f"the dataset {path} is missing; at the root there is: {seen}")
         if item.file.filename != self.file.filename or item.is_virtual or item.external:
             raise self.bad(f"{path} lies in another file, which is not read")
@@ -144,6 +144,11 @@ def store(group: h5py.Group, name: str, values: np.ndarray, chunks: tuple[int, .
         shuffle=True,
         track_times=False,
     )
+
+
+def store_label(group: h5py.Group, name: str, text: str) -> None:
+    """Write an attribute of fixed length, as statismo and scalismo do: old readers know no other."""
+    group.attrs[name] = np.bytes_(text.encode("ascii"))
 
 
 def store_text(group: h5py.Group, name: str, text: str) -> None:

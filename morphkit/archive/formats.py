@@ -45,7 +45,7 @@ FORMATS = (
     ),
     ModelFormat(
         "basel-0.8",
-        "Basel/statismo HDF5, version 0.8",
+        "Basel/statismo HDF5 of version 0.8",
         basel.recognises,  # the reader of all versions, above, comes first
         basel.read,
         basel.write_08,

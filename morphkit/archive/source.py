@@ -47,10 +47,10 @@ class ModelSource:
     @cached_property
     def hdf5_names(self) -> frozenset[str]:
         """What lies at the root of an HDF5 file; empty for all others and for those that cannot be opened."""
-        with suppress(OSError, ValueError, RuntimeError):
+        with suppress(OSError, ValueError, RuntimeError, LookupError):
             if not self.is_folder and h5py.is_hdf5(self.path):
                 with h5py.File(self.path, "r") as file:
-                    return frozenset(file)
+                    return frozenset(map(str, file))  # damaged names come as bytes
         return frozenset()
 
     @cached_property

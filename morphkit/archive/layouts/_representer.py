@@ -5,10 +5,12 @@ from __future__ import annotations
 import h5py
 import numpy as np
 
-from morphkit.archive._hdf5 import Reader, store
+from morphkit.archive._hdf5 import Reader, store, store_label
 from morphkit.archive._numbers import checked_faces, ensure_finite
 from morphkit.archive.layouts import _vtk
 from morphkit.morphable import MorphableModel
+
+_NOT_ALIGNED = 999  # statismo's number for it
 
 
 def read_faces(reader: Reader, path: str, vertex_count: int) -> np.ndarray:
@@ -47,11 +49,12 @@ def write(target: h5py.Group, model: MorphableModel, *, vtk: bool = False) -> No
     """Write the mean as the reference mesh; `vtk` adds the file that statismo 0.8 wants."""
     points = np.asarray(model.identity.mean, dtype=np.float32)
     representer = target.create_group("representer")
-    representer.attrs["name"] = "vtkPolyDataRepresenter" if vtk else "morphkit"
-    representer.attrs["datasetType"] = "POLYGON_MESH"
+    store_label(representer, "name", "vtkPolyDataRepresenter" if vtk else "morphkit")
+    store_label(representer, "datasetType", "POLYGON_MESH")
     store(representer, "points", np.ascontiguousarray(points.T))
     store(representer, "cells", np.ascontiguousarray(model.faces.T, dtype=np.int32))
     if vtk:
+        store(representer, "alignment", np.array(_NOT_ALIGNED, np.int32))
         store(representer, "reference", np.frombuffer(_vtk.text_of(points, model.faces), np.int8))
 
 

@@ -80,7 +80,7 @@ def _shape_path(reader: Reader) -> str:
     for path in ("shape", ""):
         if reader.has(f"{path}/model/mean".lstrip("/")):
             return path
-    seen = ", ".join(sorted(reader.file)) or "nothing"
+    seen = ", ".join(sorted(map(str, reader.file))) or "nothing"
     raise reader.bad(
         f"no /shape/model and no /model, hence not a model in the Basel/statismo layout; it holds: {seen}"
     )
@@ -180,6 +180,8 @@ def write_08(path: Path, model: MorphableModel) -> None:
         _write(file, model, minor_version=8)
         for name in ("model", "modelinfo", "representer"):
             file[name] = file[f"shape/{name}"]
+        for name in ("dataInfo", "builderInfo"):  # of which statismo wants to list the contents
+            file.create_group(f"modelinfo/{name}")
 
 
 def _write(file: h5py.File, model: MorphableModel, minor_version: int) -> None:
@@ -214,7 +216,8 @@ def _write_group(target: h5py.Group, group: LinearModel, scaled: bool) -> None:
     store(target, "model/pcaVariance", variances)
     store(target, "model/noiseVariance", np.array([group.noise_variance], np.float32))
     store_text(target, "modelinfo/build-time", "")
-    store(target, "modelinfo/scores", np.zeros((group.n_components, 0), np.float32))
+    # statismo's way to say that there are none
+    store(target, "modelinfo/scores", np.zeros((1, 1), np.float32))
 
 
 def _write_version(target: h5py.Group, minor_version: int) -> None:

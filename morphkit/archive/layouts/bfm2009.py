@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from morphkit.archive.layouts import _mat
-from morphkit.archive.layouts._mat_groups import read_faces, read_group, read_mean, unit_of
+from morphkit.archive.layouts._mat_groups import outward, read_faces, read_group, read_mean, unit_of
 from morphkit.archive.source import ModelSource
 from morphkit.morphable import MorphableModel
 
@@ -38,9 +38,10 @@ def read(source: ModelSource) -> MorphableModel:
             albedo = read_group(mat, colors, "texPC", "texEV", variances=False, scale=1 / 255)
         count = len(mean) // 3
         faces = read_faces(mat, "tl", count, first=1, swap=True)
+        faces, turned = outward(faces, mean)
         masks = _segments(mat, count)
     groups = {"identity": identity, "albedo": albedo}
-    notes += [f"{name}: {note}" for name, group in groups.items() if group for note in group.notes]
+    notes += turned + [f"{name}: {note}" for name, group in groups.items() if group for note in group.notes]
     if albedo is not None and len(albedo.model.mean) != count:
         raise source.bad(f"texMU has {len(albedo.model.mean)} vertices, shapeMU {count}")
     return MorphableModel(

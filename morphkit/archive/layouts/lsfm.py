@@ -9,7 +9,7 @@ topology.
 from __future__ import annotations
 
 from morphkit.archive.layouts import _mat
-from morphkit.archive.layouts._mat_groups import read_faces, read_group, read_mean, unit_of
+from morphkit.archive.layouts._mat_groups import outward, read_faces, read_group, read_mean, unit_of
 from morphkit.archive.source import ModelSource
 from morphkit.morphable import MorphableModel
 
@@ -30,10 +30,11 @@ def read(source: ModelSource) -> MorphableModel:
         unit, scale, notes = unit_of(mean, "millimetres")
         group = read_group(mat, mean, "components", "eigenvalues", variances=True, scale=scale)
         faces = read_faces(mat, "trilist", len(mean) // 3, first=0, swap=False)
+        faces, turned = outward(faces, mean)
         samples = mat.vector("n_training_samples") if mat.has("n_training_samples") else None
         if any(mat.has(name) for name in _MAPS):
             notes.append("the maps between the cropped and the full model were left out")
-    notes += [f"identity: {note}" for note in group.notes]
+    notes += [*turned, *(f"identity: {note}" for note in group.notes)]
     training = {"training_scans": int(samples[0])} if samples is not None and len(samples) == 1 else {}
     return MorphableModel(
         faces,

@@ -8,7 +8,7 @@ Millimetres, and colours in 0..1; a file of another size is scaled, and says so.
 from __future__ import annotations
 
 from morphkit.archive.layouts import _mat
-from morphkit.archive.layouts._mat_groups import read_faces, read_group, read_mean, unit_of
+from morphkit.archive.layouts._mat_groups import outward, read_faces, read_group, read_mean, unit_of
 from morphkit.archive.source import ModelSource
 from morphkit.morphable import MorphableModel
 
@@ -33,10 +33,11 @@ def read(source: ModelSource) -> MorphableModel:
             albedo = read_group(mat, colors, "tex/eigVec", "tex/eigVal", variances=True)
         count = len(mean) // 3
         faces = read_faces(mat, "tri/faces", count, first=1, swap=True)
+        faces, turned = outward(faces, mean)
     if albedo is not None and len(albedo.model.mean) != count:
         raise source.bad(f"tex/mu has {len(albedo.model.mean)} vertices, shp/mu {count}")
     groups = {"identity": identity, "albedo": albedo}
-    notes += [f"{name}: {note}" for name, group in groups.items() if group for note in group.notes]
+    notes += turned + [f"{name}: {note}" for name, group in groups.items() if group for note in group.notes]
     return MorphableModel(
         faces,
         identity.model,
