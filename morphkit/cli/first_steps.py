@@ -74,6 +74,8 @@ def _show(checks: Sequence[Check]) -> None:
     from rich.text import Text
 
     table = Table(box=None, show_header=False, pad_edge=False)
+    for _ in range(4):
+        table.add_column(overflow="fold")  # a command to copy must be whole
     marks = {"ok": Text("ok", "green"), "optional": Text("--", "yellow"), "broken": Text("BROKEN", "red")}
     for check in checks:
         table.add_row(marks[check.state], Text(check.name, "bold"), Text(check.detail), Text(check.remedy))

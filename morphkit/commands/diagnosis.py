@@ -15,8 +15,15 @@ import morphkit
 
 _PACKAGES = (
     "numpy", "scipy", "numba", "torch", "trimesh", "ai-edge-litert", "fast-simplification", "h5py", "pillow",
-    "matplotlib", "jinja2", "rich", "click", "joblib", "jaxtyping", "lazy-loader", "threadpoolctl",
+    "matplotlib", "jinja2", "rich", "click", "joblib", "jaxtyping", "lazy-loader", "threadpoolctl", "pooch",
 )  # fmt: skip
+_EXTRAS = (  # name, a module of it, its distribution, what needs it
+    ("viewer", "viser", "viser", "morphkit view"),
+    ("train", "lightning_fabric", "lightning-fabric", "morphkit train and train-cnet"),
+    ("onnx", "onnx", "onnx", "morphkit export-onnx"),
+    ("video", "imageio", "imageio", "video files"),
+    ("distributed", "distributed", "distributed", "--scheduler"),
+)
 _DATA = ("default_head.h5", "face_detection_full_range_sparse.tflite", "face_landmarks_detector.tflite")
 
 State = Literal["ok", "optional", "broken"]
@@ -53,9 +60,9 @@ def doctor() -> tuple[Check, ...]:
             ("CPU renderer", _cpu),
             ("CUDA", _cuda),
             ("nvdiffrast", _nvdiffrast),
-            ("distributed", _distributed),
         )
     ]
+    checks += [_extra(*extra) for extra in _EXTRAS]
     return tuple(checks)
 
 
@@ -109,12 +116,11 @@ def _cuda() -> Check:
     return Check("CUDA", "optional", "no usable GPU", "everything works without one, on the CPU")
 
 
-def _distributed() -> Check:
-    if find_spec("distributed") is None:
-        return Check(
-            "distributed", "optional", "not installed", 'for --scheduler: pip install "dask[distributed]"'
-        )
-    return Check("distributed", "ok", version("distributed"))
+def _extra(name: str, module: str, distribution: str, needed_by: str) -> Check:
+    if find_spec(module) is None:
+        remedy = f'for {needed_by}: pip install "morphkit-3dmm[{name}]"'
+        return Check(name, "optional", "not installed", remedy)
+    return Check(name, "ok", f"{distribution} {version(distribution)}")
 
 
 def _nvdiffrast() -> Check:
