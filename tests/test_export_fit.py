@@ -96,13 +96,22 @@ def test_pictures_in_a_page_decode_to_what_they_were(rng):
 
 def test_a_report_escapes_and_insists(tmp_path):
     lists = {key: [] for key in ("tiles", "facts", "files", "textures", "bars", "units")}
-    lists["turned"] = ["data:,", "data:,"]
     texts = dict.fromkeys(("overlay", "photo", "close", "shape", "scale"), "data:,")
+    texts["origin"] = ["one < two"]
+    face = {
+        "label": "a face",
+        "still": "data:,",
+        "skins": ["bare"],
+        "sliders": [],
+        "random": False,
+        "data": {},
+    }
     rest = dict.fromkeys(("landmarks", "uncertainty", "attention", "predicted_by")) | {"notes": ["a < b"]}
-    render_report("fit.html.jinja", tmp_path / "r.html", name="<script>", **lists, **texts, **rest)
+    render_report("fit.html.jinja", tmp_path / "r.html", name="<script>", face=face, **lists, **texts, **rest)
     page = (tmp_path / "r.html").read_text()
     assert "&lt;script&gt;" in page
     assert "a &lt; b" in page
+    assert "one &lt; two" in page
     with pytest.raises(jinja2.UndefinedError):
         render_report("fit.html.jinja", tmp_path / "bad.html", name="x")
     assert not (tmp_path / "bad.html").exists()

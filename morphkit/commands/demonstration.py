@@ -25,8 +25,9 @@ from morphkit.export.build_pictures import contact_sheet, portrait
 from morphkit.export.build_report import model_values, scan_values
 from morphkit.export.fit_pictures import turned_view
 from morphkit.export.html import image_uri, render_report
+from morphkit.export.turntable import Skin, Turntable, turntable_values
 from morphkit.fitting import FitResult
-from morphkit.fitting.evidence import photo_mesh
+from morphkit.fitting.evidence import model_openings, photo_mesh
 from morphkit.geometry.procrustes import fit_similarity
 from morphkit.geometry.similarity import Similarity
 from morphkit.io.atomic import write_json
@@ -257,11 +258,14 @@ def _scan_pictures(
 
 def _fit_pictures(fitted: FitResult, folder: Path) -> dict[str, Any]:
     mesh = photo_mesh(fitted)
-    turned = [turned_view(mesh, yaw, size=360) for yaw in (-0.9, -0.45, 0.0, 0.45, 0.9)]
+    closed = model_openings(fitted.model).closed(mesh)
+    still = np.concatenate([turned_view(closed, yaw, size=360) for yaw in (-0.6, 0.6)], axis=1)
+    skins = [Skin("photo", closed.colors, lit=False), Skin("shape")]
+    face = Turntable("The fitted head", closed.vertices, closed.faces, skins, still)
     return {
         "photo": image_uri(fitted.photo),
         "overlay": image_uri(read_image(folder / "overlay.png")),
-        "turned": image_uri(np.concatenate(turned, axis=1), max_side=None),
+        "face": turntable_values(face),
         "photo_credit": _PHOTO_CREDIT,
         "fit_folder": str(folder),
     }

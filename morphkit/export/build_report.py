@@ -19,13 +19,14 @@ from morphkit.export.build_pictures import (
     ModeStrip,
     albedo_modes,
     expression_modes,
-    mean_head,
     shape_modes,
 )
 from morphkit.export.facts import fact_rows
 from morphkit.export.html import image_uri, render_report
+from morphkit.export.model_turntable import model_turntable
 from morphkit.export.plots import compactness_plot
 from morphkit.export.scan_figures import CAUTION, FIGURES, ScanFigure, known_figures, medians
+from morphkit.export.turntable import turntable_values
 from morphkit.io.images import read_image
 from morphkit.morphable import LinearModel, MorphableModel
 from morphkit.registration import Diagnosis
@@ -109,6 +110,7 @@ def write_build_report(
         path,
         title=title,
         lead=_lead(model, used, len(rows)),
+        origin=_origin(model),
         tiles=_tiles(model, rows),
         notes=[*_notes(rows), *([] if model is None else model.provenance.get("notes", []))],
         provenance=[] if model is None else fact_rows(_unlisted(model.provenance)),
@@ -123,7 +125,8 @@ def model_values(model: MorphableModel) -> dict[str, Any]:
     """Return what the templates need to show a model; its expressions if they were learnt with it."""
     learnt, curves = _learnt_expression(model) is not None, plotted_groups(model)
     return {
-        "mean": image_uri(mean_head(model)),
+        "turntable": turntable_values(model_turntable(model, expression=learnt)),
+        "caption": "The mean. Sliders move it along the model's first modes, in standard deviations.",
         "shape_modes": [_strip(strip) for strip in shape_modes(model)],
         "expression_modes": [_strip(strip) for strip in expression_modes(model)] if learnt else [],
         "albedo_modes": [_strip(strip) for strip in albedo_modes(model)],
@@ -157,6 +160,16 @@ def _lead(model: MorphableModel | None, used: int, total: int) -> str:
     if model is None:
         return f"There is no model: {used} of {total} scans could be registered."
     return f"{used} of {total} scans, in one topology of {model.n_vertices:,} vertices."
+
+
+def _origin(model: MorphableModel | None) -> list[str]:
+    """Return what the model says it was made from, without when."""
+    told = {} if model is None else model.provenance
+    template, method = told.get("template"), told.get("settings")
+    return [
+        *([f"template: {template['file']}"] if isinstance(template, Mapping) and "file" in template else []),
+        *([f"method: {method['method']}"] if isinstance(method, Mapping) and "method" in method else []),
+    ]
 
 
 def _tiles(model: MorphableModel | None, rows: Sequence[ScanRow]) -> list[tuple[str, str]]:

@@ -16,7 +16,8 @@ from morphkit.basis.evaluation import Evaluation
 from morphkit.export.build_pictures import HEAT_MAP, heat_colors, portrait
 from morphkit.export.evaluation_plots import compactness_figure, metric_figure
 from morphkit.export.figures import svg_text
-from morphkit.export.html import image_uri, render_report
+from morphkit.export.html import render_report
+from morphkit.export.turntable import Skin, Turntable, turntable_values
 from morphkit.geometry.views import turn
 from morphkit.morphable import MorphableModel
 
@@ -33,6 +34,7 @@ def write_evaluation_page(
     outliers: Sequence[tuple[str, str]] = (),
     notes: Sequence[str] = (),
     facts: Sequence[tuple[str, str]] = (),
+    origin: Sequence[str] = (),
 ) -> None:
     """Write an evaluation as one self-contained HTML file.
 
@@ -45,12 +47,14 @@ def write_evaluation_page(
     outliers : (name, reason) of scans that stand out.
     notes : sentences on what could not be told.
     facts : (name, value) rows for the end.
+    origin : what it was made from, in a few words each.
     """
     render_report(
         "evaluation.html.jinja",
         path,
         title=title,
         lead=lead,
+        origin=origin,
         tiles=_tiles(evaluation),
         notes=notes,
         figures=_figures(evaluation),
@@ -144,18 +148,29 @@ def _figures(evaluation: Evaluation) -> list[dict[str, str]]:
     figures = [("Compactness", compact, compactness_figure(evaluation.compactness))]
     for name, metric in metrics_of(evaluation).items():
         figures.append((name, captions[name], metric_figure(metric)))
-    return [{"name": name, "caption": text, "svg": svg_text(figure)} for name, text, figure in figures]
+    return [
+        {"name": name, "caption": text, "svg": svg_text(figure, f"{name}: {text}")}
+        for name, text, figure in figures
+    ]
 
 
 def _spread(model: MorphableModel) -> dict[str, Any]:
     """Return pictures of how far each vertex strays, and their scale."""
     deviations = model.identity.vertex_deviations()
     limit = max(float(np.ceil(np.quantile(deviations, 0.98))), 1.0)
-    mesh = replace(model.mesh(), uv=None, colors=heat_colors(deviations, limit))
+    colors = heat_colors(deviations, limit)
+    mesh = replace(model.mesh(), uv=None, colors=colors)
     views = [portrait(mesh, way, size=420) for way in (None, turn(yaw=0.7), turn(yaw=1.4))]
     stops = matplotlib.colormaps[HEAT_MAP](np.linspace(0, 1, 9))
+    view = Turntable(
+        "The mean head, coloured by how far each vertex strays",
+        mesh.vertices,
+        mesh.faces,
+        [Skin("spread", colors), Skin("shape")],
+        np.concatenate(views, axis=1),
+    )
     return {
-        "picture": image_uri(np.concatenate(views, axis=1)),
+        "view": turntable_values(view),
         "limit": limit,
         "stops": [str(matplotlib.colors.to_hex(color)) for color in stops],
         "mean": f"{np.sqrt(np.mean(deviations**2)):.2f}",

@@ -11,6 +11,7 @@ from jaxtyping import Float, UInt8
 
 from morphkit.export.fit_pictures import FitPictures
 from morphkit.export.html import image_uri, render_report
+from morphkit.export.turntable import Turntable, turntable_values
 
 _SIGMAS = 3.0  # that a coefficient's bar spans
 _FEWEST = 0.02  # strength from which an expression unit is named
@@ -24,6 +25,7 @@ class FitPage:
     Attributes
     ----------
     name : of the photo.
+    face : the face to turn.
     tiles : (label, value) pairs shown large.
     facts : (label, value) rows of a table.
     notes : what the reader should know, one sentence each.
@@ -36,9 +38,11 @@ class FitPage:
     scale : CSS colours of that scale.
     attention : what the fit looked at, or None.
     predicted_by : the network that predicted the face, if it was not fitted.
+    origin : what it was made from, in a few words each.
     """
 
     name: str
+    face: Turntable
     tiles: Sequence[tuple[str, str]]
     facts: Sequence[tuple[str, str]]
     notes: Sequence[str]
@@ -51,6 +55,7 @@ class FitPage:
     scale: Sequence[str] = ()
     attention: UInt8[np.ndarray, "_ _ 3"] | None = None
     predicted_by: str | None = None
+    origin: Sequence[str] = ()
 
 
 def write_fit_report(path: Path | str, pictures: FitPictures, page: FitPage) -> None:
@@ -58,7 +63,7 @@ def write_fit_report(path: Path | str, pictures: FitPictures, page: FitPage) -> 
     uncertainty = None
     if page.uncertainty is not None:
         views, end = page.uncertainty
-        uncertainty = {"pictures": [image_uri(view) for view in views], "ticks": _ticks(end)}
+        uncertainty = {"pictures": [image_uri(view) for view in views], "end": end}
     render_report(
         "fit.html.jinja",
         path,
@@ -71,11 +76,12 @@ def write_fit_report(path: Path | str, pictures: FitPictures, page: FitPage) -> 
         photo=image_uri(pictures.photo),
         close=image_uri(pictures.close),
         shape=image_uri(pictures.clay),
-        turned=[image_uri(pictures.right), image_uri(pictures.left)],
+        face=turntable_values(page.face),
+        origin=page.origin,
         landmarks=page.landmarks,
         textures=[(image_uri(picture, max_side=640), caption) for picture, caption in page.textures],
         uncertainty=uncertainty,
-        scale=", ".join(page.scale),
+        scale=list(page.scale),
         attention=None if page.attention is None else image_uri(page.attention),
         bars=[(name, _bars(values)) for name, values in page.coefficients.items() if len(values)],
         units=_strongest(page.units),
@@ -95,7 +101,3 @@ def _bars(values: Float[np.ndarray, " n"]) -> list[tuple[int, float, float, str]
 def _strongest(units: Mapping[str, float]) -> list[tuple[str, float]]:
     named = sorted(units.items(), key=lambda item: -item[1])
     return [(name, strength) for name, strength in named if strength >= _FEWEST][:_MOST_NAMED]
-
-
-def _ticks(end: float) -> list[str]:
-    return [f"{end * share:g}" for share in (0.0, 0.25, 0.5, 0.75, 1.0)]

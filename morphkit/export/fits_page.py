@@ -95,6 +95,7 @@ def write_fits_page(
     per_face: tuple[Sequence[str], Sequence[tuple[str, ...]]],
     failures: Sequence[tuple[str, str]],
     facts: Sequence[tuple[str, str]],
+    origin: Sequence[str] = (),
 ) -> None:
     """Write the evaluation of fits as one self-contained HTML file.
 
@@ -111,6 +112,7 @@ def write_fits_page(
     per_face : headers and rows of the table of single faces.
     failures : (name, reason) of each fit that failed.
     facts : (name, value) rows for the end.
+    origin : what it was made from, in a few words each.
     """
     stops = matplotlib.colormaps[HEAT_MAP](np.linspace(0, 1, 9))
     render_report(
@@ -118,9 +120,10 @@ def write_fits_page(
         path,
         title=title,
         lead=lead,
+        origin=origin,
         tiles=tiles,
         notes=notes,
-        curve=svg_text(curve),
+        curve=svg_text(curve, "Cumulative error of the fits"),
         headers=headers,
         rows=rows,
         pictures=[(p.name, p.rank, p.caption, image_uri(p.strip)) for p in pictures],

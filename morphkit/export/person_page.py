@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from morphkit.export.html import image_uri, render_report
+from morphkit.export.turntable import Turntable, turntable_values
 
 _WIDTH = 1000  # pixels of a photo's strip on the page
 
@@ -46,31 +47,34 @@ class PersonPhoto:
 def write_person_page(
     path: Path,
     *,
-    views: Sequence[UInt8[np.ndarray, "h w 3"]],
+    face: Turntable,
     photos: Sequence[PersonPhoto],
     failures: Sequence[tuple[str, str]],
     notes: Sequence[str],
     deviation: float,
     files: Sequence[tuple[str, str]],
     predicted_by: str | None = None,
+    origin: Sequence[str] = (),
 ) -> None:
     """Write a person's page as one self-contained HTML file.
 
     Parameters
     ----------
     path : the page.
-    views : of the neutral face, from side to side.
+    face : the person's, without expression.
     photos : that were fitted.
     failures : (photo, reason) of those that were not.
     notes : sentences to read it by.
     deviation : median posterior standard deviation of the face's points, mm; NaN where unknown.
     files : (name, what it is) of what lies beside the page.
     predicted_by : the network that predicted the person, if it was not fitted.
+    origin : what it was made from, in a few words each.
     """
     counted = sum(photo.weight for photo in photos)
+    noun, weight = "photo" if len(photos) == 1 else "photos", f"{counted:.1f}"
     tiles = [
-        ("photos fitted together" if predicted_by is None else "photos seen", str(len(photos))),
-        ("photos' worth of weight", f"{counted:.1f}"),
+        (f"{noun} fitted together" if predicted_by is None else f"{noun} seen", str(len(photos))),
+        ("photo's worth of weight" if weight == "1.0" else "photos' worth of weight", weight),
     ]
     if deviation == deviation:
         whose = "by the model's own account" if predicted_by is None else "measured on other people"
@@ -82,7 +86,8 @@ def write_person_page(
         path,
         tiles=tiles,
         notes=notes,
-        views=[image_uri(view) for view in views],
+        face=turntable_values(face),
+        origin=origin,
         photos=photos,
         strips=[image_uri(photo.picture, max_side=_WIDTH) for photo in photos],
         failures=failures,

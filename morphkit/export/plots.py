@@ -3,40 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import FormatStrFormatter, MaxNLocator, NullFormatter
+from matplotlib.figure import Figure
+from matplotlib.ticker import FormatStrFormatter, NullFormatter
 
 from morphkit.basis import compactness
 from morphkit.basis.metrics import Metric
-from morphkit.export.figures import empty_figure, svg_text
+from morphkit.export.figures import SERIES, empty_figure, legend_below, svg_text, whole_numbers
 from morphkit.morphable import LinearModel
 
-_Corner = Literal["upper right", "lower right"]
-
-_ACCENT = "#9a4f2e"
-_SECOND = "#2f5f8f"
-_COLORS = {"shape": _ACCENT, "expression": "#4d7c46", "albedo": _SECOND}
-_INK = "#6b6862"
+_COLORS = {"shape": SERIES[0], "expression": SERIES[2], "albedo": SERIES[1]}
 
 
 def compactness_plot(groups: Mapping[str, LinearModel]) -> str:
     """Return an SVG of the compactness curves of groups by name: shape, expression, albedo."""
-    figure, axes = empty_figure(_INK)
+    figure, axes = empty_figure()
     for name, group in groups.items():
         shares = np.concatenate([[0.0], 100 * compactness(group)])
         axes.plot(np.arange(len(shares)), shares, color=_COLORS[name], label=name, marker="o", markersize=3)
     axes.set(xlabel="modes", ylabel="variance explained, %", ylim=(0, 103))
     axes.set_xlim(left=0)
-    _finish(axes, groups, "lower right")
-    return svg_text(figure)
+    _finish(figure, axes, groups)
+    return svg_text(figure, f"Compactness of {', '.join(groups)}")
 
 
 def scree_plot(groups: Mapping[str, LinearModel]) -> str:
     """Return an SVG of the groups' standard deviations, mode by mode, relative to the first."""
-    figure, axes = empty_figure(_INK)
+    figure, axes = empty_figure()
     for name, group in groups.items():
         shares = group.standard_deviations / group.standard_deviations[:1]
         modes = np.arange(1, len(shares) + 1)
@@ -46,29 +41,29 @@ def scree_plot(groups: Mapping[str, LinearModel]) -> str:
     axes.set_ylim(bottom=min(0.09, axes.get_ylim()[0]))
     axes.yaxis.set_major_formatter(FormatStrFormatter("%g"))
     axes.yaxis.set_minor_formatter(NullFormatter())
-    _finish(axes, groups, "upper right")
-    return svg_text(figure)
+    _finish(figure, axes, groups)
+    return svg_text(figure, f"Standard deviations of the modes of {', '.join(groups)}")
 
 
 def metric_plot(metric: Metric, label: str) -> str:
     """Return an SVG of a metric by number of modes, with its intervals, by points and by surfaces."""
-    figure, axes = empty_figure(_INK)
+    figure, axes = empty_figure()
     for curve, name, color in (
-        (metric.points, "point to point", _ACCENT),
-        (metric.surface, "point to surface", _SECOND),
+        (metric.points, "point to point", SERIES[0]),
+        (metric.surface, "point to surface", SERIES[1]),
     ):
         axes.fill_between(curve.modes, curve.low, curve.high, color=color, alpha=0.15, linewidth=0)
         axes.plot(curve.modes, curve.mean, color=color, label=name, marker="o", markersize=3)
     axes.set(xlabel="modes", ylabel=label)
     axes.set_xlim(left=0)
     axes.set_ylim(bottom=0)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-    axes.legend(frameon=False, labelcolor=_INK)
-    return svg_text(figure)
+    whole_numbers(axes)
+    legend_below(figure, axes)
+    return svg_text(figure, f"{label} by number of modes")
 
 
-def _finish(axes: Axes, groups: Mapping[str, LinearModel], place: _Corner) -> None:
+def _finish(figure: Figure, axes: Axes, groups: Mapping[str, LinearModel]) -> None:
     """Count modes in whole numbers, and name the curves if there are several."""
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    whole_numbers(axes)
     if len(groups) > 1:
-        axes.legend(frameon=False, labelcolor=_INK, loc=place)
+        legend_below(figure, axes)

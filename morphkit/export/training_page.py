@@ -7,13 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from jaxtyping import UInt8
+from matplotlib.axes import Axes
+from matplotlib.ticker import FormatStrFormatter, MaxNLocator, NullFormatter, NullLocator
 from numpy import ndarray
 
-from morphkit.export.figures import empty_figure, svg_text
+from morphkit.export.figures import empty_figure, legend_below, line_look, svg_text, whole_numbers
 from morphkit.export.html import image_uri, render_report
 
-_INK = "#807b73"  # readable on light and dark pages
-_COLORS = ("#9a4f2e", "#2f5f8f", "#4d7c46", "#8a6bb0", "#9a6a00", "#3f8f8a", "#a3312b", "#6b6862")
+_FEW = 30  # points of a line, which are marked
+_DECADES = 15.0  # times the least value
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,7 @@ class TrainingPage:
     panels : (caption, picture).
     settings : (name, value).
     notes : sentences.
+    origin : what was trained on what, in a few words each.
     """
 
     title: str
@@ -55,6 +58,7 @@ class TrainingPage:
     panels: Sequence[tuple[str, UInt8[ndarray, "h w 3"]]]
     settings: Sequence[tuple[str, str]]
     notes: Sequence[str] = ()
+    origin: Sequence[str] = ()
 
 
 def write_training_page(path: Path, page: TrainingPage) -> None:
@@ -66,6 +70,7 @@ def write_training_page(path: Path, page: TrainingPage) -> None:
         lead=page.lead,
         tiles=page.tiles,
         notes=page.notes,
+        origin=page.origin,
         figures=[(curves.title, curves_svg(curves)) for curves in page.curves if curves.lines],
         panels=[(caption, image_uri(picture)) for caption, picture in page.panels],
         settings=page.settings,
@@ -73,20 +78,39 @@ def write_training_page(path: Path, page: TrainingPage) -> None:
 
 
 def curves_svg(curves: Curves) -> str:
-    """Return the lines as an SVG; with a logarithmic axis, values that aren't positive are left out."""
-    figure, axes = empty_figure(_INK)
-    for (name, (steps, values)), color in zip(curves.lines.items(), _cycled(len(curves.lines)), strict=True):
+    """Return the lines as an SVG; with a logarithmic axis, values that aren't positive are left out.
+
+    The line called "total" lies broad behind the others: where one term is nearly all of it, both are seen.
+    """
+    figure, axes = empty_figure()
+    for number, (name, (steps, values)) in enumerate(curves.lines.items()):
         shown = [(s, v) for s, v in zip(steps, values, strict=True) if v > 0 or not curves.logarithmic]
-        marker = "o" if len(shown) < 30 else None
+        color, dashes = line_look(number)
+        broad = name == "total"
         axes.plot(
-            *zip(*shown, strict=True), label=name, color=color, linewidth=1.4, marker=marker, markersize=3
+            *zip(*shown, strict=True),
+            label=name,
+            color=color,
+            linestyle=dashes,
+            linewidth=5.0 if broad else 1.5,
+            alpha=0.35 if broad else 1.0,
+            marker="o" if len(shown) < _FEW and not broad else None,
+            markersize=3,
         )
     axes.set(xlabel="steps", ylabel=curves.label)
+    whole_numbers(axes)
     if curves.logarithmic:
-        axes.set_yscale("log")
-    axes.legend(frameon=False, labelcolor=_INK, fontsize="small")
-    return svg_text(figure)
+        _logarithmic(axes)
+    legend_below(figure, axes)
+    return svg_text(figure, f"{curves.title}: {', '.join(curves.lines)} by step")
 
 
-def _cycled(count: int) -> list[str]:
-    return [_COLORS[number % len(_COLORS)] for number in range(count)]
+def _logarithmic(axes: Axes) -> None:
+    """Make the upright axis logarithmic, with plain numbers; between powers of ten where few are seen."""
+    axes.set_yscale("log")
+    low, high = axes.get_ylim()
+    axes.yaxis.set_major_formatter(FormatStrFormatter("%g"))
+    axes.yaxis.set_minor_formatter(NullFormatter())
+    if high < _DECADES * low:  # fewer than two powers of ten would be named
+        axes.yaxis.set_major_locator(MaxNLocator(nbins=6))
+        axes.yaxis.set_minor_locator(NullLocator())

@@ -31,7 +31,7 @@ from morphkit.mesh import Mesh
 
 FIT_FILES = {
     "mesh": {
-        "mesh.obj": "the fitted face, millimetres, head frame; mesh.mtl names its texture",
+        "mesh.obj": "the face, millimetres, head frame; mesh.mtl names its texture",
         "mesh.ply": "the same with vertex colours",
         "neutral.ply": "the same face without expression",
     },
@@ -237,7 +237,15 @@ class _Writer:
         uncertain = (
             None if self.uncertain is None else (self.openings.closed(self.uncertain), self.uncertainty_end)
         )
-        view = FitView(self.pictures, self.opacity > 0.5, self.texture, uncertain, self.attended)
+        view = FitView(
+            self.pictures,
+            self.opacity > 0.5,
+            self.texture,
+            uncertain,
+            self.attended,
+            self.closed_mesh,
+            self.openings,
+        )
         page = fit_page(self.result, view, files=files)
         write_fit_report(self.folder / "report.html", self.pictures, page)
 

@@ -12,7 +12,9 @@ from morphkit.export.fit_pictures import FitPictures, crop, face_window, turned_
 from morphkit.export.fit_report import FitPage
 from morphkit.export.landmark_picture import landmark_svg
 from morphkit.export.morphs import unit_strengths
+from morphkit.export.openings import Openings
 from morphkit.export.texture import FaceTexture
+from morphkit.export.turntable import Skin, Slider, Turntable
 from morphkit.export.uncertainty import reduced, scale_stops
 from morphkit.fitting.result import FitResult
 from morphkit.mesh import Mesh
@@ -22,6 +24,7 @@ _MAP_TURNS = (0.6, 0.0, -0.6)
 _LANDMARK_SIDE = 900
 _ATTENTION_SIDE = 900
 _TEXTURE_SIDE = 640
+_STILL = 1e-3  # millimetres that no expression is made of
 _FEW = 3.0  # per cent of the seen texels, such as those of the eyes' charts, that may lie outside the picture
 _ROOM = 0.75  # half the picture's side, of the seen part's
 
@@ -37,6 +40,8 @@ class FitView:
     texture : of the face, if it was unwrapped.
     uncertain : the face in the colours of its uncertainty, and the end of their scale, mm; if it is known.
     attended : the photo with what the fit looked at, if that is known.
+    closed : the face, its openings closed, in the photo's colours, with the texture if there is one.
+    openings : of its model.
     """
 
     pictures: FitPictures
@@ -44,6 +49,8 @@ class FitView:
     texture: FaceTexture | None
     uncertain: tuple[Mesh, float] | None
     attended: UInt8[np.ndarray, "h w 3"] | None
+    closed: Mesh
+    openings: Openings
 
 
 def fit_page(result: FitResult, view: FitView, *, files: Sequence[tuple[str, str]]) -> FitPage:
@@ -62,6 +69,8 @@ def fit_page(result: FitResult, view: FitView, *, files: Sequence[tuple[str, str
         uncertainty = maps, end
     return FitPage(
         name="the photo" if result.source is None else result.source.name,
+        face=face_turntable(result, view),
+        origin=_origin(result),
         tiles=_tiles(result),
         facts=_facts(result, view.texture),
         notes=result.notes,
@@ -79,6 +88,44 @@ def fit_page(result: FitResult, view: FitView, *, files: Sequence[tuple[str, str
         attention=None if view.attended is None else reduced(view.attended, _ATTENTION_SIDE),
         predicted_by=result.predicted_by,
     )
+
+
+def face_turntable(result: FitResult, view: FitView) -> Turntable:
+    """Return the face to turn: in the photo's colours, without its light, bare, and by how sure it is.
+
+    A slider takes its expression back.
+    """
+    closed, texture, openings = view.closed, view.texture, view.openings
+    skins = [Skin("photo", closed.colors, closed.texture, lit=False)]
+    if result.albedo_colors is not None:
+        without = None if texture is None else texture.albedo
+        skins.append(Skin("without light", openings.colored(result.albedo_colors), without))
+    skins.append(Skin("shape"))
+    if view.uncertain is not None:
+        skins.append(Skin("how sure", view.uncertain[0].colors))
+    moved = openings.extended(result.vertices - result.neutral)
+    smiles = bool(np.abs(moved).max(initial=0.0) > _STILL)
+    return Turntable(
+        "The predicted face" if result.predicted_by else "The fitted face",
+        closed.vertices - moved if smiles else closed.vertices,
+        closed.faces,
+        skins,
+        np.hstack([view.pictures.right, view.pictures.left]),
+        [Slider("expression", moved, 0.0, 1.0, 1.0, "")] if smiles else [],
+        uv=closed.uv,
+        framed=np.pad(view.shown, (0, len(closed.vertices) - len(view.shown))),
+    )
+
+
+def _origin(result: FitResult) -> list[str]:
+    """Return what the fit was made from."""
+    model, camera = result.model, result.camera
+    counts = [("identity", result.identity), ("expression", result.expression), ("albedo", result.albedo)]
+    modes = ", ".join(f"{len(values)} of {name}" for name, values in counts if len(values))
+    return [
+        f"photo of {camera.width} × {camera.height} pixels",
+        f"model of {model.n_vertices:,} vertices" + (f" with modes: {modes}" if modes else ""),
+    ]
 
 
 def _tiles(result: FitResult) -> list[tuple[str, str]]:

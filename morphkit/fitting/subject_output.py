@@ -14,6 +14,7 @@ from morphkit.export.blender import METRE
 from morphkit.export.fit_pictures import turned_view
 from morphkit.export.morphs import morph_targets
 from morphkit.export.person_page import PersonPhoto, write_person_page
+from morphkit.export.turntable import Skin, Turntable
 from morphkit.fitting.batch.outcome import head_angles
 from morphkit.fitting.consensus import DOUBTED
 from morphkit.fitting.evidence import face_painter, model_openings
@@ -38,7 +39,7 @@ PERSON_FILES = {
 """The person's own files, and what they are."""
 
 _RECORD = "person.json"
-_TURNS = (0.9, 0.45, 0.0, -0.45, -0.9)
+_TURNS = (0.7, 0.0, -0.7)
 _SIDE = 384
 
 
@@ -160,7 +161,10 @@ def _turned(photo: FitResult) -> float:
 
 def _write_page(result: SubjectFit, folder: Path, names: Sequence[str], mesh: Mesh) -> None:
     shown = result.photos[0].model.face_mask
-    views = [turned_view(mesh, yaw, shown=shown, size=_SIDE) for yaw in _TURNS]
+    still = np.hstack([turned_view(mesh, yaw, shown=shown, size=_SIDE) for yaw in _TURNS])
+    framed = np.pad(shown, (0, len(mesh.vertices) - len(shown)))
+    skins = [Skin("photos", mesh.colors, mesh.texture, lit=False), Skin("shape")]
+    face = Turntable("The person's face", mesh.vertices, mesh.faces, skins, still, uv=mesh.uv, framed=framed)
     photos = [
         _photo(folder, name, photo, float(weight), float(off))
         for name, photo, weight, off in zip(
@@ -169,7 +173,7 @@ def _write_page(result: SubjectFit, folder: Path, names: Sequence[str], mesh: Me
     ]
     write_person_page(
         folder / "report.html",
-        views=views,
+        face=face,
         photos=photos,
         failures=[(one.name, str(one.error)) for one in result.failures],
         notes=result.notes,

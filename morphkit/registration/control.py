@@ -10,13 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
-import fast_simplification
 import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy import sparse
-from scipy.spatial import cKDTree
 
 from morphkit.geometry.laplacian import cotangent_laplacian, vertex_areas
+from morphkit.geometry.thinning import thinned
 from morphkit.registration.settings import CoarseSettings
 from morphkit.registration.sparse_cholesky import CholeskyFactor, CholeskyPlan
 
@@ -98,7 +97,7 @@ def _control_mesh(
     members: np.ndarray, extender: _Extender, passive: np.ndarray, face_count: int, settings: CoarseSettings
 ) -> ControlMesh:
     points = extender.points
-    chosen, faces = _thinned(points, extender.faces, face_count)
+    chosen, faces = thinned(points, extender.faces, face_count)
     energy = elastic_energy(points[chosen], faces, settings)
     extension, held = None, 0.0
     if len(chosen) < len(members):
@@ -163,19 +162,3 @@ def mesh_matrix(matrix: sparse.csc_array) -> MeshMatrix:
     """Return a symmetric sparse matrix as a `MeshMatrix`."""
     above = sparse.coo_array(sparse.triu(matrix, 1))
     return MeshMatrix(matrix.diagonal(), np.column_stack(above.coords).astype(np.int64), above.data)
-
-
-def _thinned(points: np.ndarray, faces: np.ndarray, face_count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return some of the points and triangles among them."""
-    if len(faces) <= face_count:
-        return np.arange(len(points)), faces
-    thin, thin_faces = fast_simplification.simplify(
-        points.astype(np.float32), faces.astype(np.int32), target_count=face_count
-    )
-    # quadric decimation moves its vertices a little; the template's own are needed
-    nearest = np.asarray(cKDTree(points).query(thin)[1])
-    thin_faces = nearest[thin_faces]
-    a, b, c = thin_faces.T
-    thin_faces = thin_faces[(a != b) & (b != c) & (c != a)]
-    chosen = np.unique(thin_faces)
-    return chosen, np.searchsorted(chosen, thin_faces)
