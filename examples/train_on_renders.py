@@ -23,7 +23,7 @@ morphkit.render_dataset("held-out", 32, settings=small, seed=2, jobs=1)
 Path("r-net.toml").write_text("""
 data = { train = ["rendered"], validation = ["held-out"] }
 network = { size = 64 }
-losses = { weak_on_truth = false }
+losses = { perceptual = 0.0, weak_on_truth = false }
 training = { epochs = 2, batch = 16, warmup = 4 }
 output = { folder = "run", panels = 4 }
 """)
