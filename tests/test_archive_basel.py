@@ -430,6 +430,27 @@ def test_colours_up_to_255_are_brought_to_one(raw, rng, tmp_path):
     assert "albedo: colours of 0..255 were brought to 0..1" in model.provenance["read_notes"]
 
 
+@pytest.mark.parametrize(("unit", "scale"), [("micrometres", 1e3), ("metres", 1e-3)])
+def test_what_cannot_be_millimetres_is_brought_to_them(raw, rng, tmp_path, unit, scale):
+    groups, faces = raw
+    shape, expression = (
+        RawGroup(scale * g.mean, g.basis, scale**2 * g.variances)
+        for g in (groups["shape"], groups["expression"])
+    )
+    path = write_basel(tmp_path / "m.h5", {"shape": shape, "expression": expression}, faces)
+    with h5py.File(path, "r+") as file:
+        item = {"id": "a", "coordinates": shape.mean[:3].tolist()}
+        file["metadata/landmarks/json"] = json.dumps([item])
+    model = load_model(path)
+    i, e = rng.standard_normal(6), rng.standard_normal(5)
+    assert_formula(model, groups["shape"].instance(i) + groups["expression"].instance(e), i, e)
+    assert model.provenance["unit"] == unit
+    assert model.provenance["read_notes"] == [
+        f"by its size the model is in {unit}, and was brought to millimetres"
+    ]
+    assert model.landmarks["basel"].names == ("a",)
+
+
 def test_a_known_number_of_vertices_tells_the_licence(rng, tmp_path):
     mean = np.zeros((27657, 3)) + rng.standard_normal(3)
     group = RawGroup(mean.ravel(), np.eye(mean.size, 1), np.ones(1))

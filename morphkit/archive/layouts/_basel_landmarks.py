@@ -12,7 +12,7 @@ from morphkit.archive.layouts import _representer
 from morphkit.mesh import LandmarkEmbedding, Mesh
 
 _ROOT = "metadata/landmarks"
-_ON_SURFACE = 1.0  # mm; points farther away are on no triangle of this mesh
+_ON_SURFACE = 0.005  # of the mesh's size, a millimetre of a face: points farther away are on none of it
 _IBUG = {str(number) for number in range(68)}
 
 
@@ -45,7 +45,8 @@ def _embedded(points: dict[str, np.ndarray], mesh: Mesh) -> LandmarkEmbedding:
     from morphkit.geometry.closest_point import closest_points  # most files need none: it compiles kernels
 
     closest = closest_points(mesh, np.array(list(points.values())))
-    near = np.flatnonzero(closest.distances <= _ON_SURFACE)
+    size = float(np.linalg.norm(np.ptp(mesh.vertices, axis=0)))
+    near = np.flatnonzero(closest.distances <= _ON_SURFACE * size)
     names = list(points)
     return LandmarkEmbedding(
         tuple(names[i] for i in near), closest.face_indices[near], closest.barycentrics[near]

@@ -13,6 +13,7 @@ from morphkit.archive._hdf5 import Reader, store, store_text
 from morphkit.archive._numbers import Group, column_lengths, divide_column, linear_group
 from morphkit.archive.layouts import _basel_extras as _extras
 from morphkit.archive.layouts import _representer
+from morphkit.archive.layouts._units import in_millimetres
 from morphkit.archive.source import ModelSource
 from morphkit.mesh import LandmarkEmbedding
 from morphkit.morphable import LinearModel, MorphableModel
@@ -68,9 +69,9 @@ def read_groups(reader: Reader, albedo: str, layout: str) -> MorphableModel:
     )
     named = {"identity": groups["shape"], "expression": expression, "albedo": color}
     notes = [f"{name}: {note}" for name, group in named.items() if group for note in group.notes]
-    if color and color.model.mean.max() > _BRIGHT and not reader.has("morphkit"):
-        model = replace(model, albedo=_in_unit_range(color.model))
-        notes.append("albedo: colours of 0..255 were brought to 0..1")
+    if not reader.has("morphkit"):
+        model, others = _in_our_units(model)
+        notes += others
     kept = expression.kept if expression else None
     return _extras.read(reader, model, shape_path, kept, notes)
 
@@ -99,6 +100,29 @@ def read_group(reader: Reader, path: str) -> Group:
         if length > 0:
             divide_column(columns, j, length)
     return linear_group(mean, columns, scaled, noise)
+
+
+def _in_our_units(model: MorphableModel) -> tuple[MorphableModel, list[str]]:
+    """Return the model in millimetres and colours of 0..1, with a note on what was neither.
+
+    Only what cannot be a face in millimetres is taken for another unit: one of ten metres and more for
+    micrometres, one of two millimetres and less for metres.
+    """
+    notes = []
+    size = float(np.linalg.norm(np.ptp(model.identity.mean.astype(np.float64), axis=0)))
+    if size >= 1e4 or 0.05 < size <= 2:
+        unit = "micrometres" if size >= 1e4 else "metres"
+        model = replace(
+            model,
+            identity=in_millimetres(model.identity, unit),
+            expression=None if model.expression is None else in_millimetres(model.expression, unit),
+            provenance={**model.provenance, "unit": unit},
+        )
+        notes.append(f"by its size the model is in {unit}, and was brought to millimetres")
+    if model.albedo is not None and model.albedo.mean.max() > _BRIGHT:
+        model = replace(model, albedo=_in_unit_range(model.albedo))
+        notes.append("albedo: colours of 0..255 were brought to 0..1")
+    return model, notes
 
 
 def _in_unit_range(colors: LinearModel) -> LinearModel:
