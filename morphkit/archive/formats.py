@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from morphkit.archive.layouts import albedo_mm, basel, bfm2009, eos, flame, gnm, ict, lsfm, lyhm, npz
+from morphkit.archive.layouts import albedo_mm, basel, bfm2009, eos, flame, gltf, gnm, ict, lsfm, lyhm, npz
 from morphkit.archive.source import ModelSource
 from morphkit.errors import BadInputError
 from morphkit.morphable import MorphableModel
@@ -59,6 +59,7 @@ FORMATS = (
     ModelFormat("flame", "FLAME .pkl or .npz", flame.recognises, flame.read),
     ModelFormat("npz", "PCA models in .npz", npz.recognises, npz.read, npz.write, (".npz",)),
     ModelFormat("eos", "eos .bin (Surrey Face Model)", eos.recognises, eos.read, eos.write, (".bin",), True),
+    ModelFormat("gltf", "glTF with morph targets", gltf.recognises, gltf.read, gltf.write, (".glb",)),
     ModelFormat("ict", "ICT-FaceKit's folder FaceXModel", ict.recognises, ict.read),
 )
 """All layouts, the more particular first: the first that recognises a source reads it."""

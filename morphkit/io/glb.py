@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -43,6 +43,8 @@ def write_glb(
     scale: float = 1.0,
     picture: bytes | None = None,
     unlit: bool = False,
+    extras: Mapping[str, Any] | None = None,
+    arrays: Mapping[str, np.ndarray] | None = None,
 ) -> None:
     """Write a mesh with smooth normals, its texture or else linear vertex colours, and morph targets.
 
@@ -58,6 +60,9 @@ def write_glb(
     picture : the texture as a PNG file's content, if it is at hand; None encodes ``mesh.texture``.
     unlit : the colours contain the light that fell on them, and viewers should add none
         (KHR_materials_unlit; a viewer that does not know it lights them once more).
+    extras : what glTF has no place for, as JSON, under ``extras.morphkit`` of the document.
+    arrays : likewise arrays of numbers, each in a buffer view of its own; ``extras.morphkit.arrays`` tells
+        for each name its view, dtype and shape.
 
     Raises
     ------
@@ -93,6 +98,8 @@ def write_glb(
         ]
     if textured and mesh.texture is not None:
         document.add_texture(png_bytes(mesh.texture) if picture is None else picture)
+    if extras is not None or arrays is not None:
+        document.add_extras(extras or {}, arrays or {})
     path.write_bytes(document.container(primitive, targets))
 
 
@@ -137,6 +144,7 @@ class _Document:
     length: int = 0
     has_texture: bool = False
     image: int = -1
+    extras: dict[str, Any] = field(default_factory=dict)
 
     def add_vectors(self, values: np.ndarray) -> int:
         view = self._add_view(values.astype(np.float32).tobytes(), _VERTEX_DATA)
@@ -167,6 +175,14 @@ class _Document:
         view = self._add_view(faces.astype(np.uint32).tobytes(), _INDICES)
         return self._add_accessor(faces.size, "SCALAR", _UNSIGNED_INT, bufferView=view)
 
+    def add_extras(self, extras: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
+        places = {}
+        for name, values in arrays.items():
+            stored = np.ascontiguousarray(values, values.dtype.newbyteorder("<"))
+            view = self._add_view(stored.tobytes())
+            places[name] = {"bufferView": view, "dtype": stored.dtype.str, "shape": list(values.shape)}
+        self.extras = {"morphkit": {**extras, "arrays": places}}
+
     def add_texture(self, png: bytes) -> None:
         self.image = self._add_view(png)
         self.has_texture = True
@@ -191,6 +207,8 @@ class _Document:
         if self.has_texture:
             gltf["images"] = [{"bufferView": self.image, "mimeType": "image/png"}]
             gltf["textures"] = [{"source": 0}]
+        if self.extras:
+            gltf["extras"] = self.extras
         if self.unlit:
             gltf["extensionsUsed"] = ["KHR_materials_unlit"]
         text = json.dumps(gltf, separators=(",", ":")).encode()

@@ -67,7 +67,8 @@ def _second_moment(names: Sequence[str]) -> Float[np.ndarray, "n n"]:
     """Return E[w wᵀ] of the units' strengths w."""
     apart, same = (_RATE * _MEAN) ** 2, _RATE * _SQUARE
     stems = [name if _DIRECTION.search(name) else _SIDE.sub("", name) for name in names]
-    partners = np.array([[a == b for b in stems] for a in stems], bool).reshape(len(stems), len(stems))
+    kind = np.unique(np.array(stems, dtype=np.str_), return_inverse=True)[1]
+    partners = kind[:, None] == kind
     moment = np.where(partners, _TOGETHER * same + (1 - _TOGETHER) * apart, apart)
     np.fill_diagonal(moment, same)
     return moment
