@@ -25,6 +25,7 @@ from morphkit.export.fits_page import FitPicture, write_fits_page
 from morphkit.export.person_page import PersonPhoto, write_person_page
 from morphkit.export.training_page import Curves, TrainingPage, curves_svg, write_training_page
 from morphkit.export.turntable import Skin, Turntable
+from morphkit.io.color import srgb_to_linear
 from morphkit.morphable import LinearModel, MorphableModel
 
 PICTURE = np.full((24, 24, 3), 120, np.uint8)
@@ -252,3 +253,27 @@ def test_plots_have_the_colours_of_the_page_and_ids_of_their_own():
     assert ids[0]
     assert not ids[0] & ids[1]
     assert set(re.findall(r'(?:url\(#|href="#)([^)"]+)', first)) == ids[0]
+
+
+def _luminance(color: str) -> float:
+    """Return the relative luminance of a colour, as WCAG 2 defines it."""
+    linear = srgb_to_linear(np.array([int(color[k : k + 2], 16) / 255 for k in (1, 3, 5)]))
+    return float(linear @ [0.2126, 0.7152, 0.0722])
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark", "print"])
+def test_words_and_lines_stand_out(scheme, tmp_path):
+    _dataset(tmp_path / "page.html")
+    blocks = re.findall(r":root \{([^}]*)\}", (tmp_path / "page.html").read_text(encoding="utf-8"))
+    light, dark, printed = (dict(re.findall(r"--([a-z0-9-]+): (#[0-9a-f]{6})", block)) for block in blocks)
+    colors = {"light": light, "dark": dark, "print": light | printed}[scheme]
+    assert set(dark) == set(light)
+    for name in ("ink", "soft", "accent", "good", "doubtful", "failed", "outlier"):
+        assert all(_contrast(colors[name], colors[under]) >= 4.5 for under in ("page", "card")), name
+    for number in range(1, len(SERIES) + 1):
+        assert _contrast(colors[f"series-{number}"], colors["card"]) >= 3.0, number
+
+
+def _contrast(one: str, other: str) -> float:
+    dim, bright = sorted((_luminance(one), _luminance(other)))
+    return (bright + 0.05) / (dim + 0.05)

@@ -21,7 +21,7 @@ from morphkit.export.build_pictures import (
     expression_modes,
     shape_modes,
 )
-from morphkit.export.facts import fact_rows
+from morphkit.export.facts import fact_rows, model_origin
 from morphkit.export.html import image_uri, render_report
 from morphkit.export.model_turntable import model_turntable
 from morphkit.export.plots import compactness_plot
@@ -110,7 +110,7 @@ def write_build_report(
         path,
         title=title,
         lead=_lead(model, used, len(rows)),
-        origin=_origin(model),
+        origin=[] if model is None else model_origin(model),
         tiles=_tiles(model, rows),
         notes=[*_notes(rows), *([] if model is None else model.provenance.get("notes", []))],
         provenance=[] if model is None else fact_rows(_unlisted(model.provenance)),
@@ -160,16 +160,6 @@ def _lead(model: MorphableModel | None, used: int, total: int) -> str:
     if model is None:
         return f"There is no model: {used} of {total} scans could be registered."
     return f"{used} of {total} scans, in one topology of {model.n_vertices:,} vertices."
-
-
-def _origin(model: MorphableModel | None) -> list[str]:
-    """Return what the model says it was made from, without when."""
-    told = {} if model is None else model.provenance
-    template, method = told.get("template"), told.get("settings")
-    return [
-        *([f"template: {template['file']}"] if isinstance(template, Mapping) and "file" in template else []),
-        *([f"method: {method['method']}"] if isinstance(method, Mapping) and "method" in method else []),
-    ]
 
 
 def _tiles(model: MorphableModel | None, rows: Sequence[ScanRow]) -> list[tuple[str, str]]:

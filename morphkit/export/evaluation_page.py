@@ -15,6 +15,7 @@ from morphkit.basis import Curve, Metric
 from morphkit.basis.evaluation import Evaluation
 from morphkit.export.build_pictures import HEAT_MAP, heat_colors, portrait
 from morphkit.export.evaluation_plots import compactness_figure, metric_figure
+from morphkit.export.facts import model_origin
 from morphkit.export.figures import svg_text
 from morphkit.export.html import render_report
 from morphkit.export.turntable import Skin, Turntable, turntable_values
@@ -34,7 +35,6 @@ def write_evaluation_page(
     outliers: Sequence[tuple[str, str]] = (),
     notes: Sequence[str] = (),
     facts: Sequence[tuple[str, str]] = (),
-    origin: Sequence[str] = (),
 ) -> None:
     """Write an evaluation as one self-contained HTML file.
 
@@ -47,14 +47,13 @@ def write_evaluation_page(
     outliers : (name, reason) of scans that stand out.
     notes : sentences on what could not be told.
     facts : (name, value) rows for the end.
-    origin : what it was made from, in a few words each.
     """
     render_report(
         "evaluation.html.jinja",
         path,
         title=title,
         lead=lead,
-        origin=origin,
+        origin=model_origin(model),
         tiles=_tiles(evaluation),
         notes=notes,
         figures=_figures(evaluation),

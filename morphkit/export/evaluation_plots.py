@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from morphkit.basis import Curve, Metric
-from morphkit.export.figures import INK, SERIES, empty_figure, whole_numbers
+from morphkit.export.figures import INK, SERIES, empty_figure, legend_below, whole_numbers
 from morphkit.io.atomic import atomic_path
 
 _GUIDES = (90, 95, 98)  # per cent of the variance
@@ -43,7 +43,7 @@ def metric_figure(metric: Metric) -> Figure:
         axes.fill_between(curve.modes, curve.low, curve.high, color=color, alpha=0.18, linewidth=0)
         axes.plot(curve.modes, curve.mean, color=color, marker="o", markersize=3.5, linewidth=1.6, label=name)
     axes.set(xlim=(0, None), ylim=(0, None))
-    axes.legend(frameon=False, labelcolor=INK, ncols=2, loc="lower right")
+    legend_below(figure, axes)
     return figure
 
 

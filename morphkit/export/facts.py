@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from morphkit.morphable import MorphableModel
+
 
 def fact_rows(facts: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
     """Return nested facts whole, as (dotted key, text) rows; lists of facts or sentences have a row an item.
@@ -23,6 +25,18 @@ def fact_rows(facts: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str
         else:
             rows.append((f"{prefix}{key}", _text(value)))
     return rows
+
+
+def model_origin(model: MorphableModel) -> list[str]:
+    """Return what a model says it was made from, in a few words each, and not when."""
+    told = model.provenance
+    template, count = told.get("template"), told.get("scan_count")
+    words = {"name": "{}", "source": "read from {}", "licence": "licence: {}"}
+    return [
+        *(form.format(told[key]) for key, form in words.items() if isinstance(told.get(key), str)),
+        *([f"made of {count} scans"] if isinstance(count, int) else []),
+        *([f"template: {template['file']}"] if isinstance(template, Mapping) and "file" in template else []),
+    ]
 
 
 def _text(value: Any) -> str:

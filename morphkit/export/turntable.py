@@ -23,7 +23,7 @@ from morphkit.io.color import linear_to_srgb_uint8
 _LEVELS = 16383  # steps across a mesh: 0.02 mm of a head
 _COLOR_STEP = 1 / 2048  # of a colour slider's offsets, linear
 _UV_LEVELS = 65535
-_MOST_FACES = 60_000
+_MOST_FACES = 40_000
 _TEXTURE_SIDE = 1024
 _ROOM = 1.1  # around what is framed, for ears and chin
 
@@ -111,7 +111,7 @@ class _Arrays:
 
     @property
     def text(self) -> str:
-        return base64.b64encode(zlib.compress(b"".join(self.parts), 9)).decode("ascii")
+        return base64.b64encode(zlib.compress(b"".join(self.parts), 6)).decode("ascii")
 
 
 def turntable_values(turntable: Turntable) -> dict[str, Any]:
@@ -132,7 +132,7 @@ def turntable_values(turntable: Turntable) -> dict[str, Any]:
 def packed(turntable: Turntable) -> dict[str, Any]:
     """Return the mesh, its skins and sliders as values that JSON can hold.
 
-    A mesh of more than 60,000 triangles is thinned first, and loses its textures: skins then need colours,
+    A mesh of more than 40,000 triangles is thinned first, and loses its textures: skins then need colours,
     too.
     """
     shown = _small(turntable)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
+from morphkit.export.facts import model_origin
 from morphkit.export.fit_pictures import FitPictures, crop, face_window, turned_view
 from morphkit.export.fit_report import FitPage
 from morphkit.export.landmark_picture import landmark_svg
@@ -124,7 +125,8 @@ def _origin(result: FitResult) -> list[str]:
     modes = ", ".join(f"{len(values)} of {name}" for name, values in counts if len(values))
     return [
         f"photo of {camera.width} × {camera.height} pixels",
-        f"model of {model.n_vertices:,} vertices" + (f" with modes: {modes}" if modes else ""),
+        *model_origin(model),
+        f"{model.n_vertices:,} vertices" + (f" with modes: {modes}" if modes else ""),
     ]
 
 

@@ -11,6 +11,7 @@ from urllib.parse import quote
 import numpy as np
 
 from morphkit.export.blender import METRE
+from morphkit.export.facts import model_origin
 from morphkit.export.fit_pictures import turned_view
 from morphkit.export.morphs import morph_targets
 from morphkit.export.person_page import PersonPhoto, write_person_page
@@ -180,6 +181,7 @@ def _write_page(result: SubjectFit, folder: Path, names: Sequence[str], mesh: Me
         deviation=float(np.median(result.neutral_deviations[shown])),
         files=[(name, text) for name, text in PERSON_FILES.items() if name != "report.html"],
         predicted_by=result.photos[0].predicted_by,
+        origin=model_origin(result.photos[0].model),
     )
 
 
