@@ -91,14 +91,14 @@ def test_blendshapes_are_named_units(rng, tmp_path, parts):
 
 def test_landmarks(tmp_path, parts):
     mean, faces, shape, _ = parts
-    data = archive(3, as_pca(shape, faces), named=there(landmarks({"31": 7, "9": 3, "68": 0})))
+    data = archive(3, as_pca(shape, faces), named=there(landmarks({"ibug_31": 7, "ibug_9": 3, "ibug_68": 0})))
     ibug = load_model(written(tmp_path, data)).landmarks["ibug68"]
     assert ibug.names == ("8", "30", "67")
     np.testing.assert_allclose(ibug.landmarks(mean, faces).points, mean[[3, 7, 0]])
-    data = archive(3, as_pca(shape, faces), named=there(landmarks({"nose": 7, "chin": 3})))
+    data = archive(3, as_pca(shape, faces), named=there(landmarks({"nose": 7, "chin": 3, "31": 5})))
     named = load_model(written(tmp_path, data)).landmarks["eos"]
-    assert named.names == ("chin", "nose")
-    np.testing.assert_allclose(named.landmarks(mean, faces).points, mean[[3, 7]])
+    assert named.names == ("31", "chin", "nose")
+    np.testing.assert_allclose(named.landmarks(mean, faces).points, mean[[5, 3, 7]])
     data = archive(3, as_pca(shape, faces), named=there(landmarks({"nose": len(mean)})))
     assert_refused(written(tmp_path, data), "landmarks lie beyond")
 

@@ -13,8 +13,9 @@ count, and for each its name and its deformation as such a matrix.
 
 The formula is ``mean + basis · (√eigenvalues ⊙ c)``, for shape, colour and expression; blendshapes are added
 as they are. The layout names no unit: the models at hand are in millimetres, and one as small or as large as
-a head is in another unit is taken to be in that. Landmarks "1".."68" are those of iBUG, which eos's users
-count from one; others come as the set "eos".
+a head is in another unit is taken to be in that. Landmarks "ibug_1".."ibug_68" are the set "ibug68",
+counted from one as eos's users do; others come as the set "eos". (Names of digits only would do no good: eos
+takes these for vertices.)
 
 Written is version 4 with a PCA expression model. What the layout has no place for stays behind: noise
 variances, named expression units, masks, mirror map, provenance, all landmarks but the 68, which move to the
@@ -24,6 +25,7 @@ nearest vertices. Colours are written as they are, linear in most of morphkit's 
 from __future__ import annotations
 
 import mmap
+import re
 import struct
 from collections.abc import Iterable
 from pathlib import Path
@@ -42,6 +44,7 @@ from morphkit.morphable import LinearModel, MorphableModel
 _VERSION = 4
 _PCA, _BLENDSHAPES = 0, 1
 _SET, _IBUG = "eos", "ibug68"
+_NAME = re.compile(r"ibug_([1-9]|[1-5][0-9]|6[0-8])")
 
 # --- reading ---------------------------------------------------------------------------------------------
 
@@ -207,13 +210,14 @@ def _embeddings(
 ) -> dict[str, LandmarkEmbedding]:
     if not named:
         return {}
-    numbered = all(name.isdecimal() and len(name) <= 2 and 1 <= int(name) <= 68 for name in named)
-    names = sorted(named, key=lambda name: (int(name), name)) if numbered else sorted(named)
+    numbers = {name: int(found[1]) for name in named if (found := _NAME.fullmatch(name))}
+    numbered = len(numbers) == len(named)
+    names = sorted(named, key=lambda name: (numbers.get(name, 0), name))
     vertices = np.array([named[name] for name in names], np.int64)
     if not 0 <= vertices.min() <= vertices.max() < vertex_count:
         raise source.bad(f"its landmarks lie beyond the {vertex_count} vertices: it is damaged")
     if numbered:
-        return {_IBUG: vertex_embedding(tuple(str(int(n) - 1) for n in names), vertices, faces)}
+        return {_IBUG: vertex_embedding(tuple(str(numbers[n] - 1) for n in names), vertices, faces)}
     return {_SET: vertex_embedding(tuple(names), vertices, faces)}
 
 
@@ -268,7 +272,7 @@ def _write_landmarks(file: BinaryIO, model: MorphableModel) -> None:
     vertices = model.faces[embedding.face_indices, nearest]
     file.write(struct.pack("<Q", len(vertices)))
     for name, vertex in zip(embedding.names, vertices.tolist(), strict=True):
-        text = str(int(name) + 1).encode()
+        text = f"ibug_{int(name) + 1}".encode()
         file.write(struct.pack("<Q", len(text)) + text + struct.pack("<i", vertex))
 
 
