@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from morphkit.archive._numbers import Group, checked_faces, linear_group
+from morphkit.archive.layouts._groups import Group, checked_faces, linear_group
 from morphkit.archive.layouts._mat import MatReader
 from morphkit.archive.layouts._units import UNITS, guess_unit
 

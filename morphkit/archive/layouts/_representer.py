@@ -6,8 +6,9 @@ import h5py
 import numpy as np
 
 from morphkit.archive._hdf5 import Reader, store, store_label
-from morphkit.archive._numbers import checked_faces, ensure_finite
+from morphkit.archive._numbers import ensure_finite
 from morphkit.archive.layouts import _vtk
+from morphkit.archive.layouts._groups import checked_faces
 from morphkit.morphable import MorphableModel
 
 _NOT_ALIGNED = 999  # statismo's number for it

@@ -10,9 +10,10 @@ import h5py
 import numpy as np
 
 from morphkit.archive._hdf5 import Reader, store, store_text
-from morphkit.archive._numbers import Group, column_lengths, divide_column, linear_group
 from morphkit.archive.layouts import _basel_extras as _extras
 from morphkit.archive.layouts import _representer
+from morphkit.archive.layouts._columns import column_lengths
+from morphkit.archive.layouts._groups import Group, divide_column, linear_group
 from morphkit.archive.layouts._units import in_millimetres
 from morphkit.archive.source import ModelSource
 from morphkit.mesh import LandmarkEmbedding
