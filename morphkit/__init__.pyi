@@ -21,7 +21,7 @@ from .mesh import Landmarks, Mesh, Template
 from .model import FaceModel
 from .morphable import LinearModel, MorphableModel
 from .training import prepare, render_dataset
-from .transfer import complete_model
+from .transfer import complete_model, convert_coefficients, embed_model, transfer_model
 from .viewer import view
 
 __all__ = [
@@ -40,9 +40,11 @@ __all__ = [
     "complete",
     "complete_model",
     "convert",
+    "convert_coefficients",
     "demo",
     "detect_landmarks",
     "doctor",
+    "embed_model",
     "evaluate",
     "evaluate_fits",
     "fit",
@@ -64,6 +66,7 @@ __all__ = [
     "save_model",
     "train",
     "train_c_net",
+    "transfer_model",
     "view",
     "write_image",
     "write_landmarks",

@@ -18,6 +18,7 @@ COMMANDS = [
         "register",
         "convert",
         "complete",
+        "transfer",
         "fit",
         "landmarks",
         "prepare",

@@ -21,6 +21,7 @@ from morphkit.cli.predict import predict
 from morphkit.cli.prepare import prepare
 from morphkit.cli.render_dataset import render_dataset
 from morphkit.cli.train import train, train_c_net
+from morphkit.cli.transfer import transfer
 from morphkit.cli.view import view
 from morphkit.errors import MorphkitError
 
@@ -105,6 +106,7 @@ for _command in (
     register,
     convert,
     complete,
+    transfer,
     fit,
     landmarks,
     prepare,

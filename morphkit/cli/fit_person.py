@@ -35,13 +35,13 @@ def fit_person(photos: tuple[PhotoFile, ...], output: Path, how: HowToFit) -> in
     MorphkitError
         When no photo can be used, or the output cannot be written.
     """
-    from morphkit.archive import resolve_model
     from morphkit.fitting import fit_images
+    from morphkit.fitting.models import model_to_fit
     from morphkit.fitting.subject_output import write_subject
     from morphkit.io.atomic import ensure_writable
 
     ensure_writable(output / "report.html")
-    model = resolve_model(how.model)
+    model = model_to_fit(how.model)
     with StageProgress(announce=False, bars=not how.as_json) as progress:
         result = fit_images(
             [photo.path for photo in photos],
@@ -66,12 +66,12 @@ def fit_film(video: Path, rate: float | None, output: Path, how: HowToFit) -> in
     MorphkitError
         When the video cannot be used, or the output cannot be written.
     """
-    from morphkit.archive import resolve_model
     from morphkit.fitting import fit_video, write_video_fit
+    from morphkit.fitting.models import model_to_fit
     from morphkit.io.atomic import ensure_writable
 
     ensure_writable(output / "track.npz")
-    model = resolve_model(how.model)
+    model = model_to_fit(how.model)
     with StageProgress(announce=False, bars=not how.as_json) as progress:
         result = fit_video(
             video, model, rate=rate, settings=how.settings, rasterizer=how.rasterizer, progress=progress

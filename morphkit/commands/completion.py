@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from morphkit.archive import load_model, save_model
-from morphkit.building.outputs import ensure_model_path
+from morphkit.archive import load_model
+from morphkit.commands.model_files import ensure_writes_model, write_model
 from morphkit.morphable import MorphableModel
 from morphkit.transfer import complete_model
 
@@ -17,14 +17,16 @@ class Completion:
 
     Attributes
     ----------
-    model : with what was added.
+    model : with what was added, as it was written.
     added : the names of that.
     origin : the model that it came from, and its licence.
+    notes : sentences on what to know of the file.
     """
 
     model: MorphableModel
     added: tuple[str, ...]
     origin: str
+    notes: tuple[str, ...] = ()
 
 
 def complete(model: str | Path, output: str | Path, *, source: str | Path | None = None) -> Completion:
@@ -33,7 +35,7 @@ def complete(model: str | Path, output: str | Path, *, source: str | Path | None
     Parameters
     ----------
     model : a model file, of any topology.
-    output : the new file (.h5).
+    output : the new file; its suffix tells the layout.
     source : the model file to take from; None is the embedded head.
 
     Raises
@@ -43,11 +45,11 @@ def complete(model: str | Path, output: str | Path, *, source: str | Path | None
     RegistrationError
         When the two heads cannot be laid onto each other.
     """
-    ensure_model_path(Path(output), (), (model, source))
+    ensure_writes_model(Path(output), (model, source))
     before = load_model(model)
     whole = complete_model(before, None if source is None else load_model(source))
-    save_model(output, whole)
+    written, notes = write_model(Path(output), whole)
     if whole is before:
-        return Completion(whole, (), "")
+        return Completion(written, (), "", notes)
     record = whole.provenance["completed"][-1]
-    return Completion(whole, tuple(record["added"]), f"{record['from']} ({record['licence']})")
+    return Completion(written, tuple(record["added"]), f"{record['from']} ({record['licence']})", notes)

@@ -6,8 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
-from morphkit.archive import resolve_model
 from morphkit.fitting import FitResult, FitSettings, fit_image, write_fit
+from morphkit.fitting.models import model_to_fit
 from morphkit.morphable import MorphableModel
 
 
@@ -29,7 +29,7 @@ def fit(
     photo : the image file.
     output : the folder that gets the files of `morphkit.fitting.write_fit`: meshes, GLB, texture, camera,
         coefficients, overlay and ``report.html``; None writes nothing.
-    model : a model, its file, or None for the embedded head.
+    model : a model, its file, or None for the embedded head; landmarks that it lacks are found on it.
     landmarks : a file with the 68 iBUG points in the photo's pixels, in place of detected ones.
     rasterizer : what draws; "nvdiffrast" needs a GPU.
     photometric : refine on the photo's colours after the landmarks.
@@ -49,7 +49,7 @@ def fit(
         chosen = replace(chosen, photometric=None)
     if init is None:
         result = fit_image(
-            photo, resolve_model(model), landmarks=landmarks, settings=chosen, rasterizer=rasterizer
+            photo, model_to_fit(model), landmarks=landmarks, settings=chosen, rasterizer=rasterizer
         )
     else:
         from morphkit.commands.predict import fit_predicted

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from morphkit.export.build_pictures import contact_sheet, heat_colors
+from morphkit.export.build_pictures import contact_sheet, heat_colors, portrait
 from morphkit.geometry.views import render_view, turn
 from morphkit.io.images import write_image
 from morphkit.mesh import Mesh
@@ -16,7 +16,7 @@ from morphkit.transfer import SurfaceMap
 
 _SIZE = 300  # pixels, of each picture
 _TURNED = turn(yaw=0.7)
-_REACH = 2.0  # standard deviations of the person that is shown
+_REACH = 3.0  # standard deviations of the person that is shown
 _COMPONENTS = 10  # that make this person
 _USUAL_UNIT = "jawopen"
 _CHECKS = 32  # squares of the texture along each side
@@ -28,9 +28,9 @@ def write_transfer_picture(
 ) -> None:
     """Write a picture of two rows, the source above, the result below.
 
-    From left to right: the mean from the front and turned, a person, an expression, the texture coordinates
-    as a chequered cloth; below, where the result has no counterpart is clay instead of the colour of the
-    distance at which it was found (0 to 1 mm).
+    From left to right: the mean in its colours, the mean turned, a person, an expression, the texture
+    coordinates as a chequered cloth. On the right the target's own mean, and below it the distance at which
+    the laid source was found, 0 to 1 mm, on the result; clay where it has no counterpart.
 
     Parameters
     ----------
@@ -41,7 +41,9 @@ def write_transfer_picture(
     """
     distances = np.where(surface_map.valid, surface_map.distances / surface_map.scale, np.nan)
     heat = Mesh(result.instance(), result.faces, heat_colors(distances))
-    pictures = [*_row(source), _drawn(source.mesh(), source), *_row(result), _drawn(heat, result)]
+    target = surface_map.target
+    own = portrait(Mesh(target.vertices, target.faces), size=_SIZE)
+    pictures = [*_row(source), own, *_row(result), _drawn(heat, result)]
     write_image(path, contact_sheet(pictures, columns=len(pictures) // 2))
 
 
@@ -50,7 +52,7 @@ def _row(model: MorphableModel) -> list[UInt8[np.ndarray, "h w 3"]]:
     mean = model.instance()
     plain = Mesh(mean, model.faces)
     return [
-        _drawn(plain, model),
+        _drawn(model.mesh(), model),
         _drawn(plain, model, _TURNED),
         _drawn(Mesh(model.instance(_person(model)), model.faces), model),
         _drawn(Mesh(mean + _expressed(model), model.faces), model),

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from morphkit.errors import BadInputError, NoFaceError
+from morphkit.fitting.models import model_notes
 from morphkit.fitting.pose import MIN_POINTS
 from morphkit.fitting.seen import SeenLandmarks, seen_ibug68, seen_mediapipe478
 from morphkit.fitting.settings import LandmarkSettings
@@ -55,14 +56,14 @@ def look_for_landmarks(
                 f"{name}: the model knows {count} of these points, and a fit needs at least {MIN_POINTS}; "
                 "give more of the 68, or choose another model"
             )
-        return Sight(seen, given, ())
+        return Sight(seen, given, model_notes(model))
     faces = detect_faces(photo)
     if not faces:
         name = "the photo" if source is None else str(source)
         raise NoFaceError(
             f"{name}: no face was found; give a photo in which a face is clearly visible, or its 68 landmarks"
         )
-    notes: tuple[str, ...] = ()
+    notes = model_notes(model)
     if len(faces) > 1:
         notes += (f"The photo shows {len(faces)} faces; the largest was fitted.",)
     face = faces[0]
@@ -80,5 +81,5 @@ def _ensure_embeds(model: MorphableModel, set_name: str) -> None:
     if count < MIN_POINTS:
         raise BadInputError(
             f"the model embeds {count} of the {set_name} landmarks, and a fit needs at least {MIN_POINTS}; "
-            "build it with --template-landmarks, or choose another model"
+            "`morphkit.embed_model` or `morphkit complete` find them, or choose another model"
         )

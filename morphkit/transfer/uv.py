@@ -159,7 +159,8 @@ def _reached(
             values[row[pick], corner] = np.einsum("nk,nkd->nd", weights[pick, corner], uv[face[pick]])
         on = neighbours[face]
         keys = np.repeat(row, 3).reshape(-1, 3) * len(triangles) + on
-        keys = np.unique(keys[(on >= 0) & (distances > enough).any(axis=1)[row, None]])
+        wanting = np.asarray((distances > enough).any(axis=1))
+        keys = np.unique(keys[(on >= 0) & wanting[row, None]])
         keys = keys[~np.isin(keys, seen)]
         if len(keys) == 0:
             break

@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
-from morphkit.archive import resolve_model
 from morphkit.errors import MorphkitError, OutputError
 from morphkit.export.contact_sheet import write_thumbnail
 from morphkit.fitting.batch.outcome import FitFigures, PhotoOutcome, fit_figures
@@ -24,6 +23,7 @@ from morphkit.fitting.batch.store import (
     write_record,
 )
 from morphkit.fitting.fit import fit_image
+from morphkit.fitting.models import model_to_fit
 from morphkit.fitting.output import write_fit
 from morphkit.fitting.settings import FitSettings
 from morphkit.io.atomic_folder import filled_folder
@@ -122,7 +122,7 @@ def load_once(path: Path | None, content: str) -> MorphableModel:  # noqa: ARG00
     BadInputError
         When the file cannot be read.
     """
-    return resolve_model(path)
+    return model_to_fit(path)
 
 
 def run(task: Task) -> PhotoOutcome | OutputError:
