@@ -50,7 +50,7 @@ def test_the_layouts_own_formula(raw, rng, tmp_path, kind, version, unsorted):
     assert_albedo_formula(model, groups["color"].instance(a), a)
     assert model.identity.noise_variance == 0.25
     facts = model.provenance
-    assert (facts["source"], facts["layout"], facts["unit"]) == ("m.h5", "basel", "mm")
+    assert (facts["source"], facts["layout"], facts["unit"]) == ("m.h5", "basel", "millimetres")
     assert any("order of their variances" in note for note in facts.get("read_notes", [])) == unsorted
     assert_round_trip(model, tmp_path, ".h5", same_model=kind is np.float32)  # deviations are written so
 

@@ -77,6 +77,8 @@ class ModelSource:
             return f"an HDF5 file with {_listed(sorted(self.hdf5_names))} at its root"
         if self.zip_names:
             return f"a zip archive with {_listed(sorted(self.zip_names))}"
+        if self.start.startswith(b"MATLAB 5.0"):
+            return "a MATLAB file that has not the variables of any of them, or is damaged"
         for signature, kind in _CONTAINERS.items():
             if self.start.startswith(signature):
                 return f"{kind} that cannot be opened, damaged or truncated; copy or download it again"

@@ -66,7 +66,7 @@ def read_groups(reader: Reader, albedo: str, layout: str) -> MorphableModel:
         identity=shape,
         expression=expression.model if expression else None,
         albedo=color.model if color else None,
-        provenance={"source": reader.source.name, "layout": layout, "unit": "mm"},
+        provenance={"source": reader.source.name, "layout": layout, "unit": "millimetres"},
     )
     named = {"identity": groups["shape"], "expression": expression, "albedo": color}
     notes = [f"{name}: {note}" for name, group in named.items() if group for note in group.notes]
