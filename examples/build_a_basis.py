@@ -34,7 +34,7 @@ print(f"{built.model.identity.n_components} modes of shape; pictures of every sc
 
 # %%
 # The model's first mode: two standard deviations to either side of the mean.
-fig, axes = plt.subplots(1, 3, figsize=(9, 3.2))
+fig, axes = plt.subplots(1, 3, figsize=(9, 3.3), layout="constrained")
 for ax, sigma in zip(axes, (-2.0, 0.0, 2.0), strict=True):
     ax.imshow(portrait(built.model.mesh(identity=np.array([sigma])), size=300))
     ax.set(title=f"first mode, {sigma:+.0f} σ", xticks=[], yticks=[])

@@ -50,5 +50,5 @@ meshes = [Mesh(vertices, model.faces) for vertices in (posterior.instance(), *ot
 meshes[-1] = Mesh(meshes[-1].vertices, model.faces, heat_colors(spread, limit=3.0))
 pictures = [portrait(scan.mesh, registered.rotation), *(portrait(mesh) for mesh in meshes)]
 morphkit.write_image("completed.png", np.concatenate(pictures, axis=1))
-plt.figure(figsize=(10, 2.2)).gca().imshow(morphkit.read_image("completed.png"))
+plt.figure(figsize=(10, 2.1), layout="constrained").gca().imshow(morphkit.read_image("completed.png"))
 plt.axis("off")

@@ -24,18 +24,19 @@ print(f"Landmarks lie {result.landmark_error:.1%} of the eye distance off; see f
 ibug68 = result.model.landmarks["ibug68"].landmarks(result.neutral, result.model.faces)
 right, left = ibug68.select(["0", "16"]).points
 print(f"From jaw to jaw below the ears: {np.linalg.norm(left - right):.0f} mm")
-print(f"A point of the face is off by {np.median(result.vertex_deviations[result.model.face_mask]):.1f} mm")
+expected = np.median(result.vertex_deviations[result.model.face_mask])
+print(f"A point of the face may be off by {expected:.1f} mm (standard deviation)")
 
 # %%
 # The photo, the fitted face over it, its bare shape, and two views from the side.
-fig, ax = plt.subplots(figsize=(10, 2.2))
+fig, ax = plt.subplots(figsize=(10, 2.1), layout="constrained")
 ax.imshow(morphkit.read_image("fit/side_by_side.png"))
 ax.axis("off")
 fig.savefig("views.png")
 
 # %%
 # How far each point may be off: dark blue where the photo told most, yellow where it told least.
-fig, ax = plt.subplots(figsize=(4, 4))
+fig, ax = plt.subplots(figsize=(4, 4), layout="constrained")
 ax.imshow(portrait(morphkit.read_mesh("fit/uncertainty.ply"), size=400))
 ax.axis("off")
 fig.savefig("sureness.png")

@@ -35,6 +35,8 @@ print(f"the mean face is {held_out['mean_face_error_mm']:.2f} mm off")
 # %%
 # The network on a photo: all files of a fit, without fitting.
 morphkit.predict(files("morphkit") / "data" / "astronaut.jpg", run.weights, "predicted")
-plt.figure(figsize=(10, 2.2)).gca().imshow(morphkit.read_image("predicted/side_by_side.png"))
+plt.figure(figsize=(10, 2.1), layout="constrained").gca().imshow(
+    morphkit.read_image("predicted/side_by_side.png")
+)
 plt.axis("off")
 plt.savefig("predicted.png")
