@@ -49,7 +49,12 @@ def write_pickle(path: Path, data: dict[str, Any], protocol: int = 2, *, chumpy:
             wrapped = dict(data)
             for name in ("v_template", "shapedirs", "posedirs"):
                 wrapped[name] = ch()
-                wrapped[name].__dict__ = {"x": data[name], "_dirty_vars": [], "is_valid": True}
+                wrapped[name].__dict__ = {
+                    "x": data[name],
+                    "_dirty_vars": {"x"},
+                    "_kin": frozenset(),
+                    "is_valid": True,
+                }
             path.write_bytes(pickle.dumps(wrapped, protocol))
         finally:
             del sys.modules["chumpy"], sys.modules["chumpy.ch"]

@@ -37,11 +37,13 @@ def group(rng: np.random.Generator, mean: np.ndarray, count: int, scale: float) 
     return LinearModel(mean.astype(np.float32), np.asfortranarray(basis, np.float32), deviations)
 
 
-def make_model(rng: np.random.Generator, rows: int = 12, columns: int = 16) -> MorphableModel:
+def make_model(
+    rng: np.random.Generator, rows: int = 12, columns: int = 16, points: int = 68
+) -> MorphableModel:
     """Return a model that has all that a model can have."""
     mean, faces = head(rows, columns)
     f, v = len(faces), len(mean)
-    named = tuple(str(i) for i in range(68))
+    named = tuple(str(i) for i in range(points))
     return MorphableModel(
         faces,
         group(rng, mean, 6, 2.0),
@@ -51,7 +53,7 @@ def make_model(rng: np.random.Generator, rows: int = 12, columns: int = 16) -> M
         uv=rng.uniform(0.01, 1, (v, 2)).astype(np.float32)[faces],
         landmarks={
             "ibug68": LandmarkEmbedding(
-                named, rng.integers(0, f, 68).astype(np.int32), rng.dirichlet(np.ones(3), 68)
+                named, rng.integers(0, f, points).astype(np.int32), rng.dirichlet(np.ones(3), points)
             )
         },
         masks={"face": mean[:, 2] > 0, "skin": np.ones(v, bool)},

@@ -177,7 +177,7 @@ def test_a_basis_that_is_not_orthonormal_is_no_eos_model(rng, tmp_path):
 
 
 def test_damaged_copies(rng, tmp_path):
-    save_model(tmp_path / "m.bin", make_model(rng, 6, 8))
+    save_model(tmp_path / "m.bin", make_model(rng, 6, 8, points=5))
     assert_survives_damage(tmp_path / "m.bin", tmp_path)
 
 

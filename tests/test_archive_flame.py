@@ -94,7 +94,7 @@ def test_a_column_of_zeros_keeps_its_number(rng, tmp_path):
     assert_same_shapes(load_model(write_pickle(tmp_path / "flame.pkl", data)), data, rng)
 
 
-@pytest.mark.parametrize(("protocol", "times"), [(0, 10), (2, 50), (4, 50)])
+@pytest.mark.parametrize(("protocol", "times"), [(0, 5), (2, 50), (4, 10)])
 def test_damaged_pickles(rng, tmp_path, protocol, times):
     path = write_pickle(tmp_path / "flame.pkl", arrays(rng, 20), protocol, chumpy=True)
     assert_survives_damage(path, tmp_path, cuts=times, flips=times)
@@ -204,7 +204,7 @@ def test_no_code_is_run(rng, tmp_path, protocol, attack, named):
         (b"\x80\x02.", "damaged"),
         (b"\x80\x022.", "damaged"),
         (b"\x80\x06}.", "."),
-        (b"\x80\x02}\x8f(K\x01\x90.", "opcode"),
+        (b"\x80\x02}\x97.", "opcode"),
         (b"\x80\x02}", "truncated"),
     ],
 )

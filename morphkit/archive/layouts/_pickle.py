@@ -53,9 +53,10 @@ _ALLOWED = {
     "array": {"_reconstruct", "scalar", "_frombuffer"},
     "numpy": {"ndarray", "dtype"},
     "_codecs": {"encode"},
-    "builtin": {"object", "bytes", "bytearray", "set"},
+    "builtin": {"object", "bytes", "bytearray", "set", "frozenset", "dict", "list"},
     "copy_reg": {"_reconstructor"},
-    "collections": {"OrderedDict"},
+    "collections": {"OrderedDict", "defaultdict"},
+    "weakref": {"WeakKeyDictionary", "WeakValueDictionary"},  # in the state of chumpy arrays
 }
 _BUILTIN = ("builtins", "__builtin__")
 _SPARSE = re.compile(r"scipy\.sparse\.(_?(csc|csr|coo|lil|dok|dia|bsr)|_arrays)")
@@ -451,6 +452,9 @@ _ACTIONS: dict[bytes, Callable[[_Machine], Any]] = {
     b"\x8c": lambda m: m.push(m.unicode(m.counted("<B"))),
     b"\x8d": lambda m: m.push(m.unicode(m.counted("<Q"))),
     b"]": lambda m: m.push([]),
+    b"\x8f": lambda m: m.push([]),  # sets serve as lists: nothing is hashed
+    b"\x90": _append_many,
+    b"\x91": lambda m: m.push(m.pop_mark()),
     b"a": _append,
     b"e": _append_many,
     b"l": lambda m: m.push(m.pop_mark()),
