@@ -257,11 +257,11 @@ def _scan_pictures(
 
 
 def _fit_pictures(fitted: FitResult, folder: Path) -> dict[str, Any]:
-    mesh = photo_mesh(fitted)
+    mesh = replace(photo_mesh(fitted), uv=fitted.model.uv, texture=read_image(folder / "texture.png"))
     closed = model_openings(fitted.model).closed(mesh)
     still = np.concatenate([turned_view(closed, yaw, size=360) for yaw in (-0.6, 0.6)], axis=1)
-    skins = [Skin("photo", closed.colors, lit=False), Skin("shape")]
-    face = Turntable("The fitted head", closed.vertices, closed.faces, skins, still)
+    skins = [Skin("photo", closed.colors, closed.texture, lit=False), Skin("shape")]
+    face = Turntable("The fitted head", closed.vertices, closed.faces, skins, still, uv=closed.uv)
     return {
         "photo": image_uri(fitted.photo),
         "overlay": image_uri(read_image(folder / "overlay.png")),

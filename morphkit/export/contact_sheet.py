@@ -1,4 +1,4 @@
-"""Many fits on one page: small pictures, worst first, what failed with its reason."""
+"""Many photos and their faces on one page: small pictures, worst first, what failed with its reason."""
 
 from __future__ import annotations
 
@@ -72,8 +72,8 @@ def write_contact_sheet(path: Path, cards: Sequence[Card], counts: Mapping[str, 
 
 
 _LABELS = {
-    "fitted": "fitted",
-    "reused": "fitted by an earlier run",
+    "fitted": "done",
+    "reused": "done by an earlier run",
     "failed": "failed",
     "pending": "not reached yet",
 }
