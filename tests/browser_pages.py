@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import os
 import shutil
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit
@@ -17,6 +19,8 @@ from PIL import Image
 LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 _SOFTWARE = ("--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader")
 _QUIET = ("--disable-background-networking", "--disable-component-update", "--no-first-run")
+
+SCENE = "[...document.querySelectorAll('canvas')].sort((a, b) => b.width * b.height - a.width * a.height)[0]"
 
 # Counts the draws of large surfaces, with the time of each, and the uploads of large vertex buffers.
 _WATCH = """
@@ -45,8 +49,8 @@ def chromium() -> str:
 
 
 @contextmanager
-def opened(url: str, width: int = 1280, height: int = 800) -> Iterator[Page]:
-    """Open a page; whatever it asks for from elsewhere is refused and noted."""
+def running() -> Iterator[Any]:
+    """Start the browser; there can be one at a time."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
@@ -54,9 +58,19 @@ def opened(url: str, width: int = 1280, height: int = 800) -> Iterator[Page]:
             executable_path=chromium(), args=["--no-sandbox", *_SOFTWARE, *_QUIET]
         )
         try:
-            yield Page(browser.new_page(viewport={"width": width, "height": height}), url)
+            yield browser
         finally:
             browser.close()
+
+
+@contextmanager
+def opened(browser: Any, url: str, width: int = 1000, height: int = 700) -> Iterator[Page]:
+    """Open a page; whatever it asks for from elsewhere is refused and noted."""
+    page = browser.new_page(viewport={"width": width, "height": height})
+    try:
+        yield Page(page, url)
+    finally:
+        page.close()
 
 
 class Page:
@@ -81,24 +95,42 @@ class Page:
             if urlsplit(url).scheme not in schemes and urlsplit(url).hostname not in LOOPBACK
         ]
 
-    def wait_for_face(self, seconds: float = 60.0) -> None:
-        """Wait until a surface has been drawn, and the page has come to rest."""
+    def wait_for_face(self, seconds: float = 90.0) -> np.ndarray:
+        """Wait until a face is drawn and stands still; return the scene's pixels."""
         self.page.wait_for_function("window.drawn.length > 0", timeout=1000 * seconds)
-        self.rest()
+        return self.settled(seconds)
 
-    def rest(self, seconds: float = 30.0) -> None:
-        """Wait until nothing has been drawn for a while."""
-        self.page.wait_for_function(
-            "window.drawn.length > 0 && performance.now() - window.drawn.at(-1) > 700", timeout=1000 * seconds
-        )
+    def settled(self, seconds: float = 60.0) -> np.ndarray:
+        """Wait until the scene shows something and stands still; return its pixels."""
+        end, last = time.monotonic() + seconds, self.canvas()
+        while time.monotonic() < end:
+            self.page.wait_for_timeout(1000)
+            now = self.canvas()
+            if (now == last).all() and now.min() < 200:
+                return now
+            last = now
+        raise TimeoutError("the scene did not come to rest")
+
+    def until(self, shows: Callable[[np.ndarray], object], seconds: float = 60.0) -> np.ndarray:
+        """Wait until the scene's pixels are as wanted, and return them."""
+        end = time.monotonic() + seconds
+        while not shows(canvas := self.canvas()):
+            if time.monotonic() > end:
+                raise TimeoutError("the scene did not come to show what it should")
+            self.page.wait_for_timeout(200)
+        return canvas
 
     def canvas(self) -> np.ndarray:
         """Return the scene's pixels, (h, w, 3) int, without what lies over it."""
-        taken = self.page.evaluate("document.querySelector('canvas').toDataURL('image/png')")
-        import base64
+        taken = self.page.evaluate(f"{SCENE}.toDataURL('image/png')")
+        picture = Image.open(io.BytesIO(base64.b64decode(taken.split(",", 1)[1]))).convert("RGBA")
+        paper = Image.new("RGBA", picture.size, "white")
+        return np.asarray(Image.alpha_composite(paper, picture).convert("RGB")).astype(int)
 
-        picture = Image.open(io.BytesIO(base64.b64decode(taken.split(",", 1)[1]))).convert("RGB")
-        return np.asarray(picture).astype(int)
+    def scene_box(self) -> dict[str, float]:
+        """Return where on the page the scene is drawn."""
+        box: dict[str, float] = self.page.evaluate(f"{SCENE}.getBoundingClientRect().toJSON()")
+        return box
 
     def _route(self, route: Any) -> None:
         url = route.request.url

@@ -58,12 +58,12 @@ def direction(azimuth: float, elevation: float) -> Float[np.ndarray, "3"]:
 PRESETS = {
     "studio": Lamps(
         np.full(3, 0.16),
-        np.stack([direction(35, 35), direction(-55, 10), direction(180, 35)]),
+        np.stack([direction(35.0, 35.0), direction(-55.0, 10.0), direction(180.0, 35.0)]),
         np.array([[0.62, 0.60, 0.57], [0.14, 0.15, 0.17], [0.25, 0.25, 0.25]]),
     ),
-    "front": one_lamp(0, 15, 0.6, 0.2),
-    "side": one_lamp(75, 15, 0.9, 0.05),
-    "above": one_lamp(0, 70, 0.9, 0.1),
+    "front": one_lamp(0.0, 15.0, 0.6, 0.2),
+    "side": one_lamp(75.0, 15.0, 0.9, 0.05),
+    "above": one_lamp(0.0, 70.0, 0.9, 0.1),
     "even": Lamps(np.full(3, 0.8), np.zeros((0, 3)), np.zeros((0, 3))),
 }
 """Lights to choose from."""

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from morphkit.geometry.normals import face_normals
 from morphkit.io.color import linear_to_srgb_uint8
 from morphkit.viewer.comparing import legend
 from morphkit.viewer.exporting import FORMATS
@@ -20,6 +21,7 @@ from morphkit.viewer.stage import Stage
 _PHOTO_LIGHT, _MOVED = "the photo's", "movable"
 _HELD = np.array([0.15, 0.35, 0.75])  # linear, of the held face as an overlay
 _LANDMARK_COLORS = ((220, 30, 40), (20, 110, 220), (30, 150, 60), (200, 120, 0))
+_BEFORE_SKIN = 1.2  # millimetres by which landmarks are drawn before the skin, to be seen whole
 _PHOTO_SIDE = 512  # pixels of the photo in the panel
 
 
@@ -261,7 +263,9 @@ class Panel:
         for number, (name, embedding) in enumerate(model.landmarks.items()):
             if name in wanted:
                 points = embedding.landmarks(vertices, model.faces).points
-                self._stage.points(f"landmarks_{number}", points, _LANDMARK_COLORS[number % 4])
+                out = face_normals(vertices, model.faces[embedding.face_indices])
+                before = points + _BEFORE_SKIN * out
+                self._stage.points(f"landmarks_{number}", before, _LANDMARK_COLORS[number % 4])
             else:
                 self._stage.remove(f"landmarks_{number}")
 

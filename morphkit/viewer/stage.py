@@ -54,8 +54,8 @@ class Stage:
             self._nodes[name] = add(f"/{name}", content, cast_shadow=False, receive_shadow=False)
 
     def aside(self, vertices: Float[np.ndarray, "v 3"]) -> Float[np.ndarray, "v 3"]:
-        """Return a face put beside another, to its right in the view."""
-        return vertices + np.array([_ASIDE * self.width, 0.0, 0.0])
+        """Return a face put beside another, to its left in the view: the panel is at the right."""
+        return vertices - np.array([_ASIDE * self.width, 0.0, 0.0])
 
     def points(self, name: str, points: Float[np.ndarray, "n 3"], color: tuple[int, int, int]) -> None:
         """Draw points, or draw them anew."""
@@ -67,7 +67,7 @@ class Stage:
             f"/{name}",
             placed,
             color,
-            point_size=0.012 * self.height * _UNIT,
+            point_size=0.01 * self.height * _UNIT,
             point_shape="circle",
             point_shading="flat",
             precision="float32",
@@ -156,8 +156,8 @@ class Stage:
         for i in range(MOST_LAMPS):
             self._nodes[f"lamp_{i}"] = scene.add_light_directional(f"/light/lamp_{i}", visible=False)
         # Browsers throw away the compiled shader with the last surface that uses it, hence at every movement
-        # of the face: compiling it anew takes 30 times longer than drawing. These flat triangles, which
-        # nobody can see, keep one surface of each kind for good.
+        # of the face, and compiling it anew takes longer than all else. These flat triangles, which nobody
+        # can see, keep one surface of each kind for good.
         flat = SurfaceWriter(np.array([[0, 1, 2]]), 3)
         corners = _REACH * np.array([[-1.0, -1.0, -1.0], [1.0, 1.0, 1.0], [-1.0, -1.0, -1.0]])
         for unlit in (False, True):

@@ -39,7 +39,7 @@ class Subject:
     factor : (k, n) the posterior about it: identity and expression coefficients side by side are the
         start's plus ``factor @ z``, z standard normal; None if not known.
     painted : (v, 3) linear RGB from the photo, with its light; None if there is none.
-    sh_coefficients : (k, 3) the photo's light in its camera's axes, or None.
+    sh_coefficients : (s, 3) the photo's light in its camera's axes, or None.
     camera : the photo's, or None.
     photo : sRGB, or None; `caption` says what it shows.
     notes : what the viewer should say, one sentence each.
@@ -50,7 +50,7 @@ class Subject:
     start: FaceCoefficients
     factor: Float[np.ndarray, "k n"] | None = None
     painted: Float[np.ndarray, "v 3"] | None = None
-    sh_coefficients: Float[np.ndarray, "k 3"] | None = None
+    sh_coefficients: Float[np.ndarray, "s 3"] | None = None
     camera: PhotoCamera | None = None
     photo: UInt8[np.ndarray, "h w 3"] | None = None
     caption: str = ""
@@ -120,7 +120,6 @@ def _of_folder(folder: Path, model: MorphableModel, photo: Path | None) -> Subje
     painted = _painted(folder, model, start)
     picture, caption = _picture(folder, said.get("photo"), photo)
     factor = _factor(said.get("posterior"))
-    light = said.get("sh_coefficients")
     notes = ("The file says how sure each coefficient is, not how they go together: samples vary too much.",)
     return Subject(
         folder.name,
@@ -128,7 +127,7 @@ def _of_folder(folder: Path, model: MorphableModel, photo: Path | None) -> Subje
         start,
         factor=factor,
         painted=painted,
-        sh_coefficients=None if light is None else np.array(light, np.float64),
+        sh_coefficients=_light(said.get("sh_coefficients")),
         camera=_camera(folder / "camera.json"),
         photo=picture,
         caption=caption,
@@ -183,6 +182,14 @@ def _factor(posterior: Any) -> np.ndarray | None:
         return None
     deviations = np.concatenate(parts)
     return np.diag(deviations) if np.isfinite(deviations).all() else None
+
+
+def _light(said: Any) -> np.ndarray | None:
+    try:
+        light = np.array(said, np.float64)
+    except (TypeError, ValueError):
+        return None
+    return light if light.shape in ((1, 3), (4, 3), (9, 3)) and np.isfinite(light).all() else None
 
 
 def _camera(path: Path) -> PhotoCamera | None:
