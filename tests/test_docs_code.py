@@ -22,7 +22,7 @@ from morphkit.io.landmarks import write_landmarks
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 EVERYWHERE = [*PAGES, *sorted((ROOT / "docs" / "design").glob("*.md"))]
-BLOCK = re.compile(r"^(?P<indent> *)```(?P<language>\w*)\n(?P<code>.*?)^ *```$", re.M | re.S)
+BLOCK = re.compile(r"^(?P<indent> *)```(?P<language>[^\n`]*)\n(?P<code>.*?)^ *```$", re.M | re.S)
 NOT_RUN = re.compile(r"<!-- not run: .+? -->\s*\Z")
 CHEAP = re.compile(
     r"doctor|get$|(info|convert) model\.h5|sample model\.h5|train(-cnet)? --example|landmarks photo\.jpg"
