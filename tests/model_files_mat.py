@@ -29,6 +29,24 @@ def bfm2009(shape: RawGroup, tex: RawGroup, faces: np.ndarray, kind: type) -> di
     }
 
 
+def deep3d(
+    shape: RawGroup, expression: RawGroup, tex: RawGroup, faces: np.ndarray, kind: type
+) -> dict[str, Any]:
+    """The variables of Deng et al.'s crop: columns times deviations, decimetres, 0..255, counted from one."""
+    count = len(shape.mean) // 3
+    return {
+        "meanshape": shape.mean[None].astype(kind) / kind(100),
+        "idBase": (shape.basis * np.sqrt(shape.variances) / 100).astype(kind),
+        "exBase": (expression.basis * np.sqrt(expression.variances) / 100).astype(np.float64),
+        "meantex": (255 * tex.mean)[None].astype(kind),
+        "texBase": (255 * tex.basis * np.sqrt(tex.variances)).astype(kind),
+        "tri": (faces + 1).astype(np.int32),
+        "keypoints": 1 + (np.arange(68, dtype=np.int32)[None] * 7) % count,
+        "skinmask": (np.arange(count)[None] % 2).astype(np.uint8),
+        "frontmask2_idx": np.arange(1, 9)[:, None],
+    }
+
+
 def lsfm(shape: RawGroup, faces: np.ndarray, kind: type) -> dict[str, Any]:
     """LSFM's variables, of a cropped model."""
     return {

@@ -17,7 +17,7 @@ from model_corruption import (
     assert_survives_damage,
     check_model,
 )
-from model_files_hdf5 import grid, raw_group, strip
+from model_files_hdf5 import RawGroup, grid, raw_group, strip
 
 from morphkit.archive import load_model
 from morphkit.archive.layouts._mat5 import Mat5File
@@ -91,6 +91,45 @@ def test_the_layouts_own_formula(raw, rng, tmp_path, layout, saver, kind):
     unsorted = bool((np.diff(raw[0].variances) > 0).any())
     notes = facts.get("read_notes", [])
     assert any("order of their variances" in note for note in notes) == unsorted
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+@pytest.mark.parametrize("saver", SAVERS)
+def test_the_crop_of_deng_et_al(rng, tmp_path, saver, kind):
+    """Its columns are neither unit nor orthogonal, and the coefficients stay its own."""
+    mean, faces = grid(12), strip(12)
+    full = (
+        raw_group(rng, grid(24), 6, 2.0),
+        raw_group(rng, grid(24), 5, 1.0),
+        raw_group(rng, grid(24), 4, 0.05),
+    )
+    shape, expression, tex = (RawGroup(mean.ravel(), g.basis[:180], g.variances) for g in full)
+    tex = RawGroup(rng.uniform(0.2, 0.8, 180), tex.basis, tex.variances)
+    path = SAVERS[saver](tmp_path / "m.mat", mat_files.deep3d(shape, expression, tex, faces, kind))
+    model = load_model(path)
+    check_model(model)
+    assert not model.identity.is_orthonormal
+    i, e, a = rng.standard_normal(6), rng.standard_normal(5), rng.standard_normal(4)
+    expected = shape.instance(i) + expression.instance(e) - mean  # the expression's mean is zero
+    assert_formula(model, expected, i, e)
+    assert_albedo_formula(model, tex.instance(a), a)
+    np.testing.assert_array_equal(model.faces, faces)
+    landmarks = model.landmarks["ibug68"]
+    assert landmarks.names == tuple(map(str, range(68)))
+    np.testing.assert_allclose(landmarks.landmarks(mean, faces).points, mean[np.arange(68) * 7 % 60])
+    np.testing.assert_array_equal(model.masks["skin"], np.arange(60) % 2 == 1)
+    assert (model.provenance["layout"], model.provenance["unit"]) == ("deep3d", "decimetres")
+    assert_round_trip(model.orthonormalized(), tmp_path, ".h5", same_model=False)
+
+
+def test_damaged_copies_of_the_crop_of_deng_et_al(rng, tmp_path):
+    mean = grid(12)
+    groups = raw_group(rng, mean, 6, 2.0), raw_group(rng, mean, 5, 1.0), raw_group(rng, mean / 1000, 4, 0.05)
+    path = mat_files.save_level5(tmp_path / "m.mat", mat_files.deep3d(*groups, strip(12), np.float32))
+    assert_survives_damage(path, tmp_path)
+    variables = mat_files.deep3d(*groups, strip(12), np.float32)
+    variables["keypoints"] = variables["keypoints"] + 60
+    assert_refused(mat_files.save_level5(path, variables), r"keypoints refer to vertices")
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)

@@ -6,7 +6,20 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from morphkit.archive.layouts import albedo_mm, basel, bfm2009, eos, flame, gltf, gnm, ict, lsfm, lyhm, npz
+from morphkit.archive.layouts import (
+    albedo_mm,
+    basel,
+    bfm2009,
+    deep3d,
+    eos,
+    flame,
+    gltf,
+    gnm,
+    ict,
+    lsfm,
+    lyhm,
+    npz,
+)
 from morphkit.archive.source import ModelSource
 from morphkit.errors import BadInputError
 from morphkit.morphable import MorphableModel
@@ -53,6 +66,7 @@ FORMATS = (
         True,
     ),
     ModelFormat(bfm2009.KEY, "Basel Face Model 2009 .mat", bfm2009.recognises, bfm2009.read),
+    ModelFormat(deep3d.KEY, "Deng et al.'s BFM_model_front.mat", deep3d.recognises, deep3d.read),
     ModelFormat(lsfm.KEY, "LSFM .mat", lsfm.recognises, lsfm.read),
     ModelFormat(lyhm.KEY, "LYHM .mat", lyhm.recognises, lyhm.read),
     ModelFormat("gnm", "GNM Head .npz", gnm.recognises, gnm.read),

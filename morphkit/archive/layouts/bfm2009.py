@@ -16,7 +16,7 @@ from morphkit.archive.source import ModelSource
 from morphkit.morphable import MorphableModel
 
 KEY = "bfm2009"
-_LICENCE = (
+LICENCE = (
     "Basel Face Model 2009: for research, non-commercial, no redistribution; ask the University of Basel"
 )
 
@@ -54,7 +54,7 @@ def read(source: ModelSource) -> MorphableModel:
             "layout": KEY,
             "unit": unit,
             "albedo_color_space": "sRGB (not stated). Used as if it were linear.",
-            "licence": _LICENCE,
+            "licence": LICENCE,
             **({"read_notes": notes} if notes else {}),
         },
     )
