@@ -18,6 +18,7 @@ from model_files_eos import NO_PCA, archive, blendshapes, landmarks, matrix, pca
 from model_files_linear import group, head, make_model
 
 from morphkit.archive import load_model, save_model
+from morphkit.errors import BadInputError
 
 
 @pytest.fixture
@@ -87,6 +88,28 @@ def test_blendshapes_are_named_units(rng, tmp_path, parts):
     assert_formula(model, shape.mean + moved, None, e)
     distances = np.linalg.norm(model.expression_units.coefficients[:3], axis=1)
     assert ((distances > 1.5) & (distances < 7)).all()  # a full unit is rare, and no wonder
+
+
+def test_blendshapes_in_the_file_beside(rng, tmp_path, parts):
+    mean, faces, shape, _ = parts
+    path = written(tmp_path, archive(1, as_pca(shape, faces)))
+    offsets = {name: 3 * rng.standard_normal(mean.shape) for name in ("anger", "surprise")}
+    (tmp_path / f"expression_blendshapes_{len(mean)}.bin").write_bytes(blendshapes(offsets))
+    model = load_model(path)
+    e = model.expression_units.combine({"surprise": 1.0})
+    assert_formula(model, shape.mean + offsets["surprise"], None, e)
+    assert "beside" in model.provenance["read_notes"][0]
+    (tmp_path / f"expression_blendshapes_{len(mean)}.bin").write_bytes(blendshapes(offsets)[:-1])
+    with pytest.raises(BadInputError, match=r"expression_blendshapes_56.bin: .* truncated"):
+        load_model(path)
+    (tmp_path / f"expression_blendshapes_{len(mean)}.bin").write_bytes(blendshapes({"a": np.ones(3)}))
+    assert_refused(path, "expression has 1 vertices")
+
+
+def test_nothing_of_the_file_is_held_open(tmp_path, parts):
+    model = load_model(written(tmp_path, archive(4, as_pca(parts[2], parts[1]))))
+    for array in (model.faces, model.identity.mean, model.identity.basis):
+        assert array.flags.writeable  # what is mapped is not
 
 
 def test_landmarks(tmp_path, parts):

@@ -79,6 +79,8 @@ def test_a_model_comes_back(rng, tmp_path, change):
     save_model(tmp_path / "m.glb", model)
     back = load_model(tmp_path / "m.glb")
     assert_same(back, model)
+    assert back.faces.flags.writeable  # nothing of the file is held open
+    assert back.identity.basis.flags.writeable
     c = rng.standard_normal(model.identity.n_components)
     assert_formula(back, model.instance(c), c)
     save_model(tmp_path / "again.glb", model)

@@ -26,7 +26,8 @@ _MEAN, _SQUARE = 0.5, 0.25 + 0.25 / 3.6  # of Beta(1.3, 1.3): mean, and mean of 
 _TOGETHER = 0.8
 _LEAST = 1e-12  # of the largest variance: less is rounding, not a direction
 _SIDE = re.compile(r"(?<=[a-z0-9])(_?Left|_?Right|[_.][LRlr])$")
-_DIRECTION = re.compile(r"(mouth|jaw|eyeLook)_?(Left|Right)$")  # a way to move, not a side of the face
+_GAZE = re.compile(r"eyeLook(In|Out)_?(L|R|Left|Right)$")
+_DIRECTION = re.compile(r"(mouth|jaw)_?(Left|Right)$")  # a way to move, not a side of the face
 
 
 def unit_group(
@@ -66,12 +67,20 @@ def _gram(offsets: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n n"]:
 def _second_moment(names: Sequence[str]) -> Float[np.ndarray, "n n"]:
     """Return E[w wᵀ] of the units' strengths w."""
     apart, same = (_RATE * _MEAN) ** 2, _RATE * _SQUARE
-    stems = [name if _DIRECTION.search(name) else _SIDE.sub("", name) for name in names]
+    stems = [_stem(name) for name in names]
     kind = np.unique(np.array(stems, dtype=np.str_), return_inverse=True)[1]
     partners = kind[:, None] == kind
     moment = np.where(partners, _TOGETHER * same + (1 - _TOGETHER) * apart, apart)
     np.fill_diagonal(moment, same)
     return moment
+
+
+def _stem(name: str) -> str:
+    """Return what a unit and its partner on the other side have in common; eyes look into one direction."""
+    gaze = _GAZE.search(name)
+    if gaze is not None:
+        return "gazeLeft" if (gaze[1] == "Out") == (gaze[2][0] == "L") else "gazeRight"
+    return name if _DIRECTION.search(name) else _SIDE.sub("", name)
 
 
 def _roots(moment: Float[np.ndarray, "n n"]) -> tuple[np.ndarray, np.ndarray]:

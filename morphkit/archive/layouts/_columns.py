@@ -56,7 +56,7 @@ def triangles(source: ModelSource, values: np.ndarray, vertex_count: int, what: 
         raise source.bad(f"{what} has the shape {values.shape} of {values.dtype}, not (f, 3) whole numbers")
     if values.size and not 0 <= int(values.min()) <= int(values.max()) < vertex_count:
         raise source.bad(f"{what} refers to vertices {values.min()}..{values.max()} of {vertex_count}")
-    return np.ascontiguousarray(values, dtype=np.int32)
+    return np.array(values, dtype=np.int32, order="C")  # a copy: the file may be mapped
 
 
 def scaled_group(

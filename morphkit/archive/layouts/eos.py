@@ -11,6 +11,10 @@ A PCA model is mean, basis and eigenvalues (variances), each int32 rows, int32 c
 column, then uint64 count and int32[3] triangles. Text is uint64 length and bytes; blendshapes are uint64
 count, and for each its name and its deformation as such a matrix.
 
+The Surrey Face Model's blendshapes are in a file of their own, such a list called
+``expression_blendshapes_3448.bin`` after the number of vertices; where it lies beside a model without
+expressions, it is read, too.
+
 The formula is ``mean + basis · (√eigenvalues ⊙ c)``, for shape, colour and expression; blendshapes are added
 as they are. The layout names no unit: the models at hand are in millimetres, and one as small or as large as
 a head is in another unit is taken to be in that. Landmarks "ibug_1".."ibug_68" are the set "ibug68",
@@ -43,6 +47,7 @@ from morphkit.morphable import LinearModel, MorphableModel
 
 _VERSION = 4
 _PCA, _BLENDSHAPES = 0, 1
+_BESIDE = "expression_blendshapes_{}.bin"
 _SET, _IBUG = "eos", "ibug68"
 _NAME = re.compile(r"ibug_([1-9]|[1-5][0-9]|6[0-8])")
 
@@ -59,8 +64,12 @@ def recognises(source: ModelSource) -> bool:
 
 def read(source: ModelSource) -> MorphableModel:
     """Return the model; see `morphkit.archive.load_model`."""
+    return _read(_cursor(source))
+
+
+def _cursor(source: ModelSource) -> _Cursor:
     with source.path.open("rb") as file:
-        return _read(_Cursor(source, memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))))
+        return _Cursor(source, memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)))
 
 
 class _Cursor:
@@ -110,6 +119,11 @@ def _read(cursor: _Cursor) -> MorphableModel:
         raise source.bad("it has no shape model")
     color, _ = _read_pca(cursor, "colour")
     expression, units = _read_expression(cursor) if version >= 2 and cursor.is_there() else (None, None)
+    notes = []
+    beside = source.path.with_name(_BESIDE.format(len(shape.mean)))
+    if expression is None and beside.is_file():
+        expression, units = _read_blendshapes(_cursor(ModelSource(beside)))
+        notes.append(f"the expressions are those of {beside.name}, beside it")
     named = _read_landmarks(cursor) if version >= 3 and cursor.is_there() else {}
     faces = triangles(source, faces, len(shape.mean), "the triangle list")
     uv = _read_uv(cursor, faces, version)
@@ -132,6 +146,7 @@ def _read(cursor: _Cursor) -> MorphableModel:
             "layout": "eos",
             "unit": unit,
             "albedo_color_space": "not stated; used as if it were linear",
+            **({"read_notes": notes} if notes else {}),
         },
     )
 
@@ -168,6 +183,11 @@ def _read_expression(cursor: _Cursor) -> tuple[LinearModel | None, NamedDirectio
         return _read_pca(cursor, "expression")[0], None
     if kind != _BLENDSHAPES:
         raise cursor.source.bad(f"its expression model is of the unknown kind {kind}: it is damaged")
+    return _read_blendshapes(cursor)
+
+
+def _read_blendshapes(cursor: _Cursor) -> tuple[LinearModel | None, NamedDirections | None]:
+    """Return a list of blendshapes as named units."""
     names: list[str] = []
     views: list[np.ndarray] = []
     for _ in range(cursor.number("<Q")):

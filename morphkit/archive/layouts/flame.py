@@ -33,7 +33,7 @@ _NEEDED = ("v_template", "shapedirs", "f")
 _LEFT_OUT = ("posedirs", "J_regressor", "J", "kintree_table", "weights", "hands_meanl", "hands_meanr")
 _METRES = 1000.0
 _IDENTITY = 300
-_PICKLE = re.compile(rb"\x80[\x01-\x05]|\((dp|lp|d\n|c)|[}]q|c[a-z_A-Z.]+\n[A-Za-z_]+\n")
+_PICKLE = re.compile(rb"\x80[\x01-\x05]|\((dp|lp|d\n|c)|[}]q|c[a-z_A-Z.]+\n[A-Za-z_]+\n[(pq]")
 _LICENCE = "FLAME's licence is that of its release (2023 Open: CC BY 4.0; others: non-commercial research)"
 
 
