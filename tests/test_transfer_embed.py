@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from transfer_heads import bare_model
 
-from morphkit.archive import load_default_model
+import morphkit
+from morphkit.archive import load_default_model, save_model
 from morphkit.errors import NoFaceError, RegistrationError
 from morphkit.fitting.models import model_notes, model_to_fit
 from morphkit.landmarks import IBUG68_GROUPS
@@ -17,6 +18,7 @@ from morphkit.morphable import MorphableModel
 from morphkit.transfer import SurfaceMap, embed_model, find_embeddings, lacking_landmarks
 from morphkit.transfer.parts import small_parts
 
+PHOTO = Path(morphkit.__file__).parent / "data" / "astronaut.jpg"
 ICT = Path(__file__).parents[2] / "shared" / "groundtruth" / "ict_facekit.npz"
 
 
@@ -139,3 +141,14 @@ def test_a_model_that_shows_no_face_is_named(head: MorphableModel, monkeypatch: 
 
 def test_eyeballs_are_small_parts_and_the_head_is_not(head: MorphableModel) -> None:
     assert np.array_equal(small_parts(head.mesh()), head.masks["eyes"])
+
+
+def test_a_fit_finds_a_models_landmarks_by_itself_and_says_so(head: MorphableModel, tmp_path: Path) -> None:
+    save_model(tmp_path / "bare.h5", replace(head, landmarks={}))
+    before = (tmp_path / "bare.h5").read_bytes()
+    result = morphkit.fit(PHOTO, model=tmp_path / "bare.h5", photometric=False)
+    assert result.landmark_error < 0.06
+    assert any(
+        "lacks the landmarks ibug68 and mediapipe478; they were found" in note for note in result.notes
+    )
+    assert (tmp_path / "bare.h5").read_bytes() == before

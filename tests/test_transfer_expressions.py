@@ -18,6 +18,7 @@ from morphkit.transfer import (
     transfer_expressions,
     transfer_masks,
     transfer_mirror,
+    transfer_model,
 )
 from morphkit.transfer.guides import find_guides
 from morphkit.transfer.lips import LOWER, UPPER, lip_sides
@@ -96,6 +97,22 @@ def test_the_prior_is_the_sources(copy: Copy) -> None:
     assert units.names == copy.source.expression_units.names
     lengths = np.linalg.norm(copy.source.expression_units.coefficients, axis=1)
     assert np.allclose(np.linalg.norm(units.coefficients, axis=1), lengths, atol=1e-3)
+
+
+def test_the_whole_model_on_the_copy_and_back_is_the_model(copy: Copy, rng: np.random.Generator) -> None:
+    there = transfer_model(copy.source, copy.bare, copy.found)
+    back = transfer_model(there, copy.source)
+    face = copy.true_values(copy.source.masks["face"][:, None].astype(float))[:, 0] > 0.5
+    identity = rng.standard_normal(copy.source.identity.n_components)
+    expression = 0.5 * rng.standard_normal(copy.source.expression.n_components)
+    person = copy.source.instance(identity, expression)
+    moved = there.instance(identity, expression) - copy.true_values(person)
+    away = np.linalg.norm(moved, axis=1)[face]
+    assert np.median(away) < 0.1
+    assert np.quantile(away, 0.99) < 0.5
+    home = np.linalg.norm(back.instance(identity, expression) - person, axis=1)[copy.source.face_mask]
+    assert np.median(home) < 0.25
+    assert np.quantile(home, 0.99) < 1.0
 
 
 def test_lips_never_cross(copy: Copy) -> None:

@@ -16,7 +16,10 @@ from morphkit.errors import BadInputError, RegistrationError
 from morphkit.mesh import Mesh
 from morphkit.morphable import MorphableModel
 from morphkit.transfer import SurfaceMap, transfer_mirror
+from morphkit.transfer.correspond import Parts, matched
 from morphkit.transfer.extension import extended
+from morphkit.transfer.guides import Guides
+from morphkit.transfer.parts import small_parts
 from morphkit.transfer.stretch import local_maps
 
 
@@ -153,3 +156,24 @@ def test_complete_from_the_command_line(tmp_path: Path, head: MorphableModel) ->
     assert "Nothing is missing" in again.output
     over = CliRunner().invoke(main, ["complete", str(tmp_path / "bare.h5"), "-o", str(tmp_path / "bare.h5")])
     assert over.exit_code == 2
+
+
+def test_skin_never_maps_to_teeth(head: MorphableModel) -> None:
+    mean, count = head.instance(), head.n_vertices
+    points = head.landmarks["ibug68"].landmarks(mean, head.faces)
+    teeth = _plate(21).vertices - 10.0
+    teeth += points.select(["62"]).points[0] + [0.0, 0.0, 0.5]  # pushed out through the lips
+    source = Mesh(
+        np.concatenate([mean, teeth]),
+        np.concatenate([head.faces, _plate(21).faces + count]).astype(np.int32),
+    )
+    target = Mesh(mean, head.faces)
+    inner = small_parts(source)
+    assert inner[count:].all()
+    eyes = np.concatenate([head.masks["eyes"], np.zeros(len(teeth), dtype=bool)])
+    parts = Parts(eyes, inner & ~eyes, small_parts(target))
+    ibug68 = head.landmarks["ibug68"]
+    found = matched(source, source, target, parts, Guides(head.template(), points, ibug68, ibug68), 1.0)
+    assert found.face_indices.max() < len(head.faces)
+    skin = ~head.masks["eyes"]
+    assert np.abs(found.carry(source.vertices) - mean)[skin].max() < 1e-9

@@ -53,18 +53,18 @@ def correspond(source: MorphableModel | Template, target: MorphableModel | Templ
         return _same_topology(one.mesh, other.mesh)
     guides = find_guides(one, other)
     eyes = one.masks.get("eyes", np.zeros(len(one.mesh.vertices), dtype=bool))
-    parts = _Parts(eyes, small_parts(one.mesh) & ~eyes, small_parts(other.mesh))
+    parts = Parts(eyes, small_parts(one.mesh) & ~eyes, small_parts(other.mesh))
     # what lies inside a head goes with it: what is seen of the other would pull it out
     passive = {**guides.template.masks, "eyes": parts.eyes | parts.inner}
     found = register(other.mesh, replace(guides.template, masks=passive), landmarks=guides.landmarks)
     if found.verdict == "failed":
         raise RegistrationError(f"the heads could not be laid onto each other: {'; '.join(found.reasons)}")
     fitted = replace(one.mesh, vertices=found.mesh.vertices)
-    return _matched(one.mesh, fitted, other.mesh, parts, guides, found.similarity.scale)
+    return matched(one.mesh, fitted, other.mesh, parts, guides, found.similarity.scale)
 
 
 @dataclass(frozen=True, eq=False)
-class _Parts:
+class Parts:
     """The source's vertices on eyeballs, and on other small parts; the target's on small parts."""
 
     eyes: Bool[np.ndarray, " s"]
@@ -89,10 +89,19 @@ def _same_topology(source: Mesh, target: Mesh) -> SurfaceMap:
     return SurfaceMap(source, target, fitted, face_indices, barycentrics, np.zeros(v), valid)
 
 
-def _matched(
-    source: Mesh, fitted: Mesh, target: Mesh, parts: _Parts, guides: Guides, scale: float
+def matched(
+    source: Mesh, fitted: Mesh, target: Mesh, parts: Parts, guides: Guides, scale: float
 ) -> SurfaceMap:
-    """Return each target vertex's nearest compatible point of the fitted source."""
+    """Return each target vertex's nearest compatible point of the fitted source.
+
+    Parameters
+    ----------
+    source, fitted : at rest, and laid onto the target.
+    target : in its own frame and units.
+    parts : what is no skin.
+    guides : the lips' landmarks on both.
+    scale : the target's units for a millimetre of the source.
+    """
     normals = vertex_normals(target.vertices, target.faces)
     v = len(target.vertices)
     face_indices, barycentrics = np.zeros(v, np.int32), np.zeros((v, 3))
@@ -136,7 +145,7 @@ def _nearest(
 
 
 def _groups(
-    source: Mesh, fitted: Mesh, target: Mesh, parts: _Parts, guides: Guides
+    source: Mesh, fitted: Mesh, target: Mesh, parts: Parts, guides: Guides
 ) -> Iterator[tuple[Int[np.ndarray, " n"], Int[np.ndarray, " m"]]]:
     """Yield vertices of the target, and the source's faces that they may lie on; together all vertices."""
     seeing, inner = (which[source.faces].any(axis=1) for which in (parts.eyes, parts.inner))
