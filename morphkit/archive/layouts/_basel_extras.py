@@ -92,7 +92,7 @@ def _read_foreign(
 ) -> MorphableModel:
     landmarks, left_out = _basel_landmarks.read(reader, model.faces, shape_path, model.n_vertices)
     provenance = {
-        "albedo_color_space": "not stated; Basel models usually hold sRGB. Used as if it were linear.",
+        "albedo_color_space": "sRGB, as Basel models usually are (not stated). Used as if it were linear.",
         **model.provenance,
     }
     if model.n_vertices in _BASEL_MODELS:
