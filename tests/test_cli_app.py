@@ -25,7 +25,18 @@ COMMANDS = [
         "render-dataset",
         "train",
     ),
-    *("train-cnet", "predict", "export-onnx", "evaluate", "evaluate-fits", "sample", "info", "get", "doctor"),
+    *(
+        "train-cnet",
+        "predict",
+        "export-onnx",
+        "evaluate",
+        "evaluate-fits",
+        "sample",
+        "view",
+        "info",
+        "get",
+        "doctor",
+    ),
 ]
 HEAVY = ["torch", "numba", "scipy", "trimesh", "sklearn", "matplotlib", "numpy"]
 

@@ -1,6 +1,7 @@
 """The viewer as a server: whom it answers, what it sends, and what it says when it cannot."""
 
 import builtins
+import json
 import os
 import signal
 import socket
@@ -158,13 +159,19 @@ def test_what_is_no_model_is_one_sentence(tmp_path):
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals are POSIX's")
-def test_ctrl_c_ends_it():
-    command = [sys.executable, "-m", "morphkit", "view", "--no-browser"]
+@pytest.mark.parametrize("asked", [(), ("--json",)])
+def test_ctrl_c_ends_it(asked):
+    command = [sys.executable, "-m", "morphkit", "view", "--no-browser", *asked]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stderr is not None
-        line = process.stdout.readline()
-        assert line.startswith("the embedded head: http://127.0.0.1:")
+        said = process.stdout.readline()
+        if asked:
+            while "}" not in said:
+                said += process.stdout.readline()
+            assert json.loads(said)["url"].startswith("http://127.0.0.1:")
+        else:
+            assert said.startswith("the embedded head: http://127.0.0.1:")
         process.send_signal(signal.SIGINT)
         assert process.wait(timeout=20) in (0, 130)
         assert "Traceback" not in process.stderr.read()

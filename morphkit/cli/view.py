@@ -48,6 +48,7 @@ from morphkit.cli import options
 @click.option(
     "--browser/--no-browser", default=True, help="Open the page in the browser, or only say its address."
 )
+@options.json_option("Print the page's address as one JSON object, then serve it.")
 def view(
     source: Path | None,
     model: Path | None,
@@ -59,6 +60,7 @@ def view(
     dark: bool,
     seed: int,
     browser: bool,
+    as_json: bool,
 ) -> None:
     """Look at a model (default: the embedded head) or a fit in the browser.
 
@@ -79,5 +81,9 @@ def view(
         browser=browser,
     )
     with viewer:
-        click.echo(f"{viewer.session.subject.title}: {viewer.url} (Ctrl-C ends it)")
+        title = viewer.session.subject.title
+        if as_json:
+            options.print_json({"title": title, "url": viewer.url})
+        else:
+            click.echo(f"{title}: {viewer.url} (Ctrl-C ends it)")
         viewer.wait()
