@@ -1,4 +1,23 @@
-"""The Basel/statismo HDF5 layout, as in the Basel Face Models 2017 and 2019 and scalismo-faces."""
+"""The Basel/statismo HDF5 layout: Basel Face Models 2017 and 2019, scalismo-faces, statismo; and ours.
+
+A group each for ``shape``, ``color`` and ``expression`` (additive offsets), with ``model/mean`` (xyz
+interleaved), ``model/pcaBasis``, ``model/pcaVariance`` and ``model/noiseVariance``. Version 0.9: instance =
+mean + U (√λ ⊙ c); version 0.8, and files without a version, store U √λ. What the columns' lengths say
+counts more than the version. Millimetres (a model that cannot be is taken for metres or micrometres, which
+a note tells) and colours of 0..1, or 0..255 where their mean says so. A plain statismo model has its
+``model`` at the root.
+
+Triangles are those of the ``representer``: ``cells``, the older ``reference-mesh/triangle-list``, or
+statismo 0.8's VTK file in ``reference``. Landmarks (``metadata/landmarks/json`` or ``text``) lie on the
+representer's points, not on the mean, and become the set "basel", or "ibug68" where their names are iBUG's
+numbers; those more than half a percent of the mesh's size off it are left out, with a note. The catalogue,
+``modelinfo`` and the landmarks' uncertainties are left out. Coefficients keep the file's order, whether the
+variances descend or not; components without variance are left out.
+
+Written is version 0.9 (``basel``), or 0.8 for old statismo (``basel-0.8``: the shape model is at the root
+too, and its mesh a VTK file as well). What the layout has no place for (texture coordinates, masks, mirror
+map, all landmark sets, expression units, provenance) is under ``/morphkit``, which other readers pass over.
+"""
 
 from __future__ import annotations
 
