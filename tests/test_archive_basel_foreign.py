@@ -135,7 +135,9 @@ def test_landmarks_in_scalismos_older_text(raw, tmp_path):
     np.testing.assert_allclose(embedding.landmarks(mean, faces).points, mean[[0, 20]], atol=1e-4)
 
 
-@pytest.mark.parametrize("text", ["", "[", "{}", '[{"id": 1}]', '[{"id": "a", "coordinates": [1, NaN, 2]}]'])
+@pytest.mark.parametrize(
+    "text", ["", "[", "{}", '[{"id": 1}]', '[{"id": "a", "coordinates": [1, NaN, 2]}]', "[" * 10**6]
+)
 def test_landmarks_that_make_no_sense_are_left_out(raw, tmp_path, text):
     groups, faces = raw
     path = write_basel(tmp_path / "m.h5", groups, faces)

@@ -13,6 +13,7 @@ from morphkit.mesh import LandmarkEmbedding, Mesh
 
 _ROOT = "metadata/landmarks"
 _ON_SURFACE = 0.005  # of the mesh's size, a millimetre of a face: points farther away are on none of it
+_LONGEST = 1 << 18  # characters; a hundred landmarks with their uncertainties are a tenth of it
 _IBUG = {str(number) for number in range(68)}
 
 
@@ -58,7 +59,8 @@ def _entries(reader: Reader) -> dict[str, np.ndarray] | None:
     for kind, parse in (("json", _from_json), ("text", _from_text)):
         if reader.has(f"{_ROOT}/{kind}"):
             try:
-                return _checked(parse(reader.text(f"{_ROOT}/{kind}")))
+                text = reader.text(f"{_ROOT}/{kind}")
+                return _checked(parse(text)) if len(text) <= _LONGEST else {}
             except (ValueError, LookupError, TypeError):
                 return {}
     return None
