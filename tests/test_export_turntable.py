@@ -139,22 +139,38 @@ def _shown(page: Path) -> tuple[str, np.ndarray]:
     return done.stdout, np.asarray(Image.open(shot).convert("RGB")).astype(int)
 
 
-def test_a_browser_draws_it(head, tmp_path):
+_READER = """
+document.body.dataset.gl = !!document.createElement("canvas").getContext("webgl2");
+const find = (what) => document.querySelector("figure.turntable " + what), button = find("[data-does=turn]");
+const waiting = setInterval(() => {
+  if (find("canvas").closest("figure").dataset.state !== "drawn") return;
+  clearInterval(waiting);
+  const before = button.textContent;
+  find("canvas").dispatchEvent(new KeyboardEvent("keydown", { key: "Home" }));
+  find("[data-slider]").value = 2;
+  find("[data-slider]").dispatchEvent(new Event("input"));
+  document.body.dataset.seen = [before, button.textContent, find("output").textContent].join(", ");
+}, 50);
+"""
+
+
+def test_a_browser_draws_it_and_a_reader_moves_it(head, tmp_path):
+    """Home turns it to the front and holds it still; its first slider makes it a tenth wider."""
     green = np.tile([0.02, 0.9, 0.02], (len(head.vertices), 1))
     page = _page(tmp_path / "page.html", replace(head, skins=[Skin("green", green), Skin("bare")]))
     text = page.read_text(encoding="utf-8")
-    probe = "document.body.dataset.gl = !!document.createElement('canvas').getContext('webgl2')"
-    page.write_text(text.replace("</body>", f"<script>{probe}</script></body>"), encoding="utf-8")
+    page.write_text(text.replace("</body>", f"<script>{_READER}</script></body>"), encoding="utf-8")
     dom, shot = _shown(page)
     if 'data-gl="true"' not in dom:
         pytest.skip("Chromium has no WebGL 2 here")
     state = re.search(r'<figure class="([^"]*)"[^>]*data-state="([^"]*)"', dom)
     assert state is not None
     assert state.groups() == ("turntable live", "drawn")
+    assert 'data-seen="Hold still, Turn, +2.0 σ"' in dom
     drawn = (shot[..., 1] > shot[..., 0] + 60) & (shot[..., 1] > shot[..., 2] + 60)
     rows, columns = np.nonzero(drawn)
     assert drawn.mean() > 0.05
-    assert np.ptp(rows) == pytest.approx(1.3 * np.ptp(columns), rel=0.03)  # the ball's own proportions
+    assert np.ptp(rows) == pytest.approx(1.3 / 1.1 * np.ptp(columns), rel=0.02)
     brightness = shot[drawn].sum(axis=1)
     assert brightness.max() > 1.5 * brightness.min()  # a lamp shines on it
 
