@@ -136,7 +136,15 @@ def test_landmarks_in_scalismos_older_text(raw, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[", "{}", '[{"id": 1}]', '[{"id": "a", "coordinates": [1, NaN, 2]}]', "[" * 10**6]
+    "text",
+    [
+        "",
+        "[",
+        "{}",
+        '[{"id": 1}]',
+        '[{"id": "a", "coordinates": [1, NaN, 2]}]',
+        pytest.param("[" * 10**6, id="long"),
+    ],
 )
 def test_landmarks_that_make_no_sense_are_left_out(raw, tmp_path, text):
     groups, faces = raw
