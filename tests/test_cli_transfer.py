@@ -130,3 +130,21 @@ def test_what_the_source_lacks_is_named(tmp_path: Path, head: MorphableModel, fi
     assert done.exit_code == 2
     assert "source.h5 has no uv and no mirror to carry" in done.stderr
     assert not (tmp_path / "out.h5").exists()
+
+
+def test_a_completed_model_of_oblique_modes_fits_into_a_h5(tmp_path: Path, head: MorphableModel) -> None:
+    mix = np.linalg.qr(np.ones((4, 4)) + np.eye(4))[0] @ np.diag([1.0, 1.0, 1.0, 0.5]) + 0.2
+    basis = np.asfortranarray(head.identity.basis @ mix.astype(np.float32))
+    oblique = replace(head, identity=replace(head.identity, basis=basis))
+    assert not oblique.identity.is_orthonormal
+    save_model(tmp_path / "oblique.npz", oblique)
+    done = CliRunner().invoke(
+        main, ["complete", str(tmp_path / "oblique.npz"), "-o", str(tmp_path / "whole.h5"), "--json"]
+    )
+    assert done.exit_code == 0, done.output
+    (note,) = json.loads(done.stdout)["notes"]
+    assert "orthonormal bases, so coefficients mean something else now" in note
+    found = load_model(tmp_path / "whole.h5")
+    assert found.identity.is_orthonormal
+    face = oblique.instance(np.array([1.0, -1.0, 2.0, 0.5]))
+    assert np.abs(found.instance(found.project(face).identity) - face).max() < 2e-3

@@ -71,12 +71,16 @@ def complete(model: Path, output: Path, source: Path | None, as_json: bool) -> N
 
     result = run(model, output, source=source)
     if as_json:
-        options.print_json({"model": output, "added": result.added, "from": result.origin})
+        options.print_json(
+            {"model": output, "added": result.added, "from": result.origin, "notes": result.notes}
+        )
         return
     if result.added:
         click.echo(f"Added from {result.origin}: {', '.join(result.added)}.")
     else:
         click.echo("Nothing is missing, or nothing that could be added.")
+    for note in result.notes:
+        click.echo(f"  {note}", err=True)
     click.echo(f"Model: {output}")
 
 
