@@ -66,11 +66,7 @@ def colored(
         return Coloring(untoned(subject.painted), unlit=True)
     if how in (SPREAD, DISTANCE):
         spread = how == SPREAD
-        apart = (
-            state.model.identity.vertex_deviations()
-            if spread
-            else distances(vertices, vertices if held is None else held)
-        )
+        apart = state.spread if spread else distances(vertices, vertices if held is None else held)
         end = scale_end(apart[state.model.face_mask])
         return Coloring(untoned(distance_colors(apart, end)), unlit=True, scale=end)
     return Coloring(np.broadcast_to(_CLAY, vertices.shape))

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from morphkit.errors import MorphkitError
 from morphkit.geometry.normals import face_normals
 from morphkit.io.color import linear_to_srgb_uint8
 from morphkit.viewer.comparing import legend
@@ -224,7 +225,11 @@ class Panel:
         said = self._gui.add_markdown("Meshes in millimetres (GLB in metres), coefficients as JSON.")
 
         def give(event: Any, suffix: str) -> None:
-            name, content, path = session.export(suffix)
+            try:
+                name, content, path = session.export(suffix)
+            except (MorphkitError, OSError) as error:
+                said.content = str(error)
+                return
             if event.client is not None:
                 event.client.send_file_download(name, content)
             said.content = f"Downloaded {name}." if path is None else f"Downloaded {name}; written to {path}."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from jaxtyping import Float
@@ -87,6 +88,11 @@ class FaceState:
     def colors(self) -> Float[np.ndarray, "v 3"] | None:
         """The albedo, (v, 3) float64 clipped to 0..1, in the model's colour space; None without it."""
         return self._sums["albedo"].value.clip(0.0, 1.0) if "albedo" in self._sums else None
+
+    @cached_property
+    def spread(self) -> Float[np.ndarray, " v"]:
+        """How far each vertex strays among people: `LinearModel.vertex_deviations` of the identity, mm."""
+        return self.model.identity.vertex_deviations()
 
     @property
     def mesh(self) -> Mesh:

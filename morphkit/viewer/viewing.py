@@ -145,7 +145,8 @@ class Viewer:
 
     def _failed(self, error: Exception) -> None:
         text = " ".join(str(error).split()) or type(error).__name__
-        self._server.add_notification("That did not work", text, color="red")
+        for client in self._server.get_clients().values():
+            client.add_notification("That did not work", text, color="red")
 
 
 def _ensure_viser() -> None:
