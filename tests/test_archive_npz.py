@@ -314,3 +314,15 @@ def test_text_arrays_and_python_2_headers(tmp_path, shape):
     with zipfile.ZipFile(path, "a") as archive:
         archive.writestr("mean.npy", npy(describe(shape=f"({len(mean)}L, 3L)"), mean.tobytes()))
     np.testing.assert_array_equal(load_model(path).identity.mean, mean)
+
+
+def test_names_and_versions_that_damage_makes(rng, tmp_path):
+    """Found by flipping more bytes than the other tests do: line breaks in names, a zip version of 21.3."""
+    save_model(tmp_path / "m.npz", make_model(rng, 3, 4, points=2))
+    whole = (tmp_path / "m.npz").read_bytes()
+    for name in (b"identity_mean.npy", b"identity_standard_deviations.npy", b"faces.npy"):
+        (tmp_path / "n.npz").write_bytes(whole.replace(name, b"\n" + name[1:]))
+        assert_refused(tmp_path / "n.npz", "is missing; it holds")
+    central = whole.index(b"PK\x01\x02")
+    (tmp_path / "v.npz").write_bytes(whole[: central + 6] + b"\xd5" + whole[central + 7 :])
+    assert_refused(tmp_path / "v.npz", "no model file")

@@ -56,7 +56,7 @@ class ModelSource:
     @cached_property
     def zip_names(self) -> frozenset[str]:
         """The members of a zip archive, such as an ``.npz`` file; empty for all others."""
-        with suppress(OSError, ValueError, zipfile.BadZipFile):
+        with suppress(OSError, ValueError, RuntimeError, zipfile.BadZipFile):  # also versions not known
             if self.start[:2] == b"PK":
                 with zipfile.ZipFile(self.path) as archive:
                     return frozenset(archive.namelist())

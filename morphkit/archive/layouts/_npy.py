@@ -64,9 +64,7 @@ class Arrays:
             its header lies about its size.
         """
         if name not in self._members:
-            raise self.source.bad(
-                f"{name} is missing; it holds {', '.join(sorted(self._members)) or 'nothing'}"
-            )
+            raise self.source.bad(f"{name} is missing; it holds {shown(*self._members)}")
         member = self._members[name]
         with self._archive.open(member) as file:
             dtype, fortran, shape, start = self._header(file, name)
