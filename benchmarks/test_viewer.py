@@ -48,7 +48,7 @@ def test_seen(viewer):
     with Wire(viewer.url) as wire:
         wire.listen(lambda: "/face" in wire.surfaces and "Coefficients (.json)" in wire.labels)
         started = time.perf_counter()
-        for move in range(MOVES):
+        for move in range(1, MOVES + 1):
             before = wire.updates
             wire.set("1", 3 * np.sin(move / 10))
             wire.listen(lambda before=before: wire.updates > before)

@@ -138,16 +138,18 @@ class Panel:
         if subject.sh_coefficients is not None:
             rotation = None if subject.camera is None else subject.camera.R
             presets[_PHOTO_LIGHT] = lamps_like(subject.sh_coefficients, rotation)
+        # a fit shares brightness out between skin and light: by another light its skin may be too dark
+        start = _PHOTO_LIGHT if _PHOTO_LIGHT in presets else "studio"
         with gui.add_folder("Light"):
-            chosen = gui.add_dropdown("Light", (*presets, _MOVED), initial_value="studio")
+            chosen = gui.add_dropdown("Light", (*presets, _MOVED), initial_value=start)
             ranges = {"To the side": (-180, 180, 35), "Up": (-90, 90, 35)}
             angles = [
-                gui.add_slider(label, min=low, max=high, step=1, initial_value=start, visible=False)
-                for label, (low, high, start) in ranges.items()
+                gui.add_slider(label, min=low, max=high, step=1, initial_value=at, visible=False)
+                for label, (low, high, at) in ranges.items()
             ]
             strengths = [
-                gui.add_slider(label, min=0.0, max=2.0, step=0.01, initial_value=start, visible=False)
-                for label, start in (("Lamp", 0.8), ("Ambient", 0.3))
+                gui.add_slider(label, min=0.0, max=2.0, step=0.01, initial_value=at, visible=False)
+                for label, at in (("Lamp", 0.8), ("Ambient", 0.3))
             ]
         moved = (*angles, *strengths)
 

@@ -116,5 +116,5 @@ def _put(slider: Any, value: float) -> None:
 
 
 def _shown(value: float) -> float:
-    """Return a coefficient as a slider holds it."""
-    return round(float(value), 6)
+    """Return a coefficient as a slider holds it; the face itself keeps all its digits."""
+    return round(float(value), 2)
