@@ -72,7 +72,7 @@ def test_a_face_is_drawn_in_the_middle(page):
     red, green, blue = middle.mean(axis=0)
     assert red > green > blue  # skin
     assert middle.std() > 10  # and not a plain patch of it
-    assert (canvas[:20, :20] > 250).all()  # a light background
+    assert (canvas[:10, :10] > 250).all()  # a light background
 
 
 def test_a_dragged_slider_changes_the_face_and_shows_its_value(viewer, page):
@@ -98,7 +98,7 @@ def test_reset_brings_the_first_face_back(viewer, page):
     page.page.get_by_role("button", name="Identity", exact=True).click()
     page.until(lambda canvas: changed(first, canvas).mean() > 0.01)
     page.page.get_by_role("button", name="Reset", exact=True).click()
-    page.until(lambda canvas: changed(first, canvas).mean() < 1e-4)
+    page.until(lambda canvas: changed(first, canvas).mean() < 2e-3)
 
 
 def test_a_click_on_the_nose_names_it(viewer, page):
@@ -140,7 +140,7 @@ def test_the_last_of_many_movements_is_on_the_screen(browser, capsys):
             n, rates = viewer.session.subject.model.n_vertices, (moves / seconds, drawn / seconds)
             print(f"\n{n} vertices: {rates[0]:.0f} movements/s, {rates[1]:.1f} drawn/s in software")  # noqa: T201
         swing(viewer, 2.5)
-        page.until(lambda canvas: changed(wanted, canvas).mean() < 1e-4)
+        page.until(lambda canvas: changed(wanted, canvas).mean() < 2e-3)
 
 
 def test_the_face_does_not_blink_while_it_moves(browser):

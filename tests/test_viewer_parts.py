@@ -4,14 +4,17 @@ import io
 import json
 import threading
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import trimesh
+from fitted_by_nobody import SIZE, fit_by_nobody
 from viewer_scenes import round_model, write_fit_folder
 
 from morphkit.archive import load_default_model
 from morphkit.errors import BadInputError
+from morphkit.fitting.uncertainty import FacePosterior
 from morphkit.posterior import posterior
 from morphkit.rendering.lighting import ambient_light, directional_light, reflection_basis
 from morphkit.viewer.coalescing import LatestOnly
@@ -202,6 +205,19 @@ def test_a_fits_folder_begins_with_its_coefficients(head, rng, tmp_path):
     assert session.coloring().unlit
     session.sample()
     assert np.std(session.state.group("identity") - found["identity"]) == pytest.approx(0.1, rel=0.4)
+
+
+def test_a_fit_itself_is_shown_with_its_whole_posterior(head, rng):
+    root = rng.normal(0, 0.05, (7 + 4 + 3 + 2, 7 + 4 + 3 + 2))
+    posterior_of_all = FacePosterior(root @ root.T + 1e-6 * np.eye(16), identity=4, expression=3)
+    photo = np.zeros((SIZE, SIZE, 3), np.uint8)
+    fit = replace(fit_by_nobody(head, photo, np.full((head.n_vertices, 3), 0.5)), posterior=posterior_of_all)
+    subject = open_subject(fit)
+    assert (subject.title, subject.caption) == ("a.png", "The photo")
+    np.testing.assert_allclose(subject.factor @ subject.factor.T, posterior_of_all.shape_covariance)
+    session = Session(subject)
+    session.sample()
+    assert np.count_nonzero(session.state.group("identity")) == 4  # the others were not fitted
 
 
 def test_a_fit_of_another_model_is_refused(head, rng, tmp_path):
