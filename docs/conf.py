@@ -70,6 +70,7 @@ sphinx_gallery_conf = {
     "gallery_dirs": "gallery",
     "filename_pattern": r"\.py$",
     "within_subsection_order": "FileNameSortKey",
+    "capture_repr": (),
     "image_scrapers": ("matplotlib",),
     "abort_on_example_error": True,
     "download_all_examples": False,

@@ -15,7 +15,8 @@ import numpy as np
 import morphkit
 from morphkit.export.build_pictures import portrait
 
-photo = sys.argv[1] if len(sys.argv) > 1 else str(files("morphkit") / "data" / "astronaut.jpg")
+astronaut = str(files("morphkit") / "data" / "astronaut.jpg")
+photo = sys.argv[1] if len(sys.argv) > 1 else astronaut
 result = morphkit.fit(photo, "fit")
 print(f"Landmarks lie {result.landmark_error:.1%} of the eye distance off; see fit/report.html.")
 

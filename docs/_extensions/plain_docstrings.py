@@ -48,6 +48,19 @@ def process(_app: Sphinx, what: str, _name: str, _obj: Any, _options: Any, lines
     lines[:] = [_escaped(line) for line in _split_names(lines)]
 
 
+def readable(
+    _app: Sphinx,
+    _what: str,
+    _name: str,
+    _obj: Any,
+    _options: Any,
+    signature: str | None,
+    returned: str | None,
+) -> tuple[str, str | None] | None:
+    """Write defaults that are no Python, such as <factory>, as an ellipsis: the rest then parses."""
+    return None if signature is None else (re.sub(r"<[^<>]+>", "...", signature), returned)
+
+
 def find_public(
     app: Sphinx, env: BuildEnvironment, node: pending_xref, content: nodes.TextElement
 ) -> nodes.Node | None:
@@ -67,5 +80,6 @@ def find_public(
 def setup(app: Sphinx) -> dict[str, bool]:
     """Connect both."""
     app.connect("autodoc-process-docstring", process, priority=400)
+    app.connect("autodoc-process-signature", readable)
     app.connect("missing-reference", find_public)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
