@@ -142,6 +142,11 @@ def variants(linear, faces):
             "faces": faces,
             "unit": "cm",
         },
+        "deep 3d": {  # the Basel Face Model of Deng et al. 2019: scaled, in decimetres
+            "meanshape": mean.reshape(1, -1) / 100,
+            "idBase": basis * std.astype(np.float32) / 100,
+            "tri": faces + 1,
+        },
         "clockwise": {"mean": mean, "basis": basis, "std": std, "faces": faces[:, ::-1]},
     }
 
@@ -163,11 +168,10 @@ def test_names_and_forms_of_others(rng, tmp_path, shape, name):
     assert np.linalg.det(corners).sum() > 0  # outwards
     notes = " ".join(model.provenance["read_notes"])
     assert ("turned over" in notes) == (name in ("clockwise", "basel 2009"))
-    assert ("from one" in notes) == (name == "basel 2009")
-    assert ("scaled by" in notes) == name.startswith("scaled")
-    assert model.provenance["unit"] == {"metres": "metres", "centimetres, said": "centimetres"}.get(
-        name, "millimetres"
-    )
+    assert ("from one" in notes) == (name in ("basel 2009", "deep 3d"))
+    assert ("scaled by" in notes) == (name.startswith("scaled") or name == "deep 3d")
+    units = {"metres": "metres", "centimetres, said": "centimetres", "deep 3d": "decimetres"}
+    assert model.provenance["unit"] == units.get(name, "millimetres")
 
 
 def test_expressions_colours_uv_and_landmarks(rng, tmp_path, shape):

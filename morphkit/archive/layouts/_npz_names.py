@@ -12,8 +12,8 @@ _PREFIXES = {
     "albedo": ("albedo", "texture", "tex", "colour", "color", "rgb"),
 }
 _ROLES = {
-    "mean": "mean mu average avg avgvec mean_vector mean_shape template neutral",
-    "basis": "basis components eigenvectors eigvec eigvecs pc pcs pca_basis pcabasis modes",
+    "mean": "mean mu average avg avgvec mean_vector template neutral",
+    "basis": "basis base components eigenvectors eigvec eigvecs pc pcs pca_basis pcabasis modes",
     "deviations": "standard_deviations standard_deviation std stds stddev sigma sigmas eigstd ev",
     "variances": "eigenvalues eigval eigvals variances variance explained_variance pca_variance pcavariance",
     "singular_values": "singular_values",
@@ -30,7 +30,12 @@ _SHARED = {
     "landmarks": "landmarks68 landmarks landmark_indices landmark_vertices",
     "mirror": "mirror",
 }
-_WHOLE = {"identity": ("identity", "basis"), "expressions": ("expression", "basis")}
+_WHOLE = {
+    "identity": ("identity", "basis"),
+    "expressions": ("expression", "basis"),
+    "meanshape": ("identity", "mean"),
+    "meantex": ("albedo", "mean"),
+}
 ROLE_OF = {alias: role for role, aliases in _ROLES.items() for alias in aliases.split()}
 _SHARED_OF = {alias: role for role, aliases in _SHARED.items() for alias in aliases.split()}
 

@@ -7,7 +7,7 @@ from jaxtyping import Float
 
 from morphkit.linear import LinearModel
 
-UNITS = {"micrometres": 1e-3, "millimetres": 1.0, "centimetres": 10.0, "metres": 1000.0}
+UNITS = {"micrometres": 1e-3, "millimetres": 1.0, "centimetres": 10.0, "decimetres": 100.0, "metres": 1000.0}
 """Millimetres in each unit."""
 _SMALLEST, _LARGEST = 100.0, 1000.0  # a face's and a head with shoulders' box diagonals, millimetres
 
@@ -15,7 +15,8 @@ _SMALLEST, _LARGEST = 100.0, 1000.0  # a face's and a head with shoulders' box d
 def guess_unit(points: Float[np.ndarray, "v 3"], usual: str) -> str:
     """Return the unit in which the points are as large as a head; the usual one if in none.
 
-    The ranges of the four units do not overlap, so there is never a choice.
+    The ranges of the units do not overlap, so there is never a choice; decimetres, in which few heads are,
+    count only where metres are not usual, since a standing person in metres would be taken for one.
 
     Parameters
     ----------
@@ -25,6 +26,8 @@ def guess_unit(points: Float[np.ndarray, "v 3"], usual: str) -> str:
     diagonal = float(np.linalg.norm(np.ptp(points.astype(np.float64), axis=0)))
     sizes = {unit: diagonal * scale for unit, scale in UNITS.items()}
     fitting = [unit for unit, size in sizes.items() if _SMALLEST <= size < _LARGEST]
+    if usual == "metres":
+        fitting = [unit for unit in fitting if unit != "decimetres"]
     return fitting[0] if fitting else usual
 
 
