@@ -233,7 +233,7 @@ class Panel:
                 said.content = str(error)
                 return
             if event.client is not None:
-                event.client.send_file_download(name, content)
+                event.client.send_file_download(name, content, save_immediately=True)
             said.content = f"Downloaded {name}." if path is None else f"Downloaded {name}; written to {path}."
 
         for suffix in FORMATS:
