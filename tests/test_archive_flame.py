@@ -16,7 +16,7 @@ from model_corruption import (
 from model_files_flame import EXPRESSION, IDENTITY, arrays, expected, python2_pickle, write_npz, write_pickle
 
 from morphkit.archive import load_model
-from morphkit.archive.layouts import _pickle
+from morphkit.archive.layouts import _pickle_machine
 from morphkit.errors import BadInputError
 
 
@@ -215,7 +215,7 @@ def test_crafted_pickles(tmp_path, code, match):
 
 
 def test_a_pickle_of_far_too_many_parts(tmp_path, monkeypatch):
-    monkeypatch.setattr(_pickle, "_MOST_STEPS", 1000)
+    monkeypatch.setattr(_pickle_machine, "_MOST_STEPS", 1000)
     (tmp_path / "flame.pkl").write_bytes(b"\x80\x02}" + b"2" * 1000 + b".")
     assert_refused(tmp_path / "flame.pkl", "far more parts")
 

@@ -25,7 +25,8 @@ import numpy as np
 
 from morphkit.archive.layouts._columns import points, real, scaled_group, shown, triangles
 from morphkit.archive.layouts._npy import Arrays, open_arrays
-from morphkit.archive.layouts._pickle import Recorded, array, read_pickle
+from morphkit.archive.layouts._pickle import array, read_pickle
+from morphkit.archive.layouts._pickle_machine import Recorded
 from morphkit.archive.source import ModelSource
 from morphkit.morphable import LinearModel, MorphableModel
 
