@@ -42,7 +42,7 @@ default_role = "py:obj"  # of docstrings: a link where there is something to lin
 nitpicky = True
 nitpick_ignore_regex = [
     ("py:obj", ".*"),  # a parameter's name, an option, a file
-    ("py:class", r".*\._\w+"),
+    ("py:class", r"morphkit\.\w+\..+"),  # annotations' inner types; those that matter are in api/results.md
     ("py:(class|data|exc|func|meth|attr)", r"(?!morphkit).*"),  # to build offline, no other project is linked
 ]
 autodoc_default_options = {"members": True}
