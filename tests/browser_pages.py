@@ -17,7 +17,12 @@ import pytest
 from PIL import Image
 
 LOOPBACK = {"127.0.0.1", "localhost", "::1"}
-_SOFTWARE = ("--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader")
+_SOFTWARE = (
+    "--use-gl=angle",
+    "--use-angle=swiftshader",
+    "--enable-unsafe-swiftshader",
+    "--ignore-gpu-blocklist",
+)
 _QUIET = ("--disable-background-networking", "--disable-component-update", "--no-first-run")
 
 SCENE = "[...document.querySelectorAll('canvas')].sort((a, b) => b.width * b.height - a.width * a.height)[0]"

@@ -57,14 +57,14 @@ def direction(azimuth: float, elevation: float) -> Float[np.ndarray, "3"]:
 
 PRESETS = {
     "studio": Lamps(
-        np.full(3, 0.16),
+        np.full(3, 0.42),
         np.stack([direction(35.0, 35.0), direction(-55.0, 10.0), direction(180.0, 35.0)]),
-        np.array([[0.62, 0.60, 0.57], [0.14, 0.15, 0.17], [0.25, 0.25, 0.25]]),
+        np.array([[0.80, 0.78, 0.75], [0.28, 0.29, 0.31], [0.20, 0.20, 0.20]]),
     ),
-    "front": one_lamp(0.0, 15.0, 0.6, 0.2),
-    "side": one_lamp(75.0, 15.0, 0.9, 0.05),
-    "above": one_lamp(0.0, 70.0, 0.9, 0.1),
-    "even": Lamps(np.full(3, 0.8), np.zeros((0, 3)), np.zeros((0, 3))),
+    "front": one_lamp(0.0, 15.0, 0.8, 0.4),
+    "side": one_lamp(75.0, 15.0, 1.2, 0.12),
+    "above": one_lamp(0.0, 70.0, 1.2, 0.2),
+    "even": Lamps(np.full(3, 1.0), np.zeros((0, 3)), np.zeros((0, 3))),
 }
 """Lights to choose from."""
 

@@ -150,6 +150,7 @@ class Stage:
         scene, camera = self._server.scene, self._server.initial_camera
         scene.set_up_direction("+y")
         scene.configure_default_lights(False)
+        scene.configure_environment_map(None)
         camera.up, camera.look_at, camera.fov = (0.0, 1.0, 0.0), (0.0, 0.0, 0.0), _FIELD_OF_VIEW
         camera.position = (0.0, 0.0, self._distance)
         self._nodes["ambient"] = scene.add_light_ambient("/light/ambient")
