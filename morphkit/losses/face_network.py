@@ -54,7 +54,7 @@ def load_face_network() -> FaceNetwork:
     except ModuleNotFoundError as error:
         raise MissingDependencyError(
             "The perceptual term needs a face-recognition network, which is not installed: install it with "
-            '`pip install "morphkit-3dmm[perceptual]"`, or leave the term out (in the settings of a training, '
+            '`pip install "morphkit-3dmm[perceptual]"`, or leave the term out (in a training, '
             "losses.perceptual = 0)."
         ) from error
     with resources.as_file(folder / "models" / _FILE) as path:
