@@ -20,6 +20,7 @@ from morphkit.fitting.evidence import photo_mesh
 from morphkit.fitting.output import FIT_FILES, write_fit
 from morphkit.fitting.result import FitResult
 from morphkit.fitting.seen import SeenLandmarks
+from morphkit.fitting.uncertainty import FacePosterior
 from morphkit.geometry.views import turn
 from morphkit.io.images import read_image
 from morphkit.io.meshes import read_mesh
@@ -65,8 +66,12 @@ def result():
 def known(result):
     """Return the fit with an uncertainty and what it looked at."""
     deviations = np.linspace(0.2, 4.0, len(result.vertices))
+    i, e = len(result.identity), len(result.expression)
     return replace(
-        result, vertex_deviations=deviations, attention=np.tile(np.linspace(0, 1, SIZE), (SIZE, 1))
+        result,
+        vertex_deviations=deviations,
+        posterior=FacePosterior(np.eye(7 + i + e), i, e),
+        attention=np.tile(np.linspace(0, 1, SIZE), (SIZE, 1)),
     )
 
 
@@ -78,7 +83,7 @@ def written(result, folder, **options):
 def test_all_files_are_the_documented_ones(result, tmp_path):
     documented = {name for group in FIT_FILES.values() for name in group} | {"mesh.mtl"}
     assert set(written(known(result), tmp_path / "all")) == documented
-    unknown = {"uncertainty.ply", "attention.png"}
+    unknown = {"uncertainty.ply", "posterior.npz", "attention.png"}
     assert set(written(result, tmp_path / "some")) == documented - unknown
     for name in documented | set(FIT_FILES):
         assert f"``{name}``" in write_fit.__doc__

@@ -206,13 +206,18 @@ def test_fit_files_round_trip(head, truth, photo, tmp_path):
     assert points["left_eye_outer"][0] > points["left_eye_inner"][0] > points["right_eye_inner"][0]
     values = json.loads((out / "params.json").read_text())
     assert len(values["identity"]) == 12
+    assert values["model"]["digest"] == head.digest
+    with np.load(out / "posterior.npz") as file:
+        np.testing.assert_array_equal(file["mean"], [*values["identity"], *values["expression"]])
+        known = [*values["posterior"]["identity_deviations"], *values["posterior"]["expression_deviations"]]
+        np.testing.assert_allclose(np.sqrt(np.diag(file["covariance"])), known)
     assert values["landmark_error"] == pytest.approx(result.landmark_error)
     page = (out / "report.html").read_text()
     assert page.count("data:image/jpeg;base64,") == 15
     assert "http" not in page.replace("http-equiv", "")
     files = (
         "albedo.png attention.png blender_camera.py camera.json face.glb landmarks3d.json mesh.mtl mesh.obj "
-        "mesh.ply neutral.ply overlay.png params.json report.html side_by_side.png texture.png "
+        "mesh.ply neutral.ply overlay.png params.json posterior.npz report.html side_by_side.png texture.png "
         "texture_visibility.png uncertainty.ply"
     )
     assert sorted(p.name for p in out.iterdir()) == files.split()

@@ -229,6 +229,26 @@ def test_a_fit_of_another_model_is_refused(head, rng, tmp_path):
         open_subject(tmp_path / "fit", model=round_model(seed=1))
 
 
+def test_a_fit_names_its_model_and_how_its_coefficients_vary_together(tmp_path, rng):
+    model = round_model()
+    found = write_fit_folder(tmp_path / "fit", model, rng)
+    k = len(found["identity"]) + len(found["expression"])
+    factor = np.tril(0.1 * rng.standard_normal((k, k))) + np.eye(k)
+    np.savez(tmp_path / "fit" / "posterior.npz", mean=np.zeros(k), covariance=factor @ factor.T)
+    subject = open_subject(tmp_path / "fit", model=model)
+    np.testing.assert_allclose(subject.factor @ subject.factor.T, factor @ factor.T)
+    assert subject.notes == ()
+    (tmp_path / "fit" / "posterior.npz").write_bytes(b"PK")
+    assert len(open_subject(tmp_path / "fit", model=model).notes) == 1
+    params = tmp_path / "fit" / "params.json"
+    said = json.loads(params.read_text())
+    params.write_text(json.dumps({**said, "model": {"name": "bfm.h5", "digest": model.digest}}))
+    open_subject(tmp_path / "fit", model=model)
+    params.write_text(json.dumps({**said, "model": {"name": "bfm.h5", "digest": "0"}}))
+    with pytest.raises(BadInputError, match=r"than the one at hand, bfm\.h5; name the model"):
+        open_subject(tmp_path / "fit", model=model)
+
+
 @pytest.mark.parametrize("content", ["", "[]", '{"identity": ["a"]}', '{"identity": [null]}', "{"])
 def test_a_damaged_fit_is_refused_in_a_sentence(content, tmp_path):
     (tmp_path / "params.json").write_text(content)

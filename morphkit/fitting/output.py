@@ -53,7 +53,10 @@ FIT_FILES = {
         "overlay.png": "the lit model over the whole photo",
         "side_by_side.png": "photo, fit, shape and turned views in a row",
     },
-    "uncertainty": {"uncertainty.ply": "the face coloured by how sure each point is"},
+    "uncertainty": {
+        "uncertainty.ply": "the face coloured by how sure each point is",
+        "posterior.npz": "how sure identity and expression coefficients are, together",
+    },
     "attention": {"attention.png": "what of the photo the fit looked at, and in red what it rejected"},
     "report": {"report.html": "this page"},
 }
@@ -88,7 +91,9 @@ def write_fit(
     ``overlay``
         ``overlay.png``, the lit model over the whole photo, and ``side_by_side.png``.
     ``uncertainty``
-        ``uncertainty.ply``, if the fit says how sure it is.
+        If the fit says how sure it is, ``uncertainty.ply`` and ``posterior.npz``: "mean" (k,) and
+        "covariance" (k, k), float64, of the identity coefficients and, after them, the expression ones, in
+        standard deviations.
     ``attention``
         ``attention.png``, if the fit says what it looked at.
     ``report``
@@ -225,6 +230,12 @@ class _Writer:
     def write_uncertainty(self) -> None:
         if self.uncertain is not None:
             write_mesh(self.folder / "uncertainty.ply", self.uncertain)
+        posterior = self.result.posterior
+        if posterior is not None:
+            identity = self.result.identity[: posterior.identity]
+            mean = np.concatenate([identity, self.result.expression[: posterior.expression]])
+            with atomic_path(self.folder / "posterior.npz") as temporary:
+                np.savez(temporary, mean=mean, covariance=posterior.shape_covariance)
 
     def write_attention(self) -> None:
         picture = self.attended

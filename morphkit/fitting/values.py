@@ -35,6 +35,11 @@ def parameters(result: FitResult) -> dict[str, Any]:
     """Return what ``params.json`` says."""
     return {
         "photo": None if result.source is None else result.source.name,
+        "model": {
+            "name": result.model.provenance.get("name", result.model.provenance.get("source")),
+            "vertices": result.model.n_vertices,
+            "digest": result.model.digest,
+        },
         **({} if result.predicted_by is None else {"predicted_by": result.predicted_by}),
         "identity": result.identity,
         "expression": result.expression,

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import zipfile
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -119,7 +121,8 @@ def _of_folder(folder: Path, model: MorphableModel, photo: Path | None) -> Subje
     start = FaceCoefficients(*(_numbers(said, name, folder) for name in ("identity", "expression", "albedo")))
     painted = _painted(folder, model, start)
     picture, caption = _picture(folder, said.get("photo"), photo)
-    factor = _factor(said.get("posterior"))
+    _ensure_same(folder, model, said.get("model"))
+    factor, exact = _factor(folder, said.get("posterior"), len(start.identity) + len(start.expression))
     notes = ("The file says how sure each coefficient is, not how they go together: samples vary too much.",)
     return Subject(
         folder.name,
@@ -131,7 +134,7 @@ def _of_folder(folder: Path, model: MorphableModel, photo: Path | None) -> Subje
         camera=_camera(folder / "camera.json"),
         photo=picture,
         caption=caption,
-        notes=() if factor is None else notes,
+        notes=() if factor is None or exact else notes,
     )
 
 
@@ -157,23 +160,43 @@ def _numbers(said: Mapping[str, Any], name: str, folder: Path) -> Float[np.ndarr
 
 def _painted(folder: Path, model: MorphableModel, start: FaceCoefficients) -> np.ndarray | None:
     """Return the mesh's colours, having made sure that it is this model's face."""
-    other = BadInputError(
-        f"{folder} is a fit of another model than the one at hand; name the model that was fitted (--model)."
-    )
     try:
         expression = start.expression if len(start.expression) else None
         vertices = model.instance(start.identity, expression)
     except ValueError as error:
-        raise other from error
+        raise _another(folder) from error
     if not (folder / "mesh.ply").is_file():
         return None
     mesh = read_mesh(folder / "mesh.ply")
     if mesh.vertices.shape != vertices.shape or np.abs(mesh.vertices - vertices).max(initial=0.0) > _SAME:
-        raise other
+        raise _another(folder)
     return None if mesh.colors is None else np.nan_to_num(mesh.colors.astype(np.float64), nan=0.5)
 
 
-def _factor(posterior: Any) -> np.ndarray | None:
+def _ensure_same(folder: Path, model: MorphableModel, said: Any) -> None:
+    """Refuse another model than the file names; older files name none."""
+    if isinstance(said, dict) and said.get("digest", model.digest) != model.digest:
+        raise _another(folder, f", {said.get('name')}" if isinstance(said.get("name"), str) else "")
+
+
+def _another(folder: Path, named: str = "") -> BadInputError:
+    return BadInputError(
+        f"{folder} is a fit of another model than the one at hand{named}; name the model that was fitted "
+        "(--model)."
+    )
+
+
+def _factor(folder: Path, posterior: Any, count: int) -> tuple[np.ndarray | None, bool]:
+    """Return a factor of the coefficients' covariance, and whether it knows how they go together."""
+    with suppress(OSError, ValueError, KeyError, MemoryError, zipfile.BadZipFile, np.linalg.LinAlgError):
+        with np.load(folder / "posterior.npz", allow_pickle=False) as file:
+            covariance = file["covariance"].astype(np.float64)
+        if covariance.shape == (count, count) and np.isfinite(covariance).all():
+            return np.linalg.cholesky(covariance), True
+    return _deviations(posterior), False
+
+
+def _deviations(posterior: Any) -> np.ndarray | None:
     if not isinstance(posterior, dict):
         return None
     try:
