@@ -83,6 +83,11 @@ class MorphableModel:
         return self.masks.get("face", np.ones(self.n_vertices, dtype=bool))
 
     @property
+    def albedo_is_linear(self) -> bool:
+        """Whether the albedo is linear light, as far as the provenance says; most models hold sRGB."""
+        return str(self.provenance.get("albedo_color_space", "linear")).startswith("linear")
+
+    @property
     def face_middle(self) -> Float[np.ndarray, "3"]:
         """The middle of the mean's face: the centroid of `face_mask`, millimetres."""
         middle: np.ndarray = self.instance()[self.face_mask].mean(axis=0)

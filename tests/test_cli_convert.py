@@ -1,6 +1,8 @@
 """`morphkit convert`: what goes in comes out, what cannot is said, nothing is overwritten."""
 
 import json
+import os
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,6 +10,9 @@ from click.testing import CliRunner
 
 from morphkit.archive import holds_model, load_model, save_model
 from morphkit.cli import main
+from morphkit.commands import model_files
+from morphkit.errors import OutputError
+from morphkit.mesh import LandmarkEmbedding
 from morphkit.morphable import LinearModel, MorphableModel
 
 FACES = np.array([[0, 1, 2], [0, 2, 3]], np.int32)
@@ -51,7 +56,7 @@ def test_a_model_is_not_overwritten_by_itself(file):
     before = file.read_bytes()
     told = run(file, file)
     assert told.exit_code == 2
-    assert f"{file} would overwrite the model that is read" in told.stderr
+    assert f"The model {file} would overwrite {file}, which is read" in told.stderr
     assert file.read_bytes() == before
 
 
@@ -89,3 +94,41 @@ def test_a_model_is_told_from_a_mesh_by_its_content(file, tmp_path):
     assert not holds_model(tmp_path / "mesh.ply")
     (tmp_path / "notes.txt").write_text("no mesh either")
     assert holds_model(tmp_path / "notes.txt")  # its reader says what is wrong with it
+
+
+def test_what_a_layout_does_not_hold_is_said(skewed, tmp_path):
+    noisy = replace(skewed, identity=replace(skewed.identity, noise_variance=0.3))
+    points = LandmarkEmbedding(("0",), np.array([0], np.int32), np.full((1, 3), 1 / 3))
+    save_model(tmp_path / "m.npz", replace(noisy, landmarks={"ibug68": points}))
+    told = run(tmp_path / "m.npz", tmp_path / "m.bin", "--json")
+    assert told.exit_code == 0, told.output
+    turned, lost, moved = json.loads(told.stdout)["notes"]
+    assert "coefficients mean something else now" in turned
+    assert lost == "The layout has no place for: noise variance of identity, 1 mask, provenance."
+    assert moved.startswith("The landmarks ibug68 are stored as nearest vertices, up to ")
+    assert json.loads(run(tmp_path / "m.npz", tmp_path / "again.npz", "--json").stdout)["notes"] == []
+
+
+def test_a_file_that_gives_back_another_face_is_not_passed_over(skewed, tmp_path, monkeypatch):
+    def save_wrongly(path, model, **options):
+        save_model(path, replace(model, identity=replace(model.identity, mean=10 * model.identity.mean)))
+
+    monkeypatch.setattr(model_files, "save_model", save_wrongly)
+    with pytest.raises(OutputError, match=r"m\.npz was written, but gives back another mean face"):
+        model_files.write_model(tmp_path / "m.npz", skewed)
+
+
+def test_a_missing_model_is_said_where_the_output_exists(file, tmp_path):
+    told = run(tmp_path / "gone.h5", file)
+    assert told.exit_code == 2
+    assert "gone.h5 does not exist" in told.stderr
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no such files")
+def test_what_is_neither_file_nor_folder_is_not_waited_for(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    told = CliRunner().invoke(main, ["info", str(pipe)])
+    assert told.exit_code == 2
+    assert "is neither a file nor a folder" in told.stderr
+    assert CliRunner().invoke(main, ["info", "x" * 300]).exit_code == 2

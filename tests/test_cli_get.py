@@ -72,11 +72,27 @@ def test_the_files_arrive_and_are_not_fetched_twice(server, tmp_path):
 def test_a_download_that_was_cut_short_goes_on(server, tmp_path):
     run("tiny", "-o", tmp_path / "got")
     (tmp_path / "got" / "model" / "two.obj").unlink()
-    (tmp_path / "got" / "model" / "one.obj").write_bytes(b"v 0")
     server.asked.clear()
     assert run("tiny", "-o", tmp_path / "got").exit_code == 0
-    assert sorted(server.asked) == ["/model/one.obj", "/model/two.obj"]
+    assert server.asked == ["/model/two.obj"]
     assert held(tmp_path / "got") == CONTENT
+
+
+def test_a_persons_own_file_is_not_overwritten(server, tmp_path):
+    mine = tmp_path / "got" / "LICENSE"
+    mine.parent.mkdir()
+    mine.write_text("All rights reserved")
+    told = run("tiny", "-o", tmp_path / "got")
+    assert told.exit_code == 2
+    assert f"{mine} is there already, and is not the file of tiny; move it away" in told.stderr
+    assert mine.read_text() == "All rights reserved"
+    assert server.asked == []
+
+
+def test_a_mirror_that_is_no_address_is_said(server, tmp_path):
+    told = run("tiny", "-o", tmp_path / "got", "--mirror", "example.org")
+    assert told.exit_code == 2
+    assert "example.org is no address of a copy" in told.stderr
 
 
 def test_another_file_than_the_expected_is_not_kept(server, tmp_path):

@@ -7,10 +7,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from morphkit.archive.files import _DAMAGE, _one_line, load_model
+from morphkit.archive.files import load_model
 from morphkit.archive.layouts import albedo_mm
 from morphkit.archive.source import ModelSource
-from morphkit.errors import BadInputError, MorphkitError
 from morphkit.morphable import MorphableModel
 
 
@@ -58,14 +57,8 @@ def _albedo_of(source: ModelSource) -> tuple[albedo_mm.AlbedoPart, str]:
             raise source.bad("this model has no colours")
         color_space = str(whole.provenance.get("albedo_color_space", "linear"))
         return albedo_mm.AlbedoPart(whole.albedo, whole.faces, ()), color_space
-    try:
+    with source.reading():
         return albedo_mm.read_part(source), albedo_mm.COLOR_SPACE
-    except MorphkitError:
-        raise
-    except _DAMAGE as error:
-        raise BadInputError(
-            f"{source.path} is damaged or truncated ({_one_line(error)}). Copy or download it again."
-        ) from error
 
 
 def _same_triangles(a: np.ndarray, b: np.ndarray) -> bool:

@@ -3,36 +3,15 @@
 from __future__ import annotations
 
 import os
-import pickle
-import struct
-import zipfile
-import zlib
 from importlib import resources
 from pathlib import Path
 
 from morphkit.archive._rounding import round_model
 from morphkit.archive.formats import find_format, recognise, writable
 from morphkit.archive.source import ModelSource
-from morphkit.errors import BadInputError, MorphkitError
 from morphkit.io.atomic import atomic_path
 from morphkit.io.meshes import MESH_SUFFIXES
 from morphkit.morphable import MorphableModel
-
-_DAMAGE = (
-    OSError,
-    EOFError,
-    ArithmeticError,
-    LookupError,
-    MemoryError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-    pickle.UnpicklingError,
-    struct.error,
-    zipfile.BadZipFile,
-    zlib.error,
-)
-"""What reading damaged data raises, in the libraries that do it."""
 
 
 def load_model(path: str | os.PathLike[str]) -> MorphableModel:
@@ -61,14 +40,8 @@ def load_model(path: str | os.PathLike[str]) -> MorphableModel:
     """
     source = ModelSource(path)
     layout = recognise(source)
-    try:
+    with source.reading():
         return layout.read(source)
-    except MorphkitError:
-        raise
-    except _DAMAGE as error:
-        raise BadInputError(
-            f"{source.path} is damaged or truncated ({_one_line(error)}). Copy or download it again."
-        ) from error
 
 
 def holds_model(path: str | os.PathLike[str]) -> bool:
@@ -154,8 +127,3 @@ def load_default_model() -> MorphableModel:
     resource = resources.files("morphkit") / "data" / "default_head.h5"
     with resources.as_file(resource) as path:
         return load_model(path)
-
-
-def _one_line(error: BaseException) -> str:
-    text = str(error.args[0]) if error.args else ""
-    return " ".join(text.split())[:160] or type(error).__name__

@@ -30,10 +30,12 @@ def with_linear_albedo(model: MorphableModel) -> MorphableModel:
     Raises
     ------
     ValueError
-        If it has no albedo.
+        If it has no albedo, or says that this is linear already.
     """
     if model.albedo is None:
         raise ValueError("the model has no albedo to make linear")
+    if model.albedo_is_linear:
+        raise ValueError("the model's albedo is linear already")
     said = str(model.provenance.get("albedo_color_space", "linear"))
     facts = {"albedo_color_space": "linear", "albedo_linearised_from": said}
     return replace(model, albedo=_linearised(model.albedo), provenance={**dict(model.provenance), **facts})
@@ -42,14 +44,17 @@ def with_linear_albedo(model: MorphableModel) -> MorphableModel:
 def _linearised(group: LinearModel) -> LinearModel:
     mean = group.mean.astype(np.float64).reshape(-1)
     basis = np.empty_like(group.basis, order="F")
+    squares = 0.0
     for rows in row_blocks(len(mean)):
         columns = group.basis[rows].astype(np.float64) * group.standard_deviations
         deviations = np.maximum(np.sqrt((columns**2).sum(axis=1)), _LEAST)
         mean[rows], slopes = _nearest_line(mean[rows], deviations)
+        squares += float(slopes @ slopes)
         basis[rows] = columns * slopes[:, None]
     lengths = np.sqrt(np.einsum("ij,ij->j", basis, basis, dtype=np.float64))
     basis /= np.where(lengths > 0, lengths, 1.0).astype(basis.dtype)
-    return LinearModel(mean.reshape(-1, 3).astype(np.float32), basis, lengths)
+    noise = group.noise_variance * squares / max(len(mean), 1)
+    return LinearModel(mean.reshape(-1, 3).astype(np.float32), basis, lengths, noise)
 
 
 def _nearest_line(means: np.ndarray, deviations: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -3,17 +3,37 @@
 from __future__ import annotations
 
 import os
+import pickle
+import struct
 import zipfile
-from contextlib import suppress
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
 
 import h5py
 
-from morphkit.errors import BadInputError
+from morphkit.errors import BadInputError, MorphkitError
 
 _START = 4096
 _CONTAINERS = {b"\x89HDF\r\n\x1a\n": "an HDF5 file", b"PK\x03\x04": "a zip archive"}
+
+_DAMAGE = (
+    OSError,
+    EOFError,
+    ArithmeticError,
+    LookupError,
+    MemoryError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    pickle.UnpicklingError,
+    struct.error,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+"""What reading damaged data raises, in the libraries that do it."""
 
 
 class ModelSource:
@@ -31,9 +51,11 @@ class ModelSource:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
-        if not self.path.exists():
-            raise BadInputError(f"{self.path} does not exist.")
         try:
+            if not self.path.exists():
+                raise BadInputError(f"{self.path} does not exist.")
+            if not (self.path.is_file() or self.path.is_dir()):
+                raise BadInputError(f"{self.path} is neither a file nor a folder.")
             self.size = self.path.stat().st_size
             self.start = b"" if self.is_folder else self._first_bytes()
         except OSError as error:
@@ -61,6 +83,18 @@ class ModelSource:
                 with zipfile.ZipFile(self.path) as archive:
                     return frozenset(archive.namelist())
         return frozenset()
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """Turn what reading damaged data raises, in the libraries that do it, into a sentence."""
+        try:
+            yield
+        except MorphkitError:
+            raise
+        except _DAMAGE as error:
+            raise BadInputError(
+                f"{self.path} is damaged or truncated ({_one_line(error)}). Copy or download it again."
+            ) from error
 
     def bad(self, what: str) -> BadInputError:
         """Return an error about this file."""
@@ -94,3 +128,8 @@ def _listed(names: list[str]) -> str:
         return "nothing in it"
     more = f" and {len(names) - 6} more" if len(names) > 6 else ""
     return ", ".join(names[:6]) + more
+
+
+def _one_line(error: BaseException) -> str:
+    text = str(error.args[0]) if error.args else ""
+    return " ".join(text.split())[:160] or type(error).__name__

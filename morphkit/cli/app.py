@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from typing import Any
 
 import click
@@ -39,7 +40,9 @@ class _Commands(click.Group):
             click.echo("Interrupted.", err=True)
             ctx.exit(_INTERRUPTED)
         except (MorphkitError, OSError, MemoryError) as error:
-            if debug:
+            if (
+                debug or getattr(error, "errno", None) == errno.EPIPE
+            ):  # click ends quietly, as `| head` expects
                 raise
             click.echo(f"Error: {_sentence(error)}", err=True)
             ctx.exit(getattr(error, "exit_code", 1))

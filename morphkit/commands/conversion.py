@@ -5,15 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
-from morphkit.archive import load_model, save_model, with_albedo, with_linear_albedo
+from morphkit.archive import load_model, with_albedo, with_linear_albedo
 from morphkit.archive.formats import recognise, writable
 from morphkit.archive.source import ModelSource
+from morphkit.commands.model_files import ensure_writes_model, write_model
 from morphkit.errors import BadInputError
 from morphkit.morphable import MorphableModel
-
-_GROUPS = ("identity", "expression", "albedo")
 
 
 @dataclass(frozen=True)
@@ -58,12 +55,11 @@ def convert(
     ------
     BadInputError
         If a file is no model, the layout cannot be written, or the output would overwrite an input.
+    OutputError
+        If the file cannot be written, or does not give back the same faces.
     """
     path, target = Path(model), Path(output)
-    kind = writable(layout, target)
-    for given in (path, albedo):
-        if given is not None and target.exists() and target.samefile(given):
-            raise BadInputError(f"{target} would overwrite the model that is read; choose another file.")
+    ensure_writes_model(target, (model, albedo), layout)
     source = recognise(ModelSource(path))
     read = load_model(path)
     if albedo is not None:
@@ -71,49 +67,12 @@ def convert(
     if linear_albedo:
         read = _linear(read, path)
     notes = [f"Read: {note}" for note in read.provenance.get("read_notes", ())]
-    written = read
-    if kind.orthonormal and not _is_orthonormal(read):
-        written = read.orthonormalized()
-        notes.append(
-            "The bases were made orthonormal, as the layout needs: coefficients mean something else."
-        )
-    save_model(target, written, layout=kind.key)
-    notes += _lost(written, load_model(target))
-    return Conversion(path, source.title, target, kind.title, tuple(notes))
+    _, said = write_model(target, read, layout)
+    return Conversion(path, source.title, target, writable(layout, target).title, (*notes, *said))
 
 
 def _linear(model: MorphableModel, path: Path) -> MorphableModel:
-    said = str(model.provenance.get("albedo_color_space", "linear"))
-    if model.albedo is None:
-        raise BadInputError(f"{path} has no colours to make linear; leave --linear-albedo out.")
-    if said.startswith("linear"):
-        raise BadInputError(f"The colours of {path} are linear already; leave --linear-albedo out.")
-    return with_linear_albedo(model)
-
-
-def _is_orthonormal(model: MorphableModel) -> bool:
-    groups = (getattr(model, name) for name in _GROUPS)
-    return all(group is None or group.is_orthonormal for group in groups)
-
-
-def _lost(before: MorphableModel, after: MorphableModel) -> list[str]:
-    """Return a sentence on what the file does not hold; empty if it holds everything."""
-    lost = [
-        name
-        for name in (*_GROUPS, "expression_units", "uv", "mirror")
-        if getattr(before, name) is not None and getattr(after, name) is None
-    ]
-    lost += [f"landmarks {name}" for name in before.landmarks.keys() - after.landmarks.keys()]
-    masks = before.masks.keys() - after.masks.keys()
-    lost += [f"{len(masks)} masks"] if masks else []
-    lost += ["provenance"] if before.provenance and not _keeps_provenance(before, after) else []
-    sentences = [f"The layout has no place for: {', '.join(lost)}."] if lost else []
-    off = float(np.abs(before.instance() - after.instance()).max(initial=0.0))
-    return [*sentences, f"The mean differs by {off:.2g} mm."] if off > _PRECISE else sentences
-
-
-def _keeps_provenance(before: MorphableModel, after: MorphableModel) -> bool:
-    return all(after.provenance.get(key) == value for key, value in before.provenance.items())
-
-
-_PRECISE = 1e-3  # millimetres
+    try:
+        return with_linear_albedo(model)
+    except ValueError as error:
+        raise BadInputError(f"{path}: {error}; leave --linear-albedo out.") from error

@@ -77,7 +77,7 @@ def get(
     Raises
     ------
     BadInputError
-        If there is no such download.
+        If there is no such download, or other files bear the names of its files.
     DownloadError
         If a server cannot be reached, or a file's content is not the one expected; the message names it.
     OutputError
@@ -87,7 +87,10 @@ def get(
     if wanted is None:
         raise BadInputError(f"There is no download called {name!r}; there are: {', '.join(downloads())}.")
     folder = Path(name if output is None else output)
+    if mirror is not None and not mirror.startswith(("http://", "https://")):
+        raise BadInputError(f"{mirror} is no address of a copy; it begins with https:// or http://.")
     ensure_writable(folder / "LICENSE")
+    _ensure_nothing_else(folder, wanted)
     pooch.get_logger().setLevel(logging.ERROR)
     store = pooch.create(
         path=folder,
@@ -103,6 +106,17 @@ def get(
     if progress is not None:
         progress(stage, len(wanted.files), len(wanted.files))
     return folder / wanted.model
+
+
+def _ensure_nothing_else(folder: Path, wanted: Download) -> None:
+    """Refuse to write over files of other content: somebody's own, or damaged ones."""
+    for path, digest in wanted.files.items():
+        place = folder / path
+        if place.exists() and pooch.file_hash(str(place)) != digest:
+            raise BadInputError(
+                f"{place} is there already, and is not the file of {wanted.name}; move it away, or choose "
+                "another folder with -o."
+            )
 
 
 def _fetch(store: pooch.Pooch, path: str) -> None:

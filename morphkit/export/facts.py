@@ -44,4 +44,4 @@ def _text(value: Any) -> str:
         return ", ".join(f"{key}: {_text(item)}" for key, item in value.items())
     if isinstance(value, list | tuple):
         return ", ".join(_text(item) for item in value) or "none"
-    return str(value)
+    return "".join(letter if letter.isprintable() else " " for letter in str(value))  # no terminal's codes

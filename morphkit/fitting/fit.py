@@ -287,7 +287,7 @@ def _on_colors(fitted: SingleFit) -> str:
             "Next to nothing of the face is exposed well enough (burnt out, or outside the photo); only its "
             "landmarks were fitted."
         )
-    if str(fitted.model.provenance.get("albedo_color_space", "linear")).startswith("linear"):
+    if fitted.model.albedo_is_linear:
         return ""
     return (
         "The model's colours are not stored as linear light, and were used as if they were; morphkit convert "
