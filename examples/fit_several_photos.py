@@ -31,7 +31,8 @@ print(*person.notes, sep="\n")
 write_subject(person, "person")
 
 # %%
-# Of rendered photos the true face is known. One photo against all of them, aligned over the face:
+# Of rendered photos the true face is known. One photo against all of them, aligned over the face. This
+# person is near the average, which is then hard to beat by one photo; several do.
 if len(sys.argv) == 1:
     face = person.photos[0].model.face_mask
     truth = np.load("made-up/photos/truth/photo_000000.npz")["neutral"]

@@ -349,7 +349,7 @@ def test_files_that_are_no_models(tmp_path):
     for name, message in (
         ("odd.h5", "an HDF5 file with .*other"),
         ("text.h5", "begins with b'hello, t'"),
-        ("empty.h5", "an empty file"),
+        ("empty.h5", "is empty"),
         ("other.h5", "an HDF5 file with weights at its root"),
         ("gone.h5", "does not exist"),
         (".", "a folder with empty.h5, odd.h5, other.h5, text.h5"),

@@ -132,3 +132,12 @@ def test_what_is_neither_file_nor_folder_is_not_waited_for(tmp_path):
     assert told.exit_code == 2
     assert "is neither a file nor a folder" in told.stderr
     assert CliRunner().invoke(main, ["info", "x" * 300]).exit_code == 2
+
+
+def test_a_mesh_in_place_of_a_model_is_called_one(tmp_path):
+    (tmp_path / "scan.ply").write_bytes(b"ply\nformat ascii 1.0\n")
+    told = run(tmp_path / "scan.ply", tmp_path / "m.npz")
+    assert told.exit_code == 2
+    assert told.stderr.strip().endswith(
+        "scan.ply is a mesh, or should be one; a model of faces is needed here."
+    )

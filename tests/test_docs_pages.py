@@ -38,7 +38,7 @@ def test_sentences_that_troubleshooting_quotes_are_in_the_code():
     page = (DOCS / "troubleshooting.md").read_text(encoding="utf-8")
     quoted = re.findall(r'^"(.+)"$', page, re.M)
     assert len(quoted) >= 20
-    said = said_in_code()
+    said = re.sub(r"\{[^{}\n]*\}", "…", said_in_code())  # numbers and names
     assert [sentence for sentence in quoted if sentence not in said] == []
 
 

@@ -22,6 +22,7 @@ from morphkit.archive.layouts import (
 )
 from morphkit.archive.source import ModelSource
 from morphkit.errors import BadInputError
+from morphkit.io.meshes import MESH_SUFFIXES
 from morphkit.morphable import MorphableModel
 
 
@@ -95,6 +96,10 @@ def recognise(source: ModelSource) -> ModelFormat:
     layout = find_format(source)
     if layout is not None:
         return layout
+    if source.spoilt is not None:
+        raise BadInputError(f"{source.path} is {source.spoilt}.")
+    if source.path.suffix.lower() in MESH_SUFFIXES:
+        raise BadInputError(f"{source.path} is a mesh, or should be one; a model of faces is needed here.")
     known = ", ".join(layout.title for layout in FORMATS)
     raise BadInputError(
         f"{source.path} is no model file that morphkit knows: it is {source.seen()}. Known are: {known}."

@@ -100,22 +100,27 @@ class ModelSource:
         """Return an error about this file."""
         return BadInputError(f"{self.path}: {what}.")
 
+    @property
+    def spoilt(self) -> str | None:
+        """A clause on a file that can be no model whatever its layout, or None."""
+        if not (self.is_folder or self.start):
+            return "empty"
+        for signature, kind in _CONTAINERS.items():
+            if self.start.startswith(signature) and not (self.hdf5_names or self.zip_names):
+                return f"{kind} that cannot be opened, damaged or truncated; copy or download it again"
+        return None
+
     def seen(self) -> str:
         """Return a clause that says what lies there, for messages about files that are no model."""
         if self.is_folder:
             names = sorted(item.name for item in self.path.iterdir())
             return f"a folder with {_listed(names)}"
-        if not self.start:
-            return "an empty file"
         if self.hdf5_names:
             return f"an HDF5 file with {_listed(sorted(self.hdf5_names))} at its root"
         if self.zip_names:
             return f"a zip archive with {_listed(sorted(self.zip_names))}"
         if self.start.startswith(b"MATLAB 5.0"):
             return "a MATLAB file that has not the variables of any of them, or is damaged"
-        for signature, kind in _CONTAINERS.items():
-            if self.start.startswith(signature):
-                return f"{kind} that cannot be opened, damaged or truncated; copy or download it again"
         return f"a file that begins with {self.start[:8]!r}"
 
     def _first_bytes(self) -> bytes:

@@ -118,7 +118,7 @@ def _cuda() -> Check:
 
 def _extra(name: str, module: str, distribution: str, needed_by: str) -> Check:
     if find_spec(module) is None:
-        remedy = f'for {needed_by}: pip install "morphkit-3dmm[{name}]"'
+        remedy = f'for {needed_by}: pip install "morphkit-3dmm[{name}]", in a clone ".[{name}]"'
         return Check(name, "optional", "not installed", remedy)
     return Check(name, "ok", f"{distribution} {version(distribution)}")
 

@@ -43,5 +43,5 @@ def _sentence(added: Sequence[str]) -> str:
     sets = " and ".join(name.removeprefix("landmarks ") for name in added)
     return (
         f"The model's file lacks the landmarks {sets}; they were found on its mean for this fit. "
-        "`morphkit complete` writes a model that has them."
+        "morphkit complete writes a model that has them."
     )
