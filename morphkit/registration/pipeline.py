@@ -151,7 +151,7 @@ def _known_landmarks(template: Template, landmarks: Landmarks) -> LandmarkPairs:
         found = ", ".join(landmarks.names[:5])
         raise RegistrationError(
             f"the template knows fewer than 3 of the scan's landmarks ({found}, ...); "
-            "name them as in the template's landmark file, or leave them out"
+            "give the template's, named alike (--template-landmarks), or leave the scan's out"
         )
     return pairs
 
