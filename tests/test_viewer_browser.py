@@ -1,5 +1,6 @@
 """The viewer in a headless Chromium: a dragged slider changes the face; nothing comes from elsewhere."""
 
+import importlib.metadata
 import os
 import time
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from browser_pages import SCENE, chromium, opened, running
-from viewer_scenes import round_model
+from viewer_scenes import HOSTILE, hostile_model, round_model
 
 from morphkit.io.meshes import read_mesh
 from morphkit.viewer.viewing import view
@@ -170,6 +171,37 @@ def test_the_face_does_not_blink_while_it_moves(browser):
             looked, empty = page.page.evaluate("[window.looked, window.empty]")
     assert looked >= 5
     assert empty <= looked / 10
+
+
+def test_a_name_is_shown_and_does_not_run(browser):
+    with view(hostile_model(), browser=False) as viewer, opened(browser, viewer.url, 800, 600) as page:
+        page.wait_for_face()
+        page.page.get_by_role("tab", name="Points").click()
+        box = page.scene_box()
+        page.page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+        page.page.get_by_text("strays by").first.wait_for(timeout=10_000)
+        page.page.wait_for_timeout(500)  # for what would run
+        shown = page.page.locator("p", has_text="strays by").inner_text().replace("\u2060", "")
+        assert shown.count(HOSTILE) == 3  # the landmarks' set, its name in it, the mask
+        panel = page.page.locator("p", has_text="strays by")
+        assert panel.locator("a, b, em, code, del, img, iframe, script").count() == 0
+        assert page.page.locator("iframe").count() == 0
+        assert page.page.title() != "RAN"
+        assert page.strangers == []
+
+
+_OPEN = """url => new Promise(done => {
+  const socket = new WebSocket(url, VERSION);
+  socket.onopen = () => done('open'); socket.onerror = () => done('refused');
+})"""
+
+
+def test_another_page_in_the_browser_cannot_open_it(browser, viewer, page):
+    version = f"'viser-v{importlib.metadata.version('viser')}'"
+    script, socket = _OPEN.replace("VERSION", version), viewer.url.replace("http", "ws", 1)
+    assert page.page.evaluate(script, socket) == "open"
+    with view(round_model(), browser=False) as other, opened(browser, other.url, 400, 300) as stranger:
+        assert stranger.page.evaluate(script, socket) == "refused"
 
 
 def test_a_screenshot_is_taken_for_people_to_look_at(page, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import numpy as np
 from morphkit.io.images import write_image
 from morphkit.io.meshes import write_mesh
 from morphkit.linear import LinearModel
-from morphkit.mesh import Mesh
+from morphkit.mesh import LandmarkEmbedding, Mesh
 from morphkit.morphable import MorphableModel
 
 
@@ -27,6 +28,23 @@ def round_model(n: int = 24, components: int = 6, seed: int = 0) -> MorphableMod
         (80.0 * ball.reshape(-1, 3)).astype(np.float32), np.asfortranarray(basis, np.float32), deviations
     )
     return MorphableModel(faces.astype(np.int32), group)
+
+
+HOSTILE = (
+    "<iframe srcdoc=\"<script>parent.document.title='RAN'</script>\"></iframe>"
+    "<img src=x onerror=\"document.title='RAN'\"><b>bold</b> *a* _b_ `c` [d](javascript:alert(1)) "
+    "![e](http://evil.example/e.png) https://evil.example/f www.evil.example # g | h {i} ~~j~~ \\"
+)
+
+
+def hostile_model(name: str = HOSTILE) -> MorphableModel:
+    """Return a ball with a mask of all vertices, and landmarks all over it, of this name."""
+    ball = round_model(60)
+    corners = np.tile([1.0, 0.0, 0.0], (len(ball.faces), 1))
+    where = np.arange(len(ball.faces), dtype=np.int32)
+    landmarks = LandmarkEmbedding(tuple(f"{name} {i}" for i in where), where, corners)
+    masks = {name: np.ones(ball.n_vertices, bool)}
+    return dataclasses.replace(ball, masks=masks, landmarks={name: landmarks})
 
 
 def write_fit_folder(folder: Path, model: MorphableModel, rng: np.random.Generator) -> dict[str, np.ndarray]:

@@ -29,14 +29,18 @@ _CAMERA = {
 
 
 class Wire:
-    """Connects to a viewer and keeps what it is told: widgets by label, surfaces by name."""
+    """Connects to a viewer and keeps what it is told: widgets by label, surfaces by name.
 
-    def __init__(self, url: str) -> None:
+    `options` are those of `websockets.sync.client.connect`, such as the page (`origin`) it says it is.
+    """
+
+    def __init__(self, url: str, **options: Any) -> None:
         self._socket = connect(
             url.replace("http", "ws", 1),
             subprotocols=[Subprotocol(f"viser-v{viser.__version__}")],
             max_size=None,
             compression=None,
+            **options,
         )
         self.widgets: dict[str, dict[str, Any]] = {}
         self.labels: dict[str, str] = {}
@@ -64,6 +68,27 @@ class Wire:
         """Do what a person does who moves a widget."""
         self._tell("GuiUpdateMessage", uuid=self.labels[label], updates={"value": float(value)})
 
+    def press(self, label: str) -> None:
+        """Do what a person does who presses a button."""
+        self._tell("GuiUpdateMessage", uuid=self.labels[label], updates={"value": True})
+
+    def click(self, origin: tuple[float, ...], direction: tuple[float, ...]) -> None:
+        """Do what a person does who clicks into the scene."""
+        self._tell(
+            "ScenePointerMessage",
+            event_type="click",
+            ray_origin=origin,
+            ray_direction=direction,
+            screen_pos=((0.5, 0.5),),
+            modifier=None,
+        )
+
+    @property
+    def markdown(self) -> list[str]:
+        """What the page says in Markdown."""
+        said = (message["props"].get("_markdown") for message in self.widgets.values())
+        return [text for text in said if text is not None]
+
     def vertices(self, name: str = "/face") -> np.ndarray:
         """Return a surface's vertices as they were sent last."""
         scene = trimesh.load(io.BytesIO(self.surfaces[name]), file_type="glb", process=False)
@@ -80,6 +105,8 @@ class Wire:
         elif kind == "SceneNodeUpdateMessage" and "glb_data" in message["updates"]:
             self.surfaces[message["name"]] = message["updates"]["glb_data"]
             self.updates += 1
+        elif kind == "GuiUpdateMessage":
+            self.widgets[message["uuid"]]["props"].update(message["updates"])
         elif kind.startswith("Gui") and "uuid" in message and "props" in message:
             self.widgets[message["uuid"]] = message
             label = message["props"].get("label")

@@ -64,9 +64,11 @@ def view(
 ) -> None:
     """Look at a model (default: the embedded head) or a fit in the browser.
 
-    FIT_DIR is a folder that morphkit fit wrote. Ctrl-C ends it.
+    FIT_DIR is a folder that morphkit fit wrote. Pages of other sites in the same browser are refused.
+    Ctrl-C ends it.
     """
     from morphkit.viewer import view as run
+    from morphkit.viewer.wording import one_line
 
     viewer = run(
         source,
@@ -85,5 +87,5 @@ def view(
         if as_json:
             options.print_json({"title": title, "url": viewer.url})
         else:
-            click.echo(f"{title}: {viewer.url} (Ctrl-C ends it)")
+            click.echo(f"{one_line(title)}: {viewer.url} (Ctrl-C ends it)")
         viewer.wait()

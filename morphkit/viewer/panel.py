@@ -18,6 +18,7 @@ from morphkit.viewer.pinning import PinTab
 from morphkit.viewer.session import COLORS, OVERLAY, SIDE, Session
 from morphkit.viewer.sliders import Sliders
 from morphkit.viewer.stage import Stage
+from morphkit.viewer.wording import one_line, plain
 
 _PHOTO_LIGHT, _MOVED = "the photo's", "movable"
 _HELD = np.array([0.15, 0.35, 0.75])  # linear, of the held face as an overlay
@@ -111,7 +112,7 @@ class Panel:
         self._sliders = Sliders(self._gui, session.state, components)
         self._sliders.on_update(self._request)
         for note in session.subject.notes:
-            self._gui.add_markdown(f"*{note}*")
+            self._gui.add_markdown(f"*{plain(note)}*")
 
     def _points_cleared(self) -> None:
         self._points.clear()
@@ -172,7 +173,7 @@ class Panel:
         with self._gui.add_folder(title, expand_by_default=len(names) <= 3):
             for number, name in enumerate(names):
                 color = "" if tint is None else _hex(tint(number))
-                box = self._gui.add_checkbox(name, False, hint=f"tinted {color}" if color else None)
+                box = self._gui.add_checkbox(one_line(name), False, hint=f"tinted {color}" if color else None)
 
                 def check(_: Any, box: Any = box, name: str = name) -> None:
                     with self._session.lock:
@@ -187,7 +188,7 @@ class Panel:
             return
         with gui.add_folder("Photo"):
             step = -(-max(subject.photo.shape[:2]) // _PHOTO_SIDE)
-            gui.add_image(subject.photo[::step, ::step], label=subject.caption, format="jpeg")
+            gui.add_image(subject.photo[::step, ::step], label=one_line(subject.caption), format="jpeg")
             if subject.camera is None:
                 return
             behind = gui.add_checkbox("Behind the face", False)
@@ -230,11 +231,11 @@ class Panel:
             try:
                 name, content, path = session.export(suffix)
             except (MorphkitError, OSError) as error:
-                said.content = str(error)
+                said.content = plain(error)
                 return
             if event.client is not None:
                 event.client.send_file_download(name, content, save_immediately=True)
-            said.content = f"Downloaded {name}." if path is None else f"Downloaded {name}; written to {path}."
+            said.content = plain(f"Downloaded {name}" + ("." if path is None else f"; written to {path}."))
 
         for suffix in FORMATS:
             label = "Coefficients (.json)" if suffix == "json" else f"Mesh (.{suffix})"

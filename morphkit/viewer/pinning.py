@@ -10,6 +10,7 @@ import numpy as np
 from morphkit.viewer.picking import Picked
 from morphkit.viewer.session import Session
 from morphkit.viewer.stage import Stage
+from morphkit.viewer.wording import plain
 
 _MARK = (255, 140, 0)
 _ASK = "Click on the face: which vertex it is, and how far it strays."
@@ -100,8 +101,8 @@ def told(picked: Picked) -> str:
     x, y, z = picked.position
     lines = [f"**Vertex {picked.index}** at ({x:.1f}, {y:.1f}, {z:.1f}) mm"]
     if picked.landmark is not None:
-        lines.append(f"{picked.distance:.1f} mm from landmark {picked.landmark}")
-    lines += [f"strays by {mm:.2f} mm with {group}" for group, mm in picked.deviations.items()]
+        lines.append(f"{picked.distance:.1f} mm from landmark {plain(picked.landmark)}")
+    lines += [f"strays by {mm:.2f} mm with {plain(group)}" for group, mm in picked.deviations.items()]
     if picked.masks:
-        lines.append(f"in {', '.join(picked.masks)}")
+        lines.append(f"in {plain(', '.join(picked.masks))}")
     return "  \n".join(lines)

@@ -9,6 +9,7 @@ import numpy as np
 
 from morphkit.linear import LinearModel
 from morphkit.viewer.state import FaceState
+from morphkit.viewer.wording import one_line
 
 RANGE = 3.0  # standard deviations to either side, more where the start lies beyond
 _STEP = 0.01
@@ -96,7 +97,7 @@ class Sliders:
         def add(index: int) -> None:
             name = units.names[index]
             self._units[name] = self._gui.add_slider(
-                name, min=0.0, max=1.0, step=_STEP, initial_value=_shown(strengths[name])
+                one_line(name), min=0.0, max=1.0, step=_STEP, initial_value=_shown(strengths[name])
             )
 
         self._fold("expression", np.argsort(-lengths, kind="stable").tolist(), add)  # the liveliest first

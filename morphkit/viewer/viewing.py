@@ -17,8 +17,10 @@ from morphkit.errors import MissingDependencyError, MorphkitError
 from morphkit.io.atomic import ensure_writable
 from morphkit.morphable import MorphableModel
 from morphkit.viewer.coalescing import LatestOnly
+from morphkit.viewer.guarding import Guard, start_guarded
 from morphkit.viewer.session import Session
 from morphkit.viewer.subject import Subject, open_subject
+from morphkit.viewer.wording import one_line
 
 if TYPE_CHECKING:
     from morphkit.fitting import FitResult
@@ -53,7 +55,7 @@ def view(
     output : the folder that exports are written to, beside the browser's download; None for the download
         alone.
     host : whom the page is for: by default, this machine alone. Whoever reaches the page may do all that it
-        offers.
+        offers; pages of other sites in the same browser are refused.
     port : 0 takes a free one.
     components : sliders at hand in each group; more are folded away.
     dark : a dark page.
@@ -72,7 +74,8 @@ def view(
     MissingDependencyError
         If viser is not installed.
     MorphkitError
-        If the port is taken, or the folder for exports cannot be written to.
+        If the port is taken, the folder for exports cannot be written to, or this version of viser cannot
+        be guarded.
     """
     _ensure_viser()
     if output is not None:
@@ -144,7 +147,7 @@ class Viewer:
         self._server.flush()
 
     def _failed(self, error: Exception) -> None:
-        text = " ".join(str(error).split()) or type(error).__name__
+        text = one_line(error) or type(error).__name__
         for client in self._server.get_clients().values():
             client.add_notification("That did not work", text, color="red")
 
@@ -163,8 +166,11 @@ def _serve(host: str, port: int, subject: Subject) -> Any:
     _ensure_free(host, port)
     # it warns of every connection that ends early, such as a look at whether someone answers
     logging.getLogger("websockets.server").setLevel(logging.CRITICAL)
+    label = one_line(subject.title)
     with _silence():
-        server = viser.ViserServer(host=host, port=port, label=subject.title, verbose=False)
+        server = start_guarded(
+            lambda: viser.ViserServer(host=host, port=port, label=label, verbose=False), Guard(host)
+        )
     if port and server.get_port() != port:  # taken in the meantime: viser goes on to the next one
         with _silence():
             server.stop()
