@@ -50,7 +50,10 @@ def test_sample_and_info_read_the_model(built, tmp_path):
     assert json.loads(again.stdout) == {"heads": [str(tmp_path / "more" / "head_000.ply")]}
     assert first.vertices.shape == second.vertices.shape
     assert not np.array_equal(first.vertices, second.vertices)
-    described = run("info", built / "model.h5")
+    short = run("info", built / "model.h5").stdout.splitlines()
+    assert not any(line.startswith(("settings.", "scans.")) for line in short)
+    assert "(settings, versions, scans, left_out) with --all." in short[-1]
+    described = run("info", built / "model.h5", "--all")
     assert described.exit_code == 0
     assert "2 components" in described.stdout
     assert "…" not in described.stdout

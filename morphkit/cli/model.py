@@ -8,6 +8,9 @@ import click
 
 from morphkit.cli import options
 
+_LONG = ("settings", "versions", "scans", "left_out")
+"""What of a model's provenance fills many lines."""
+
 
 @click.command(short_help="Write a model in another layout.")
 @click.argument("model", type=options.FILE, metavar="MODEL")
@@ -115,11 +118,12 @@ def sample(
 
 @click.command()
 @click.argument("file", type=options.FILE, metavar="MODEL|MESH")
+@click.option("--all", "whole", is_flag=True, help="Tell every setting, version and scan of its making, too.")
 @options.json_option()
-def info(file: Path, as_json: bool) -> None:
+def info(file: Path, whole: bool, as_json: bool) -> None:
     """Describe a model file or a mesh.
 
-    Of a model, with all that its file says of where it comes from: scans, template, settings, versions.
+    Of a model, with what its file says of where it comes from; --all, or --json, tells all of that.
     """
     from rich.console import Console
     from rich.table import Table
@@ -137,5 +141,9 @@ def info(file: Path, as_json: bool) -> None:
     Console().print(table)
     if description.provenance:
         click.echo()
-    for key, value in description.provenance:  # whole, however long: the terminal wraps them
+    shown = [row for row in description.provenance if whole or row[0].split(".")[0] not in _LONG]
+    for key, value in shown:  # whole, however long: the terminal wraps them
         click.echo(f"{key}: {value}")
+    more = len(description.provenance) - len(shown)
+    if more:
+        click.echo(f"{more} more lines ({', '.join(_LONG)}) with --all.")

@@ -117,7 +117,7 @@ def _group(group: LinearModel, unit: str) -> str:
     if group.n_components == 0:
         return "0 components"
     spread = np.sqrt(np.sum(group.standard_deviations**2) / len(group.mean))
-    noise = f", noise {np.sqrt(group.noise_variance):.3g}" if group.noise_variance else ""
+    noise = f", noise {np.sqrt(group.noise_variance):.3g} {unit}" if group.noise_variance else ""
     return f"{group.n_components} components, {spread:.3g} {unit} a vertex (root mean square){noise}"
 
 
