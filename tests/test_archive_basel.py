@@ -1,12 +1,14 @@
 """The Basel/statismo layout: what is written comes back, what others write is understood, junk is named."""
 
 import json
+from dataclasses import replace
 
 import h5py
 import numpy as np
 import pytest
 from model_corruption import (
     assert_formula,
+    assert_refused,
     assert_survives_damage,
     check_model,
 )
@@ -392,3 +394,48 @@ def test_zeros_that_compress_a_thousandfold_come_back(rng, tmp_path):
         mean = file["expression/model/mean"]
         assert mean.size * 4 > 150 * mean.id.get_storage_size()
     assert not load_model(tmp_path / "m.h5").expression.mean.any()
+
+
+def test_any_name_comes_back(model, tmp_path):
+    """HDF5 takes "/" for a path, and has no empty names."""
+    names = ("a/b", "", ".", "..", "50% skin", "%2F", "%", "x\ny", "/")
+    masks = {name: np.arange(model.n_vertices) % (i + 2) == 0 for i, name in enumerate(names)}
+    (embedding,) = list(model.landmarks.values())[:1]
+    save_model(tmp_path / "m.h5", replace(model, masks=masks, landmarks=dict.fromkeys(names, embedding)))
+    back = load_model(tmp_path / "m.h5")
+    assert set(back.masks) == set(back.landmarks) == set(names)
+    for name, mask in masks.items():
+        np.testing.assert_array_equal(back.masks[name], mask)
+
+
+def test_names_of_older_files_are_as_they_are(model, tmp_path):
+    save_model(tmp_path / "m.h5", model)
+    with h5py.File(tmp_path / "m.h5", "r+") as file:
+        for name in ("50% skin", "%zz", "100%"):
+            file[f"morphkit/masks/{name}"] = np.ones(model.n_vertices, np.uint8)
+    assert {"50% skin", "%zz", "100%"} <= set(load_model(tmp_path / "m.h5").masks)
+
+
+def test_many_strings_in_the_same_bytes_are_refused(model, tmp_path):
+    path = tmp_path / "m.h5"
+    (name,) = list(model.landmarks)[:1]
+    save_model(path, model)
+    count = 3000
+    with h5py.File(path, "r+") as file:
+        group = file[f"morphkit/landmarks/{name}"]
+        del group["names"]
+        names = group.create_dataset("names", shape=(count,), dtype=h5py.string_dtype())
+        names[0] = "q" * 60_000
+        at = names.id.get_offset()
+    data = bytearray(path.read_bytes())
+    data[at : at + 16 * count] = data[at : at + 16] * count
+    path.write_bytes(data)
+    assert_refused(path, "more text than the whole file")
+
+
+def test_half_a_character_is_replaced(model, tmp_path):
+    save_model(tmp_path / "m.h5", model)
+    with h5py.File(tmp_path / "m.h5", "r+") as file:
+        del file["morphkit/provenance"]
+        file["morphkit/provenance"] = '{"name": "\\ud800x"}'
+    assert load_model(tmp_path / "m.h5").provenance["name"] == "?x"

@@ -21,6 +21,7 @@ from morphkit.archive import load_model, save_model
 from morphkit.errors import BadInputError
 from morphkit.io.glb import MorphTarget, write_glb
 from morphkit.mesh import Mesh
+from morphkit.morphable import MorphableModel
 
 
 def assert_same(back, model):
@@ -251,7 +252,7 @@ def test_a_scene_of_several_meshes(shapes, tmp_path):
 def test_a_plain_mesh_is_no_model(shapes, tmp_path):
     vertices, faces, offsets = shapes
     write_glb(tmp_path / "mesh.glb", Mesh(vertices, faces), scale=0.001)
-    with pytest.raises(BadInputError, match="no model file"):
+    with pytest.raises(BadInputError, match="is a mesh"):
         load_model(tmp_path / "mesh.glb")
     write_glb(tmp_path / "fit.glb", Mesh(vertices, faces), scale=0.001,
               targets=[MorphTarget(name, moved) for name, moved in offsets.items()])  # fmt: skip
@@ -340,3 +341,77 @@ def test_memory_of_files_by_others(rng, tmp_path):
     offsets = {f"unit{i}": rng.standard_normal(vertices.shape) for i in range(40)}
     path = simple((vertices, faces, offsets)).glb(tmp_path / "m.glb")
     assert_bounded_memory(path)
+
+
+def test_numpys_own_whole_numbers_come_back(rng, tmp_path):
+    model = make_model(rng, 5, 7)
+    landmarks = {
+        name: replace(e, face_indices=e.face_indices.astype(np.int64)) for name, e in model.landmarks.items()
+    }
+    wide = replace(model, landmarks=landmarks, mirror=model.mirror.astype(np.int64))
+    save_model(tmp_path / "m.glb", wide)
+    assert_same(load_model(tmp_path / "m.glb"), model)
+
+
+def test_nodes_that_share_small_indices_unpack_to_no_more_than_allowed(tmp_path):
+    builder = Builder()
+    position = builder.accessor(np.array([[0, 0, 0], [0.1, 0, 0], [0, 0.1, 0]], np.float32))
+    indices = builder.accessor(np.tile(np.arange(3, dtype=np.uint8), 20_000))
+    mesh = builder.mesh({"POSITION": position}, indices, {"a": position})
+    builder.scene(*(builder.node(mesh=mesh) for _ in range(900)))
+    assert_refused(builder.glb(tmp_path / "m.glb"), "unpacks to more than 32 times", allowance=40 * 60_000)
+
+
+def changed(path, change):
+    """Rewrite a .glb's document."""
+    data = path.read_bytes()
+    length = int.from_bytes(data[12:16], "little")
+    document = json.loads(data[20 : 20 + length])
+    change(document)
+    text = json.dumps(document).encode()
+    text += b" " * (-len(text) % 4)
+    size = (len(data) - length + len(text)).to_bytes(4, "little")
+    path.write_bytes(data[:8] + size + len(text).to_bytes(4, "little") + b"JSON" + text + data[20 + length :])
+    return path
+
+
+@pytest.mark.parametrize("count", [300, 4000])
+def test_components_that_share_their_numbers_are_refused(rng, tmp_path, count):
+    """More than three for each vertex, or far more than the file could hold."""
+    vertices = 30 if count == 300 else 3000
+    mean, faces = head(10, vertices // 10)
+    model = MorphableModel(faces, group(rng, mean, 1, 2.0))
+    save_model(tmp_path / "m.glb", model)
+
+    def repeat(document):
+        (primitive,) = document["meshes"][0]["primitives"]
+        primitive["targets"] *= count
+        statistics = document["extras"]["morphkit"]["identity"]
+        statistics["standard_deviations"] *= count
+        statistics["lengths"] *= count
+
+    path = changed(tmp_path / "m.glb", repeat)
+    assert_refused(path, "300 components of 96 numbers" if count == 300 else "unpacks to more than 32 times")
+
+
+def test_damaged_numbers_of_an_identity_are_refused_without_warnings(rng, tmp_path):
+    """A signalling NaN, which numpy warns of where it becomes a longer one."""
+    save_model(tmp_path / "m.glb", replace(make_model(rng, 5, 7), uv=None))
+    data = (tmp_path / "m.glb").read_bytes()
+    start = 20 + int.from_bytes(data[12:16], "little") + 8
+    document = json.loads(data[20 : start - 8])
+    target = document["meshes"][0]["primitives"][0]["targets"][0]["POSITION"]
+    view = document["bufferViews"][document["accessors"][target]["bufferView"]]
+    at = start + view.get("byteOffset", 0)
+    (tmp_path / "m.glb").write_bytes(data[:at] + b"\x01\x00\xa0\x7f" + data[at + 4 :])
+    assert_refused(tmp_path / "m.glb", "damaged")
+
+
+def test_half_a_character_is_replaced(rng, tmp_path):
+    save_model(tmp_path / "m.glb", make_model(rng, 5, 7))
+
+    def halve(document):
+        document["extras"]["morphkit"]["provenance"] = {"name": "\ud800x", "whole": "\U0001f600"}
+
+    facts = load_model(changed(tmp_path / "m.glb", halve)).provenance
+    assert facts == {"name": "?x", "whole": "\U0001f600"}

@@ -96,3 +96,11 @@ def test_what_does_not_fit_is_refused(rng, tmp_path, name, change, match):
     data = arrays(rng)
     data[name] = change(data[name])
     assert_refused(saved(tmp_path, data), match)
+
+
+def test_more_expressions_than_the_mesh_has_numbers(rng, tmp_path):
+    data = arrays(rng)
+    count = data["template_vertex_positions"].size + 1
+    data["expression_basis"] = np.zeros((count, *data["template_vertex_positions"].shape), np.float32)
+    data["expression_names"] = np.array([str(i) for i in range(count)])
+    assert_refused(saved(tmp_path, data), "expression_basis has .* components of")

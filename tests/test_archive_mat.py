@@ -333,3 +333,23 @@ def test_other_mat_files_are_no_models(tmp_path):
     assert_refused(path, "no model file .* a MATLAB file that has not the variables")
     scipy.io.savemat(tmp_path / "four.mat", {"mean": np.zeros(3)}, format="4")
     assert_refused(tmp_path / "four.mat", "no model file")
+
+
+@pytest.mark.parametrize("layout", ["lsfm", "lyhm", "bfm2009"])
+def test_a_small_model_is_in_the_layouts_unit(raw, tmp_path, layout):
+    """An ear is no head in another unit."""
+    variables = variables_of(layout, raw, np.float64)
+    before = load_model(mat_files.save_level5(tmp_path / "m.mat", variables))
+    mean = variables["shp"] if layout == "lyhm" else variables
+    name = {"lsfm": "mean", "lyhm": "mu", "bfm2009": "shapeMU"}[layout]
+    mean[name] = mean[name] / 10
+    small = load_model(mat_files.save_level5(tmp_path / "m.mat", variables))
+    np.testing.assert_allclose(small.identity.mean, before.identity.mean / 10, rtol=1e-5)
+    assert small.provenance["unit"] == before.provenance["unit"]
+
+
+@pytest.mark.parametrize("count", [1, 4, 7, 8])
+def test_bytes_behind_the_last_variable_are_refused(raw, tmp_path, count):
+    path = mat_files.save_level5(tmp_path / "m.mat", variables_of("bfm2009", raw))
+    path.write_bytes(path.read_bytes() + bytes(count))
+    assert_refused(path, "damaged or truncated")

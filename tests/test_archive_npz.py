@@ -329,4 +329,34 @@ def test_names_and_versions_that_damage_makes(rng, tmp_path):
         assert_refused(tmp_path / "n.npz", "is missing; it holds")
     central = whole.index(b"PK\x01\x02")
     (tmp_path / "v.npz").write_bytes(whole[: central + 6] + b"\xd5" + whole[central + 7 :])
-    assert_refused(tmp_path / "v.npz", "no model file")
+    assert_refused(tmp_path / "v.npz", "cannot be opened")
+
+
+def test_a_small_model_of_others_is_in_millimetres(tmp_path, shape):
+    """A nose is no head in centimetres; how to say otherwise is said."""
+    linear, faces = shape
+    small = linear.mean / 10
+    data = {"mean": small, "basis": linear.basis, "std": linear.standard_deviations, "faces": faces}
+    model = load_model(saved(tmp_path, **data))
+    np.testing.assert_array_equal(model.identity.mean, small)
+    assert any("taken for millimetres" in n and "unit" in n for n in model.provenance["read_notes"])
+
+
+def test_more_names_than_the_mesh_has_numbers(tmp_path, shape):
+    linear, faces = shape
+    count = linear.mean.size + 1
+    data = {"mean": linear.mean, "basis": linear.basis, "std": linear.standard_deviations, "faces": faces}
+    data["expression_basis"] = np.zeros((linear.mean.size, count), np.float32)
+    data["expression_names"] = np.array([str(i) for i in range(count)])
+    assert_refused(saved(tmp_path, **data), "too many")
+
+
+def test_half_a_character_is_replaced(rng, tmp_path):
+    save_model(tmp_path / "m.npz", make_model(rng, 5, 7))
+    with np.load(tmp_path / "m.npz") as file:
+        data = dict(file)
+    data["provenance"] = np.array('{"name": "\\ud800x", "whole": "\\ud83d\\ude00"}')
+    data["mask_names"] = np.array(["face\udc00", "skin"])
+    model = load_model(saved(tmp_path, **data))
+    assert model.provenance == {"name": "?x", "whole": "\U0001f600"}
+    assert list(model.masks) == ["face?", "skin"]

@@ -16,6 +16,7 @@ MAX_RATIO = 128
 DEFLATE_RATIO = 1100
 """How many times its own size at most, as zeros do: an expression group's mean."""
 _SMALL = 1 << 16  # bytes that any dataset may claim: flags and single numbers compress without bounds
+_MOST_TEXTS = 20_000
 _BLOCK = 1 << 24  # bytes of a matrix to read at a time
 
 
@@ -80,11 +81,28 @@ class Reader:
 
     def text(self, path: str) -> str:
         """Return a string: variable length, fixed length with NULs, or bytes."""
-        return as_text(self._dataset(path)[()])
+        dataset = self._dataset(path)
+        return as_text(dataset[(0,) * dataset.ndim] if _is_loose(dataset) and dataset.size else dataset[()])
 
     def texts(self, path: str) -> tuple[str, ...]:
         """Return a list of strings."""
-        return tuple(as_text(item) for item in np.atleast_1d(self._dataset(path)[()]))
+        dataset = self._dataset(path)
+        if _is_loose(dataset):
+            return self._loose_texts(dataset, path)
+        return tuple(as_text(item) for item in np.atleast_1d(dataset[()]))
+
+    def _loose_texts(self, dataset: h5py.Dataset, path: str) -> tuple[str, ...]:
+        """Return strings that lie elsewhere in the file, one by one: many may claim the same bytes."""
+        if dataset.size > _MOST_TEXTS:
+            raise self.bad(f"{path} claims {dataset.size} strings, more than the {_MOST_TEXTS} that are read")
+        found, room = [], max(self._size, _SMALL)
+        for place in np.ndindex(dataset.shape):
+            text = as_text(dataset[place])
+            found.append(text)
+            room -= len(text)
+            if room < 0:
+                raise self.bad(f"{path} claims more text than the whole file has room for: it is damaged")
+        return tuple(found)
 
     def bad(self, what: str) -> BadInputError:
         """Return an error about this file."""
@@ -117,6 +135,11 @@ class Reader:
             raise self.bad(
                 f"{path} claims the shape {dataset.shape}, {claimed} bytes, but only {there} bytes are there"
             )
+
+
+def _is_loose(dataset: h5py.Dataset) -> bool:
+    """Whether its items are references to what lies elsewhere in the file, such as strings of any length."""
+    return bool(dataset.dtype.kind == "O")
 
 
 def as_text(value: object) -> str:

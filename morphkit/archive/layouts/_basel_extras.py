@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -12,6 +13,7 @@ import numpy as np
 
 from morphkit.archive._hdf5 import Reader, store, store_text
 from morphkit.archive.layouts import _basel_landmarks
+from morphkit.archive.layouts._json import load_json
 from morphkit.mesh import LandmarkEmbedding
 from morphkit.morphable import MorphableModel, NamedDirections
 
@@ -24,6 +26,7 @@ _BASEL_MODELS = {
     58203: "Basel Face Model 2019 (full head)",
     27657: "Basel Face Model 2019 (face12)",
 }
+_EMPTY = "%"
 FORMAT_VERSION = 1
 
 
@@ -41,9 +44,9 @@ def write(file: h5py.File, model: MorphableModel) -> None:
     if model.mirror is not None:
         store(root, "mirror", model.mirror.astype(np.int32))
     for name, mask in model.masks.items():
-        store(root, f"masks/{name}", mask.astype(np.uint8))
+        store(root, f"masks/{_as_link(name)}", mask.astype(np.uint8))
     for name, embedding in model.landmarks.items():
-        group = root.create_group(f"landmarks/{name}")
+        group = root.create_group(f"landmarks/{_as_link(name)}")
         _store_names(group, embedding.names)
         store(group, "face_indices", embedding.face_indices.astype(np.int32))
         store(group, "barycentrics", embedding.barycentrics.astype(np.float64))
@@ -74,14 +77,16 @@ def read(
         raise reader.bad(
             f"written by a newer morphkit (format {version} > {FORMAT_VERSION}): upgrade morphkit"
         )
-    provenance = dict(json.loads(reader.text(f"{_ROOT}/provenance")))
+    provenance = dict(load_json(reader.text(f"{_ROOT}/provenance").encode("utf-8", "replace")))
     vertex_count, face_count = model.n_vertices, len(model.faces)
     return replace(
         model,
         uv=_read_uv(reader, face_count),
         mirror=_read_mirror(reader, vertex_count),
-        masks={name: _read_mask(reader, name, vertex_count) for name in _members(root, "masks")},
-        landmarks={name: _read_landmarks(reader, name, face_count) for name in _members(root, "landmarks")},
+        masks={_as_name(link): _read_mask(reader, link, vertex_count) for link in _members(root, "masks")},
+        landmarks={
+            _as_name(link): _read_landmarks(reader, link, face_count) for link in _members(root, "landmarks")
+        },
         expression_units=_read_units(reader, model, kept),
         provenance=_with_notes(provenance, notes),
     )
@@ -113,6 +118,20 @@ def _with_notes(provenance: dict[str, Any], notes: Sequence[str]) -> dict[str, A
 
 def _members(root: h5py.Group, name: str) -> list[str]:
     return list(root[name]) if name in root else []
+
+
+def _as_link(name: str) -> str:
+    """Return a name as HDF5 can have it: "/" and a lone "." are paths there, and none may be empty."""
+    if name == ".":
+        return "%2E"
+    return re.sub("[%/\0]", lambda found: f"%{ord(found[0]):02X}", name) or _EMPTY
+
+
+def _as_name(link: str) -> str:
+    """Return the name that a link stands for; other uses of "%" are older files' own."""
+    if link == _EMPTY:
+        return ""
+    return re.sub("%(25|2F|2E|00)", lambda found: chr(int(found[1], 16)), link)
 
 
 def _read_uv(reader: Reader, face_count: int) -> np.ndarray | None:

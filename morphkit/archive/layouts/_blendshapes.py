@@ -18,6 +18,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float
 
+from morphkit.archive.source import ModelSource
 from morphkit.directions import NamedDirections
 from morphkit.linear import LinearModel
 
@@ -25,6 +26,7 @@ _RATE = 0.4
 _MEAN, _SQUARE = 0.5, 0.25 + 0.25 / 3.6  # of Beta(1.3, 1.3): mean, and mean of the square
 _TOGETHER = 0.8
 _LEAST = 1e-12  # of the largest variance: less is rounding, not a direction
+_MOST = 2000  # blendshapes
 _SIDE = re.compile(r"(?<=[a-z0-9])(_?Left|_?Right|[_.][LRlr])$")
 _GAZE = re.compile(r"eyeLook(In|Out)_?(L|R|Left|Right)$")
 _DIRECTION = re.compile(r"(mouth|jaw)_?(Left|Right)$")  # a way to move, not a side of the face
@@ -53,6 +55,19 @@ def unit_group(
     basis = (mix.T.astype(np.float32) @ offsets).T  # in Fortran order, as wanted, without a copy
     mean = np.zeros((offsets.shape[1] // 3, 3), np.float32)
     return LinearModel(mean, basis, deviations), NamedDirections(tuple(names), inverse @ vectors)
+
+
+def ensure_few(source: ModelSource, count: int, size: int) -> None:
+    """Refuse more blendshapes than a face has: what follows takes the square of their number.
+
+    Parameters
+    ----------
+    source : the file, for the message.
+    count : of the blendshapes.
+    size : numbers in each.
+    """
+    if count > min(_MOST, size):
+        raise source.bad(f"it claims {count} blendshapes of {size} numbers each, too many: it is damaged")
 
 
 def _gram(offsets: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n n"]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import json
 import mmap
 import struct
 from pathlib import Path
@@ -14,6 +13,7 @@ from urllib.parse import unquote
 import numpy as np
 
 from morphkit.archive.layouts._columns import shown
+from morphkit.archive.layouts._json import load_json
 from morphkit.archive.source import ModelSource
 
 _MAGIC, _JSON, _BINARY = b"glTF", b"JSON", b"BIN\0"
@@ -57,7 +57,7 @@ class GltfFile:
         else:
             text = source.path.read_bytes()
         try:
-            self.document = json.loads(bytes(text))
+            self.document = load_json(bytes(text))
         except (ValueError, RecursionError) as error:
             raise source.bad("its JSON is damaged or truncated") from error
         if not isinstance(self.document, dict):

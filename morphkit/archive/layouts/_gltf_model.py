@@ -125,6 +125,11 @@ class _OwnFile:
             raise self.source.bad(
                 f"it has {len(targets)} morph targets, not {len(deviations)}: it is damaged"
             )
+        if len(deviations) > mean.size:
+            raise self.source.bad(
+                f"it has {len(deviations)} components of {mean.size} numbers each: it is damaged"
+            )
+        self.file.spend(mean.nbytes * len(deviations))  # targets may share their numbers
         places = self.places(len(mean))
         count = int(places.max()) + 1
         basis = np.empty((mean.size, len(deviations)), np.float32, order="F")
@@ -133,7 +138,8 @@ class _OwnFile:
             if len(moves) < count:
                 raise self.source.bad("a morph target moves too few vertices: it is damaged")
             if deviation:
-                moved = moves[places].astype(np.float64) * (_MILLIMETRES / deviation)
+                with np.errstate(all="ignore"):  # damaged numbers: `real` refuses them
+                    moved = moves[places].astype(np.float64) * (_MILLIMETRES / deviation)
                 basis[:, j] = real(self.source, moved.reshape(-1), "a morph target")
             else:  # nothing moves, and any direction does
                 basis[:, j] = 0.0

@@ -141,20 +141,23 @@ def _piece(file: GltfFile, mesh: dict[str, Any], primitive: dict[str, Any], matr
     stored = file.accessor(attributes.get("POSITION"), ("VEC3",))
     count, linear = len(stored), matrix[:3, :3]
     file.spend(24 * count)
-    positions = real(source, stored.copy(), "a position").astype(np.float64) @ linear.T + matrix[:3, 3]
+    with np.errstate(all="ignore"):
+        positions = real(source, stored.copy(), "a position").astype(np.float64) @ linear.T + matrix[:3, 3]
     if "indices" in primitive:
         corners = file.accessor(primitive["indices"], ("SCALAR",))[:, 0]
     else:
         corners = np.arange(count, dtype=np.uint32)
     if len(corners) % 3:
         raise source.bad(f"it has {len(corners)} corners, not three for each triangle")
+    file.spend(4 * len(corners))  # nodes may share what is packed into single bytes
     faces = triangles(source, corners.reshape(-1, 3), count, "a mesh")
     offsets = {}
     for name, target in _targets(file, mesh, primitive):
         if "POSITION" in target:
             moves = file.accessor(target["POSITION"], ("VEC3",), count)
             file.spend(12 * count)
-            offsets[name] = (real(source, moves.copy(), "a morph target") @ linear.T).astype(np.float32)
+            with np.errstate(all="ignore"):
+                offsets[name] = (real(source, moves.copy(), "a morph target") @ linear.T).astype(np.float32)
     return Piece(
         positions,
         faces[:, ::-1] if np.linalg.det(linear) < 0 else faces,

@@ -150,9 +150,10 @@ class Mat5File:
     def _variables(self) -> Iterator[tuple[_Place, _Array]]:
         place, count = HEADER, 0
         with self._source.path.open("rb") as file:
-            while place + 8 <= self._source.size and count < _MOST:
+            while place < self._source.size and count < _MOST:
                 file.seek(place)
-                kind, size = struct.unpack(self._order + "II", file.read(8))
+                tag = file.read(8)
+                kind, size = struct.unpack(self._order + "II", tag) if len(tag) == 8 else (0, len(tag))
                 if kind not in (_MATRIX, _COMPRESSED) or place + 8 + size > self._source.size:
                     raise self._source.bad(
                         f"the variable at byte {place} claims {size} bytes of type {kind}, which are not "

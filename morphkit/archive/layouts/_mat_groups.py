@@ -75,7 +75,7 @@ def outward(faces: np.ndarray, mean: np.ndarray) -> tuple[np.ndarray, list[str]]
 
 
 def unit_of(mean: np.ndarray, usual: str) -> tuple[str, float, list[str]]:
-    """Return the unit by the size of the mean, its millimetres, and a note where it is not the usual one."""
+    """Return the unit, its millimetres, and a note where it is not the usual one; see `guess_unit`."""
     unit = guess_unit(mean.reshape(-1, 3), usual)
     notes = [] if unit == usual else [f"by its size the model is in {unit}, not {usual} as is usual"]
     return unit, UNITS[unit], notes

@@ -88,7 +88,8 @@ class Arrays:
         if array.dtype.kind not in "SU":
             raise self.source.bad(f"{name} holds {array.dtype}, not text")
         values = array.reshape(-1).tolist()
-        return tuple(v.decode("utf-8", "replace") if isinstance(v, bytes) else v for v in values)
+        encoded = (v if isinstance(v, bytes) else v.encode("utf-8", "replace") for v in values)
+        return tuple(v.decode("utf-8", "replace") for v in encoded)  # what cannot be printed is replaced
 
     def number(self, name: str, default: float) -> float:
         """Return a single number, or the default where there is none of that name."""

@@ -6,7 +6,8 @@ variances are eigenvalues, variances, explained_variance; faces, triangles, tril
 (shape_, exp_, tex_); menpo's and scikit-learn's attributes fit as they are. Components may be columns, rows,
 (v, 3, k) or (k, v, 3).
 
-Concluded, and noted, are the unit (by the size of a head, unless ``unit`` says it), indices from one,
+Concluded, and noted, are the unit (millimetres, or by the size where that would be absurd,
+unless ``unit`` says it), indices from one,
 clockwise triangles, colours up to 255, and columns that are scaled already. What stays ambiguous is refused
 with a sentence. An expression basis without deviations but with expression_names is taken for blendshapes.
 """
@@ -18,7 +19,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from morphkit.archive.layouts._blendshapes import unit_group
+from morphkit.archive.layouts._blendshapes import ensure_few, unit_group
 from morphkit.archive.layouts._columns import points, real, shown, triangles, vertex_embedding
 from morphkit.archive.layouts._npy import Arrays
 from morphkit.archive.layouts._npz_groups import read_columns, read_group
@@ -105,7 +106,10 @@ def _unit(arrays: Arrays, names: Names, identity: LinearModel, notes: list[str])
             raise arrays.source.bad(f"its unit is {shown(told)}; known are {', '.join(UNITS)}")
         return unit
     unit = guess_unit(identity.mean, "millimetres")
-    notes.append(f"the file does not name its unit; by the size of the mean: {unit}")
+    notes.append(
+        f"the file does not name its unit; taken for {unit} by the size of the mean; if that is wrong, add "
+        "an array unit, such as 'cm'"
+    )
     return unit
 
 
@@ -119,6 +123,7 @@ def _expression(
     told = {"deviations", "variances", "singular_values"} & set(names)
     if "unit_names" in names and not told:
         units = arrays.texts(names["unit_names"])
+        ensure_few(arrays.source, len(units), size)
         columns = read_columns(arrays, names["basis"], size, len(units))
         if len(set(units)) != len(units):
             raise arrays.source.bad(f"{names['unit_names']} has the same name twice")

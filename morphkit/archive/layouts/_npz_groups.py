@@ -81,6 +81,8 @@ def read_columns(arrays: Arrays, name: str, size: int, count: int | None) -> np.
         raise arrays.source.bad(
             f"{name} has the shape {shape}; a mean of {size} numbers needs ({size}, k) or (k, {size})"
         )
+    if columns.shape[1] > size:
+        raise arrays.source.bad(f"{name} has {columns.shape[1]} components of {size} numbers: it is damaged")
     if count is not None and columns.shape[1] != count:
         raise arrays.source.bad(f"{name} has {columns.shape[1]} components, of which {count} have deviations")
     return real(arrays.source, columns, name)

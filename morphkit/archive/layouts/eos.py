@@ -16,8 +16,8 @@ The Surrey Face Model's blendshapes are in a file of their own, such a list call
 expressions, it is read, too.
 
 The formula is ``mean + basis · (√eigenvalues ⊙ c)``, for shape, colour and expression; blendshapes are added
-as they are. The layout names no unit: the models at hand are in millimetres, and one as small or as large as
-a head is in another unit is taken to be in that. Landmarks "ibug_1".."ibug_68" are the set "ibug68",
+as they are. Lengths are millimetres; only a model of an absurd size in these is taken to be in another unit,
+which a note says. Landmarks "ibug_1".."ibug_68" are the set "ibug68",
 counted from one as eos's users do; others come as the set "eos". (Names of digits only would do no good: eos
 takes these for vertices.)
 
@@ -37,7 +37,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from morphkit.archive.layouts._blendshapes import unit_group
+from morphkit.archive.layouts._blendshapes import ensure_few, unit_group
 from morphkit.archive.layouts._columns import points, real, scaled_group, shown, triangles, vertex_embedding
 from morphkit.archive.layouts._units import guess_unit, in_millimetres
 from morphkit.archive.source import ModelSource
@@ -118,11 +118,13 @@ def _read(cursor: _Cursor) -> MorphableModel:
     if shape is None:
         raise source.bad("it has no shape model")
     color, _ = _read_pca(cursor, "colour")
-    expression, units = _read_expression(cursor) if version >= 2 and cursor.is_there() else (None, None)
+    expression, units = None, None
+    if version >= 2 and cursor.is_there():
+        expression, units = _read_expression(cursor, shape.mean.size)
     notes = []
     beside = source.path.with_name(_BESIDE.format(len(shape.mean)))
     if expression is None and beside.is_file():
-        expression, units = _read_blendshapes(_cursor(ModelSource(beside)))
+        expression, units = _read_blendshapes(_cursor(ModelSource(beside)), shape.mean.size)
         notes.append(f"the expressions are those of {beside.name}, beside it")
     named = _read_landmarks(cursor) if version >= 3 and cursor.is_there() else {}
     faces = triangles(source, faces, len(shape.mean), "the triangle list")
@@ -133,6 +135,8 @@ def _read(cursor: _Cursor) -> MorphableModel:
         if group is not None and len(group.mean) != len(shape.mean):
             raise source.bad(f"its {name} has {len(group.mean)} vertices, its shape {len(shape.mean)}")
     unit = guess_unit(shape.mean, "millimetres")
+    if unit != "millimetres":
+        notes.append(f"by its size the model is in {unit}, and was brought to millimetres")
     return MorphableModel(
         faces=faces,
         identity=in_millimetres(shape, unit),
@@ -177,24 +181,28 @@ def _orthonormal(group: LinearModel) -> LinearModel:
     return scaled_group(group.mean, group.basis, group.standard_deviations)
 
 
-def _read_expression(cursor: _Cursor) -> tuple[LinearModel | None, NamedDirections | None]:
+def _read_expression(cursor: _Cursor, size: int) -> tuple[LinearModel | None, NamedDirections | None]:
     kind = cursor.number("<i")
     if kind == _PCA:
         return _read_pca(cursor, "expression")[0], None
     if kind != _BLENDSHAPES:
         raise cursor.source.bad(f"its expression model is of the unknown kind {kind}: it is damaged")
-    return _read_blendshapes(cursor)
+    return _read_blendshapes(cursor, size)
 
 
-def _read_blendshapes(cursor: _Cursor) -> tuple[LinearModel | None, NamedDirections | None]:
-    """Return a list of blendshapes as named units."""
+def _read_blendshapes(cursor: _Cursor, size: int) -> tuple[LinearModel | None, NamedDirections | None]:
+    """Return a list of blendshapes, of `size` numbers each, as named units."""
+    count = cursor.number("<Q")
+    ensure_few(cursor.source, count, size)
     names: list[str] = []
     views: list[np.ndarray] = []
-    for _ in range(cursor.number("<Q")):
+    for _ in range(count):
         names.append(cursor.text())
         views.append(cursor.matrix().reshape(-1))
-        if len(views[-1]) != len(views[0]) or not len(views[0]) or len(views[0]) % 3:
-            raise cursor.source.bad(f"the blendshape {shown(names[-1])} has {len(views[-1])} numbers")
+        if len(views[-1]) != size:
+            raise cursor.source.bad(
+                f"the blendshape {shown(names[-1])} has {len(views[-1])} numbers, the shape {size}"
+            )
     if not views:
         return None, None
     if len(set(names)) != len(names):

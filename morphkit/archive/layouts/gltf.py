@@ -11,8 +11,9 @@ targets, to single precision.
 Of files by others, all meshes of the scene become one, each vertex where its node puts it; vertices stay as
 they are in the file, where seams are cut open. Each named target becomes an expression unit, of a group with
 a Gaussian prior (`morphkit.archive.layouts._blendshapes`); there is no identity, a group of no components.
-glTF's unit is the metre, but many files are in another: a mesh as large as a head in another unit is taken
-to be in that, which a note says. Skeletons and textures are left out. Draco and meshopt are refused.
+glTF's unit is the metre, but many files are in another: a mesh of an absurd size in metres is taken to
+be in the unit in which it is a head, which a note says. Skeletons and textures are left out. Draco and
+meshopt are refused.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from morphkit.archive.layouts._blendshapes import unit_group
+from morphkit.archive.layouts._blendshapes import ensure_few, unit_group
 from morphkit.archive.layouts._columns import LARGEST, column_lengths
 from morphkit.archive.layouts._gltf_file import GltfFile, json_bytes
 from morphkit.archive.layouts._gltf_model import ARRAYS, KEY, read_own
@@ -101,6 +102,7 @@ def _units(file: GltfFile, scene: Scene, scale: float) -> tuple[LinearModel | No
     count = sum(len(piece.positions) for piece in scene.pieces)
     if not names:
         return None, None
+    ensure_few(file.source, len(names), 3 * count)
     file.spend(12 * count * len(names))
     offsets = np.zeros((len(names), count, 3), np.float32)
     row, start = {name: i for i, name in enumerate(names)}, 0
@@ -189,16 +191,19 @@ def _own_parts(model: MorphableModel) -> tuple[dict[str, Any], dict[str, np.ndar
             arrays[f"{name}_basis"] = group.basis.T  # a component is contiguous
     if model.expression_units is not None:
         extras["expression_units"] = list(model.expression_units.names)
-        arrays["expression_units"] = model.expression_units.coefficients
+        arrays["expression_units"] = model.expression_units.coefficients.astype(np.float64)
     if model.masks:
         extras["masks"] = list(model.masks)
         arrays["masks"] = np.stack([mask.astype(np.uint8) for mask in model.masks.values()])
     if model.landmarks:
         extras["landmarks"] = {name: list(e.names) for name, e in model.landmarks.items()}
     for i, embedding in enumerate(model.landmarks.values()):
-        arrays[f"landmarks_{i}_faces"] = embedding.face_indices
-        arrays[f"landmarks_{i}_barycentrics"] = embedding.barycentrics
-    arrays |= {name: getattr(model, name) for name in ("uv", "mirror") if getattr(model, name) is not None}
-    arrays["faces"] = model.faces
+        arrays[f"landmarks_{i}_faces"] = embedding.face_indices.astype(np.int32)
+        arrays[f"landmarks_{i}_barycentrics"] = embedding.barycentrics.astype(np.float64)
+    if model.uv is not None:
+        arrays["uv"] = model.uv.astype(np.float32)
+    if model.mirror is not None:
+        arrays["mirror"] = model.mirror.astype(np.int32)
+    arrays["faces"] = model.faces.astype(np.int32)
     arrays["mean"] = model.identity.mean
     return extras, arrays

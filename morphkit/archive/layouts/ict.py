@@ -27,7 +27,7 @@ from typing import Any
 
 import numpy as np
 
-from morphkit.archive.layouts._blendshapes import unit_group
+from morphkit.archive.layouts._blendshapes import ensure_few, unit_group
 from morphkit.archive.layouts._columns import points, real, scaled_group, triangles, vertex_embedding
 from morphkit.archive.source import ModelSource
 from morphkit.io import _obj
@@ -40,7 +40,7 @@ _INDICES = "vertex_indices.json"
 _MODE = re.compile(r"identity(\d+)\.obj")
 _CENTIMETRES = 10.0
 _MOST_INDICES = 16 << 20  # bytes
-_FULL = 26719
+_FULL, _FULL_TRIANGLES = 26719, 52220
 _PARTS = {
     "face": [(0, 9409)],
     "narrow_face": [(0, 6706)],
@@ -80,19 +80,20 @@ def read(source: ModelSource) -> MorphableModel:
     folder = _folder(source)
     if folder is None:
         raise source.bad(f"{_NEUTRAL} is missing")
-    neutral, faces, uv = _read_neutral(folder / _NEUTRAL)
+    neutral, faces, uv, polygons = _read_neutral(folder / _NEUTRAL)
     modes, expressions = _listed(folder)
     if not modes:
         raise ModelSource(folder).bad("there is no identity000.obj: the clone is incomplete")
     mean = points(ModelSource(folder / _NEUTRAL), neutral, "the neutral mesh", _CENTIMETRES)
     units, group = None, None
     if expressions:
-        offsets = _offsets(expressions, neutral)
+        ensure_few(ModelSource(folder), len(expressions), neutral.size)
+        offsets = _offsets(expressions, neutral, polygons)
         group, units = unit_group([path.stem for path in expressions], offsets.T)
     indices = _read_indices(folder / _INDICES)
     return MorphableModel(
         faces=faces,
-        identity=scaled_group(mean, _offsets(modes, neutral)),
+        identity=scaled_group(mean, _offsets(modes, neutral, polygons)),
         expression=group,
         expression_units=units,
         uv=uv,
@@ -118,11 +119,13 @@ def _listed(folder: Path) -> tuple[list[Path], list[Path]]:
     return [numbered[i] for i in range(len(numbered))], expressions
 
 
-def _read_neutral(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-    """Return the neutral vertices in the file's unit, triangles, and uv for each corner."""
+def _read_neutral(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray | None, int]:
+    """Return neutral vertices in the file's unit, triangles, uv for each corner, the polygons' count."""
     source = ModelSource(path)
     try:
-        lines = _obj._sort_lines(path.read_bytes())
+        lines = _obj._sort_lines(_whole_lines(path))
+        if any(len(line.split()) < 3 for line in lines.faces):
+            raise source.bad("it has a face of fewer than three corners: it is damaged or truncated")
         vertices = _obj._number_table(lines.vertices, "v")[:, :3]
         position, uv_index, _ = _obj._parse_faces(lines)
         cut, corners = triangulate(position)
@@ -132,18 +135,35 @@ def _read_neutral(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray | None
     faces = triangles(source, cut, len(vertices))
     if not len(faces):
         raise source.bad("it has no faces: it is truncated")
+    if len(vertices) == _FULL and len(faces) != _FULL_TRIANGLES:
+        raise source.bad(
+            f"it has {len(faces)} triangles; the full mesh of {_FULL} vertices has {_FULL_TRIANGLES}: it is "
+            "truncated; clone or copy it again"
+        )
     if not len(coordinates) or (uv_index < 0).all():
-        return vertices, faces, None
+        return vertices, faces, None, len(lines.faces)
     texture_faces = triangles(source, uv_index[corners], len(coordinates), "the texture coordinates")
     uv: np.ndarray = real(source, coordinates, "the texture coordinates")[texture_faces]
-    return vertices, faces, uv
+    return vertices, faces, uv, len(lines.faces)
 
 
-def _offsets(paths: list[Path], neutral: np.ndarray) -> np.ndarray:
+def _whole_lines(path: Path) -> bytes:
+    """Return a file's bytes, if its last line is whole."""
+    data = path.read_bytes()
+    if not data.endswith(b"\n"):
+        raise ModelSource(path).bad("its last line has no end: it is truncated; clone or copy it again")
+    return data
+
+
+def _offsets(paths: list[Path], neutral: np.ndarray, polygons: int) -> np.ndarray:
     """Return how far each file's vertices are from the neutral ones, (3v, n) float32, millimetres."""
     offsets = np.empty((neutral.size, len(paths)), np.float32, order="F")
     for j, path in enumerate(paths):
-        vertices = _read_vertices(path)
+        vertices, more = _read_vertices(path)
+        if more > polygons:
+            raise ModelSource(path.with_name(_NEUTRAL)).bad(
+                f"it has {polygons} faces, {path.name} has {more}: it is truncated; clone or copy it again"
+            )
         if vertices.shape != neutral.shape:
             raise ModelSource(path).bad(
                 f"it has {len(vertices)} vertices, {_NEUTRAL} has {len(neutral)}: it is truncated"
@@ -154,9 +174,14 @@ def _offsets(paths: list[Path], neutral: np.ndarray) -> np.ndarray:
     return offsets
 
 
-def _read_vertices(path: Path) -> np.ndarray:
+def _read_vertices(path: Path) -> tuple[np.ndarray, int]:
+    """Return an OBJ's vertices, and how many faces it has."""
+    data = _whole_lines(path)
+    return _vertex_block(path, data), data.count(b"\nf ")
+
+
+def _vertex_block(path: Path, data: bytes) -> np.ndarray:
     """Return an OBJ's vertices: those lines are one block, which numpy reads at once."""
-    data = path.read_bytes()
     first, last = data.find(b"\nv "), data.rfind(b"\nv ")
     end = data.find(b"\n", last + 1)
     block = data[first : end if end > 0 else len(data)]

@@ -30,6 +30,7 @@ from typing import Any
 import numpy as np
 
 from morphkit.archive.layouts._columns import points, shown, triangles
+from morphkit.archive.layouts._json import load_json
 from morphkit.archive.layouts._npy import Arrays, open_arrays
 from morphkit.archive.layouts._npz_foreign import read_foreign
 from morphkit.archive.layouts._npz_groups import read_columns
@@ -178,7 +179,7 @@ def _own_mirror(arrays: Arrays, vertex_count: int) -> np.ndarray | None:
 def _own_provenance(arrays: Arrays) -> dict[str, Any]:
     try:
         (text,) = arrays.texts("provenance")
-        found = json.loads(text)
+        found = load_json(text.encode())
     except (ValueError, RecursionError) as error:
         raise arrays.source.bad("its provenance is no JSON: it is damaged") from error
     if not isinstance(found, dict):
