@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -47,6 +48,7 @@ class MorphableModel:
     masks : (v,) boolean regions by name ("face", "narrow_face", "skin", "eyes", "lips", "ears", "neck").
     mirror : (v,) int32, the vertex at the mirrored place, or None.
     provenance : what it was made from: licence, sources, settings, versions; JSON-serialisable.
+    source : the file or folder that it was read from, for messages and for the files of a fit; not written.
     """
 
     faces: Int[np.ndarray, "f 3"]
@@ -59,6 +61,7 @@ class MorphableModel:
     masks: Mapping[str, Bool[np.ndarray, " v"]] = field(default_factory=dict)
     mirror: Int[np.ndarray, " v"] | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    source: Path | None = None
 
     def __post_init__(self) -> None:
         v = self.n_vertices

@@ -18,7 +18,7 @@ def quick(photo: PhotoFile, plan: FitPlan, folder: Path) -> FitFigures:
     """Write the photo's mean brightness; a word in its name makes it fail or die."""
     name = photo.path.stem
     pixels = read_image(photo.path)
-    (folder / "params.json").write_text(f'{{"mean": {pixels.mean()}, "model": "{plan.model_hash[:8]}"}}')
+    (folder / "params.json").write_text(f'{{"mean": {pixels.mean()}, "model": "{plan.model.content[:8]}"}}')
     write_image(folder / "side_by_side.png", np.tile(pixels, (1, 5, 1)))
     if name.startswith("noface"):
         raise NoFaceError(f"{photo.path}: no face was found")

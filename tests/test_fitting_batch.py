@@ -20,7 +20,8 @@ from morphkit.archive import load_model, save_model
 from morphkit.errors import BadInputError, OutputError
 from morphkit.fitting import FitSettings, GradientSettings, fit_batch, fit_folder
 from morphkit.fitting.batch import FitPlan, PhotoFile, find_photos, head_angles
-from morphkit.fitting.batch.task import Task, run
+from morphkit.fitting.batch.run import _model_file
+from morphkit.fitting.batch.task import ModelFile, Task, load_once, run
 from morphkit.geometry.views import turn
 
 FAST = FitSettings(photometric=None)
@@ -192,7 +193,7 @@ def test_a_killed_worker_costs_only_its_photo(tmp_path, batch):
 @pytest.mark.parametrize("reuse", [True, False])
 def test_what_a_worker_finished_before_it_died_is_this_runs(tmp_path, model, reuse):
     photo = find_photos([fill(tmp_path / "in", "a.jpg")], tmp_path / "out")[0]
-    plan = FitPlan(model, "hash", FAST, "numba", (), "code")
+    plan = FitPlan(ModelFile(model, "hash", model), FAST, "numba", (), "code")
     first, second = (
         Task(photo, plan, tmp_path / "out", tmp_path / name / "0", reuse, False, quick) for name in "12"
     )
@@ -340,6 +341,13 @@ def test_a_model_that_cannot_be_used_is_named_at_once(tmp_path):
         fit_batch(photos, tmp_path / "out", model=tmp_path / "bad.h5")
     with pytest.raises(ValueError, match=r"files: expected some of mesh, .*, got movie"):
         fit_batch(photos, tmp_path / "out", files=["movie"])
+
+
+def test_results_name_the_file_of_their_model_where_it_lasts(tmp_path, model):
+    of_file = load_model(model)
+    nameless = replace(of_file, source=None)
+    for given, named in ((model, model), (of_file, model), (nameless, None), (None, None)):
+        assert load_once(_model_file(given, tmp_path)).source == named
 
 
 # The real fit

@@ -12,7 +12,7 @@ import trimesh
 from fitted_by_nobody import SIZE, fit_by_nobody
 from viewer_scenes import round_model, write_fit_folder
 
-from morphkit.archive import load_default_model
+from morphkit.archive import load_default_model, load_model, save_model
 from morphkit.errors import BadInputError
 from morphkit.fitting.uncertainty import FacePosterior
 from morphkit.posterior import posterior
@@ -247,6 +247,21 @@ def test_a_fit_names_its_model_and_how_its_coefficients_vary_together(tmp_path, 
     params.write_text(json.dumps({**said, "model": {"name": "bfm.h5", "digest": "0"}}))
     with pytest.raises(BadInputError, match=r"than the one at hand, bfm\.h5; name the model"):
         open_subject(tmp_path / "fit", model=model)
+
+
+def test_a_fit_finds_the_file_of_its_model(tmp_path, rng):
+    model, path = round_model(), tmp_path / "own.npz"
+    save_model(path, model)
+    write_fit_folder(tmp_path / "fit", model, rng)
+    params = tmp_path / "fit" / "params.json"
+    said = {**json.loads(params.read_text()), "model": {"name": "own", "file": str(path)}}
+    params.write_text(json.dumps(said))
+    subject = open_subject(tmp_path / "fit")
+    assert subject.model.digest == load_model(path).digest
+    path.unlink()
+    with pytest.raises(BadInputError, match=r"own\.npz, which is not there any more; name the model"):
+        open_subject(tmp_path / "fit")
+    assert open_subject(tmp_path / "fit", model=model).model is model
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"identity": ["a"]}', '{"identity": [null]}', "{"])

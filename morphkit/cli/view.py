@@ -15,7 +15,7 @@ from morphkit.cli import options
     "--model",
     type=options.FILE,
     metavar="MODEL",
-    help="The model that the fit is of.  [default: the embedded head]",
+    help="The model that the fit is of.  [default: the file that the fit names]",
 )
 @click.option(
     "--photo", type=options.FILE, metavar="PHOTO", help="The fit's photo, if it does not lie beside it."

@@ -11,7 +11,7 @@ from morphkit.commands.predicted import initial_face, person_result, prediction_
 from morphkit.fitting import FitResult, FitSettings, SubjectFit, fit_batch, fit_image, write_fit
 from morphkit.fitting.batch import FitFigures, FitPlan, PhotoFile, PhotoOutcome
 from morphkit.fitting.batch.outcome import fit_figures
-from morphkit.fitting.batch.task import load_once
+from morphkit.fitting.batch.task import ModelFile, load_once
 from morphkit.fitting.output import FIT_FILES
 from morphkit.fitting.threads import one_thread
 from morphkit.io.files import file_hash
@@ -204,7 +204,7 @@ class PredictPhoto:
 
     def __call__(self, photo: PhotoFile, plan: FitPlan, folder: Path) -> FitFigures:
         """Write what the plan asks for into a folder, and return the figures."""
-        predictor = _loaded(self.weights, self.digest, plan.model, plan.model_hash)
+        predictor = _loaded(self.weights, self.digest, plan.model)
         result = predict(photo.path, predictor, folder, landmarks=photo.landmarks, files=plan.files)
         return fit_figures(result)
 
@@ -218,7 +218,7 @@ class FitPredicted:
 
     def __call__(self, photo: PhotoFile, plan: FitPlan, folder: Path) -> FitFigures:
         """Write what the plan asks for into a folder, and return the figures."""
-        predictor = _loaded(self.weights, self.digest, plan.model, plan.model_hash)
+        predictor = _loaded(self.weights, self.digest, plan.model)
         result = fit_predicted(
             photo.path,
             predictor,
@@ -236,9 +236,9 @@ def person_names(photos: Sequence[PhotoFile]) -> list[str]:
 
 
 @lru_cache(maxsize=1)
-def _loaded(weights: Path, digest: str, model: Path | None, model_hash: str) -> Predictor:  # noqa: ARG001
-    """Return a predictor, read once in a process; the digests are part of the key."""
-    return Predictor.load(weights, load_once(model, model_hash))
+def _loaded(weights: Path, digest: str, model: ModelFile) -> Predictor:  # noqa: ARG001
+    """Return a predictor, read once in a process; the digest is part of the key."""
+    return Predictor.load(weights, load_once(model))
 
 
 def _checked(weights: Path, model: Path | None) -> str:

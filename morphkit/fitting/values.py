@@ -37,6 +37,7 @@ def parameters(result: FitResult) -> dict[str, Any]:
         "photo": None if result.source is None else result.source.name,
         "model": {
             "name": result.model.provenance.get("name", result.model.provenance.get("source")),
+            "file": None if result.model.source is None else str(result.model.source),
             "vertices": result.model.n_vertices,
             "digest": result.model.digest,
         },

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from morphkit.archive import resolve_model
+from morphkit.archive import load_default_model, load_model, resolve_model
 from morphkit.errors import BadInputError
 from morphkit.export.camera import PhotoCamera
 from morphkit.io.images import read_image
@@ -70,7 +70,7 @@ def open_subject(
     Parameters
     ----------
     source : a model or its file, the folder of a fit or the fit itself; None for the embedded head.
-    model : that a folder's fit is of; None for the embedded head.
+    model : that a folder's fit is of; None for the file that it names, or the embedded head.
     photo : of a folder's fit, if it lies elsewhere.
 
     Raises
@@ -84,10 +84,10 @@ def open_subject(
         return _of_result(source)
     path = Path(source)
     if (path / PARAMS).is_file():
-        return _of_folder(path, resolve_model(model), None if photo is None else Path(photo))
+        return _of_folder(path, model, None if photo is None else Path(photo))
     fits = sorted(found.parent for found in path.glob(f"*/{PARAMS}")) if path.is_dir() else []
     if len(fits) == 1:
-        return _of_folder(fits[0], resolve_model(model), None if photo is None else Path(photo))
+        return _of_folder(fits[0], model, None if photo is None else Path(photo))
     if fits:
         names = ", ".join(fit.name for fit in fits[:5]) + (", …" if len(fits) > 5 else "")
         raise BadInputError(f"{path} holds {len(fits)} fits ({names}); name one of these folders.")
@@ -116,8 +116,11 @@ def _of_result(result: FitResult) -> Subject:
     )
 
 
-def _of_folder(folder: Path, model: MorphableModel, photo: Path | None) -> Subject:
+def _of_folder(
+    folder: Path, given: MorphableModel | str | os.PathLike[str] | None, photo: Path | None
+) -> Subject:
     said = _read(folder / PARAMS)
+    model = _fitted_model(folder, said.get("model")) if given is None else resolve_model(given)
     start = FaceCoefficients(*(_numbers(said, name, folder) for name in ("identity", "expression", "albedo")))
     painted = _painted(folder, model, start)
     picture, caption = _picture(folder, said.get("photo"), photo)
@@ -136,6 +139,18 @@ def _of_folder(folder: Path, model: MorphableModel, photo: Path | None) -> Subje
         caption=caption,
         notes=() if factor is None or exact else notes,
     )
+
+
+def _fitted_model(folder: Path, said: Any) -> MorphableModel:
+    """Return the model that a fit names."""
+    named = said.get("file") if isinstance(said, dict) else None
+    if not isinstance(named, str):
+        return load_default_model()
+    if not Path(named).exists():
+        raise BadInputError(
+            f"{folder} is a fit of the model {named}, which is not there any more; name the model (--model)."
+        )
+    return load_model(named)
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -50,7 +50,7 @@ def view(
     Parameters
     ----------
     source : a model or its file, a fit or the folder that `morphkit fit` wrote; None for the embedded head.
-    model : that a folder's fit is of; None for the embedded head.
+    model : that a folder's fit is of; None for the file that it names, or the embedded head.
     photo : of a folder's fit, if it does not lie beside it.
     output : the folder that exports are written to, beside the browser's download; None for the download
         alone.

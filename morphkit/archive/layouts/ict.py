@@ -12,7 +12,9 @@ units of a group with a Gaussian prior (`morphkit.archive.layouts._blendshapes`)
 ``expression_units.combine({"jawOpen": 1.0})`` gives the layout's shape.
 
 Of the full mesh, with 26,719 vertices, the parts are known by their ranges, as listed in the kit's README;
-they become masks. The sixty-eight landmarks are in Multi-PIE's order, which is iBUG's.
+they become masks. Four of them are transparent in a renderer of eyes (the film of tears, the lashes' cards,
+two sheets that shade the eyes); drawn opaque they hide the eyes, so their triangles are left out and their
+vertices kept. The sixty-eight landmarks are in Multi-PIE's order, which is iBUG's.
 
 R. Li et al., "Learning formation of physically-based face attributes", CVPR 2020.
 """
@@ -59,6 +61,8 @@ _PARTS = {
     "eye_occlusion": [(25047, 25351)],
     "eyelashes": [(25351, 26719)],
 }
+_TRANSPARENT = ("lacrimal_fluid", "eye_blend", "eye_occlusion", "eyelashes")
+_LEFT_OUT = f"{{}} triangles of {', '.join(_TRANSPARENT)} were left out: drawn opaque they hide the eyes"
 _LICENCE = "ICT-FaceKit: MIT, (c) 2020 USC Institute for Creative Technologies"
 
 
@@ -90,20 +94,23 @@ def read(source: ModelSource) -> MorphableModel:
         ensure_few(ModelSource(folder), len(expressions), neutral.size)
         offsets = _offsets(expressions, neutral, polygons)
         group, units = unit_group([path.stem for path in expressions], offsets.T)
-    indices = _read_indices(folder / _INDICES)
+    parts, indices = _parts(len(mean)), _read_indices(folder / _INDICES)
+    opaque = _opaque(faces, parts)
+    faces, left_out = faces[opaque], int(np.count_nonzero(~opaque))
     return MorphableModel(
         faces=faces,
         identity=scaled_group(mean, _offsets(modes, neutral, polygons)),
         expression=group,
         expression_units=units,
-        uv=uv,
-        landmarks=_landmarks(ModelSource(folder / _INDICES), indices, faces, len(mean)) if indices else {},
-        masks=_masks(ModelSource(folder / _INDICES), indices, len(mean)) if indices else _parts(len(mean)),
+        uv=None if uv is None else uv[opaque],
+        landmarks=_landmarks(folder, indices, faces, len(mean)),
+        masks={**parts, **_index_masks(folder, indices, len(mean))},
         provenance={
             "source": source.path.name,
             "layout": "ict",
             "unit": "centimetres",
             "licence": _LICENCE,
+            **({"read_notes": [_LEFT_OUT.format(left_out)]} if left_out else {}),
         },
     )
 
@@ -213,30 +220,36 @@ def _read_indices(path: Path) -> dict[str, Any]:
     return content
 
 
-def _vertices(source: ModelSource, indices: dict[str, Any], key: str, count: int) -> np.ndarray:
+def _vertices(folder: Path, indices: dict[str, Any], key: str, count: int) -> np.ndarray:
     values = indices.get(key, [])
     if not isinstance(values, list) or not all(type(i) is int and 0 <= i < count for i in values):
-        raise source.bad(f"{key} is no list of vertices of the {count} there are")
+        raise ModelSource(folder / _INDICES).bad(f"{key} is no list of vertices of the {count} there are")
     return np.array(values, np.int64)
 
 
 def _landmarks(
-    source: ModelSource, indices: dict[str, Any], faces: np.ndarray, count: int
+    folder: Path, indices: dict[str, Any], faces: np.ndarray, count: int
 ) -> dict[str, LandmarkEmbedding]:
-    vertices = _vertices(source, indices, "idx_to_landmark_verts", count)
+    vertices = _vertices(folder, indices, "idx_to_landmark_verts", count)
     if len(vertices) != 68:
         return {}
     return {"ibug68": vertex_embedding(tuple(str(i) for i in range(68)), vertices, faces)}
 
 
-def _masks(source: ModelSource, indices: dict[str, Any], count: int) -> dict[str, np.ndarray]:
-    masks = _parts(count)
+def _index_masks(folder: Path, indices: dict[str, Any], count: int) -> dict[str, np.ndarray]:
+    masks = {}
     for name, key in (("fitting", "idx_to_fitting_verts"), ("rigid", "idx_to_rigid_verts")):
-        vertices = _vertices(source, indices, key, count)
+        vertices = _vertices(folder, indices, key, count)
         if len(vertices):
             masks[name] = np.zeros(count, bool)
             masks[name][vertices] = True
     return masks
+
+
+def _opaque(faces: np.ndarray, parts: dict[str, np.ndarray]) -> np.ndarray:
+    """Return which triangles may be drawn opaque."""
+    hidden = [parts[name][faces].any(axis=1) for name in _TRANSPARENT if name in parts]
+    return ~np.logical_or.reduce([np.zeros(len(faces), bool), *hidden])
 
 
 def _parts(count: int) -> dict[str, np.ndarray]:

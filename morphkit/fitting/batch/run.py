@@ -13,7 +13,7 @@ from morphkit.archive import load_model, save_model
 from morphkit.errors import OutputError
 from morphkit.fitting.batch.outcome import PhotoOutcome
 from morphkit.fitting.batch.summary import Summary
-from morphkit.fitting.batch.task import FitPlan, PhotoFit, Task, fit_photo, give_up, load_once, run
+from morphkit.fitting.batch.task import FitPlan, ModelFile, PhotoFit, Task, fit_photo, give_up, load_once, run
 from morphkit.fitting.output import FIT_FILES
 from morphkit.fitting.settings import FitSettings
 from morphkit.io.atomic import ensure_writable
@@ -184,10 +184,10 @@ def _outcomes(batch: _Batch) -> Generator[PhotoOutcome, None, None]:
 
 
 def _tasks(batch: _Batch, scratch: Path) -> list[Task]:
-    path, digest = _model_file(batch.model, scratch)
+    model = _model_file(batch.model, scratch)
     code = code_digest(_ROOMS, _PACKAGES)
     network = _network_hash(batch.settings) + batch.made_by
-    plan = FitPlan(path, digest, batch.settings, batch.rasterizer, batch.files, code, network)
+    plan = FitPlan(model, batch.settings, batch.rasterizer, batch.files, code, network)
     return [
         Task(photo, plan, batch.output, scratch / str(number), batch.resume, batch.summary, batch.fit)
         for number, photo in enumerate(batch.photos)
@@ -204,21 +204,19 @@ def _network_hash(settings: FitSettings) -> str:
 
 def _ensure_model(model: str | os.PathLike[str] | None) -> None:
     """Say what is wrong with a model now, and not ten thousand times."""
-    load_once(*_model_file(model, Path()))
+    load_once(_model_file(model, Path()))
 
 
-def _model_file(
-    model: MorphableModel | str | os.PathLike[str] | None, scratch: Path
-) -> tuple[Path | None, str]:
-    """Return the file from which workers load the model, and the hash of its content."""
+def _model_file(model: MorphableModel | str | os.PathLike[str] | None, scratch: Path) -> ModelFile:
+    """Return where workers find the model."""
     if model is None:
         with resources.as_file(resources.files("morphkit") / "data" / "default_head.h5") as path:
-            return None, file_hash(path)
+            return ModelFile(None, file_hash(path), None)
     if not isinstance(model, MorphableModel):
-        return Path(model), file_hash(model)
+        return ModelFile(Path(model), file_hash(model), Path(model).absolute())
     path = scratch / "model.npz"  # holds bases that are not orthonormal, too
     save_model(path, model)
-    return path, file_hash(path)
+    return ModelFile(path, file_hash(path), model.source)
 
 
 @contextmanager

@@ -35,13 +35,28 @@ from morphkit.rendering.rasterizer import Backend
 
 
 @dataclass(frozen=True)
+class ModelFile:
+    """Where workers find a batch's model.
+
+    Attributes
+    ----------
+    path : the file to read, or None for the embedded head.
+    content : the hash of what it holds.
+    source : the file that results name as their model's; None where there is none that lasts.
+    """
+
+    path: Path | None
+    content: str
+    source: Path | None
+
+
+@dataclass(frozen=True)
 class FitPlan:
     """What all photos of a batch have in common; small, since it travels with each of them.
 
     Attributes
     ----------
-    model : its file, or None for the embedded head.
-    model_hash : of that file's content.
+    model : that is fitted.
     settings : of the fit.
     rasterizer : what draws.
     files : groups of files to write, of `morphkit.fitting.output.FIT_FILES`.
@@ -50,8 +65,7 @@ class FitPlan:
         depends on; empty where there is none of them.
     """
 
-    model: Path | None
-    model_hash: str
+    model: ModelFile
     settings: FitSettings
     rasterizer: Backend
     files: tuple[str, ...]
@@ -105,7 +119,7 @@ def fit_photo(photo: PhotoFile, plan: FitPlan, folder: Path) -> FitFigures:
     MorphkitError
         When the photo cannot be fitted, or the folder not be written to.
     """
-    model = load_once(plan.model, plan.model_hash)
+    model = load_once(plan.model)
     result = fit_image(
         photo.path, model, landmarks=photo.landmarks, settings=plan.settings, rasterizer=plan.rasterizer
     )
@@ -114,7 +128,7 @@ def fit_photo(photo: PhotoFile, plan: FitPlan, folder: Path) -> FitFigures:
 
 
 @lru_cache(maxsize=1)
-def load_once(path: Path | None, content: str) -> MorphableModel:  # noqa: ARG001 - part of the key
+def load_once(model: ModelFile) -> MorphableModel:
     """Return a model, read once in a process: what is computed for it stays with it.
 
     Raises
@@ -122,7 +136,7 @@ def load_once(path: Path | None, content: str) -> MorphableModel:  # noqa: ARG00
     BadInputError
         When the file cannot be read.
     """
-    return model_to_fit(path)
+    return replace(model_to_fit(model.path), source=model.source)
 
 
 def run(task: Task) -> PhotoOutcome | OutputError:
@@ -169,7 +183,7 @@ def fingerprint(photo: PhotoFile, plan: FitPlan) -> Fingerprint:
     return {
         "photo": file_hash(photo.path),
         "landmarks": "detected" if photo.landmarks is None else file_hash(photo.landmarks),
-        "model": plan.model_hash,
+        "model": plan.model.content,
         "network": plan.network,
         "settings": hashlib.sha256(steering.encode()).hexdigest(),
         "code": plan.code,
