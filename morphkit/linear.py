@@ -22,7 +22,7 @@ class LinearModel:
     mean : (v, 3) float32.
     basis : (3v, k) float32, orthonormal columns (but see `marginal`), xyz interleaved; kept
         Fortran-ordered, so that a component is contiguous in memory.
-    standard_deviations : (k,) float64, descending.
+    standard_deviations : (k,) float64; descending in what morphkit builds, in others' files as they come.
     noise_variance : variance per coordinate outside the basis (PPCA's sigma squared).
     """
 
@@ -30,6 +30,12 @@ class LinearModel:
     basis: Float[np.ndarray, "d k"]
     standard_deviations: Float[np.ndarray, " k"]
     noise_variance: float = 0.0
+
+    @classmethod
+    def constant(cls, mean: Float[np.ndarray, "v 3"]) -> LinearModel:
+        """Return the group of no components, whose every instance is the mean."""
+        single = np.ascontiguousarray(mean, np.float32)
+        return cls(single, np.zeros((single.size, 0), np.float32), np.zeros(0))
 
     def __post_init__(self) -> None:
         if self.basis.shape != (self.mean.size, len(self.standard_deviations)):

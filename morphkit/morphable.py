@@ -63,6 +63,11 @@ class MorphableModel:
     provenance: Mapping[str, Any] = field(default_factory=dict)
     source: Path | None = None
 
+    @classmethod
+    def of_mesh(cls, mesh: Mesh) -> MorphableModel:
+        """Return the model of one shape, without its colours."""
+        return cls(mesh.faces, LinearModel.constant(mesh.vertices), uv=mesh.uv)
+
     def __post_init__(self) -> None:
         v = self.n_vertices
         for name in ("expression", "albedo"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -23,6 +24,8 @@ POINTS68 = np.array(
     [*_JAW, *_BROWS, *[(-x, y) for x, y in _BROWS[::-1]], *_NOSE, *_EYE, *_LEFT_EYE, *_LIPS, *_LOWER, *_INNER]
 )
 
+_DENSE = tuple(f"mp{i}" for i in range(68))  # stand-ins, lest a fit searches the egg for the real ones
+
 
 @cache
 def small_head(identity: int = 12, expression: int = 4, albedo: int = 6) -> MorphableModel:
@@ -43,7 +46,7 @@ def small_head(identity: int = 12, expression: int = 4, albedo: int = 6) -> Morp
         shape,
         motion,
         colors,
-        landmarks={"ibug68": embedding},
+        landmarks={"ibug68": embedding, "mediapipe478": replace(embedding, names=_DENSE)},
         masks={"face": face},
         mirror=mirror.astype(np.int32),
     )

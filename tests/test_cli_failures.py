@@ -44,6 +44,16 @@ def test_scans_with_and_without_sidecars_follow_each_other(data, tmp_path):
         assert outcome.usable, outcome.reasons
 
 
+def test_without_landmarks_of_the_template_both_are_looked_at(data, tmp_path):
+    result = run("register", data.scans / "ada.ply", "--template", data.template, "-o", tmp_path, "--jobs", 1)
+    assert result.exit_code == 0, result.output
+    assert "Its landmark file was not read: the template has no landmarks" in result.stdout
+    by_looks, placed = read_mesh(tmp_path / "ada.ply").vertices, tmp_path / "by-file"
+    register([data.scans / "ada.ply"], placed, **data.options, jobs=1)
+    apart = np.linalg.norm(by_looks - read_mesh(placed / "ada.ply").vertices, axis=1)
+    assert np.median(apart) < 2.0  # millimetres
+
+
 def test_too_few_scans_are_an_error_that_says_why(data, tmp_path):
     (tmp_path / "scans").mkdir()
     (tmp_path / "scans" / "broken.ply").write_bytes(b"ply\nnothing")

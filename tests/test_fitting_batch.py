@@ -44,12 +44,7 @@ def hash_of(name: str) -> int:
 @pytest.fixture
 def model(tmp_path) -> Path:
     path = tmp_path / "model.h5"
-    head = small_head()
-    sparse = head.landmarks["ibug68"]
-    dense = replace(
-        sparse, names=tuple(f"mp{i}" for i in range(len(sparse.names)))
-    )  # or they would be searched
-    save_model(path, replace(head, landmarks={"ibug68": sparse, "mediapipe478": dense}))
+    save_model(path, small_head())
     return path
 
 

@@ -24,6 +24,10 @@ from morphkit.registration.progress import timed
 from morphkit.scans.clean import CleanedScan, CleanSettings, clean_scan
 from morphkit.scans.discover import ScanFile, find_landmarks
 
+_UNREAD = (
+    "Its landmark file was not read: the template has no landmarks to compare it with, so both were looked "
+    "at; give the template's (--template-landmarks) to go by the file."
+)
 _UNSETTLED = "The registration had not quite settled in its last round."
 
 
@@ -104,14 +108,17 @@ def register_scan(
 def landmarked(
     template: Template, scans: Sequence[ScanFile], settings: RegisterSettings
 ) -> LandmarkedTemplate:
-    """Return the template with what scans without landmark files need: landmarks as the detector sees them.
+    """Return the template with what scans need that do not go by landmark files: landmarks as detected.
+
+    These are scans without such a file and, where the template has no landmarks of its own, all of them: what
+    the detector says of both agrees better than points of a file with what is carried over from another head.
 
     Raises
     ------
     NoFaceError
         When such scans are there, but the detector finds no face on the template.
     """
-    if all(scan.landmarks_path is not None for scan in scans):
+    if all(_goes_by_file(scan, template) for scan in scans):
         return LandmarkedTemplate(template)
     try:
         looks: dict[Look, Mapping[str, LandmarkEmbedding]] = {}
@@ -121,8 +128,8 @@ def landmarked(
         return LandmarkedTemplate(template, looks)
     except NoFaceError as error:
         raise NoFaceError(
-            "No face was found on the template, so scans without landmark files cannot be compared with it; "
-            "lay a landmark file beside every scan, or take another template."
+            "No face was found on the template, so scans cannot be compared with it; give its landmarks "
+            "(--template-landmarks) and lay a landmark file beside every scan, or take another template."
         ) from error
 
 
@@ -135,7 +142,8 @@ def prepare_scan(source: ScanFile, template: LandmarkedTemplate, settings: Regis
     with timed(timings, "clean"):
         cleaned = clean_scan(raw, settings.cleaning)
     with timed(timings, "landmarks"):
-        look = template.shared_look(cleaned.mesh) if source.landmarks_path is None else None
+        by_file = _goes_by_file(source, template.template)
+        look = None if by_file else template.shared_look(cleaned.mesh)
         landmarks, remarks = _landmarks(source, cleaned, look, settings)
     return PreparedScan(
         source=source,
@@ -201,14 +209,19 @@ def scan_file(path: str | Path) -> ScanFile:
     return ScanFile(Path(path), find_landmarks(path))
 
 
+def _goes_by_file(scan: ScanFile, template: Template) -> bool:
+    return scan.landmarks_path is not None and bool(template.landmarks)
+
+
 def _landmarks(
     source: ScanFile, cleaned: CleanedScan, look: Look | None, settings: RegisterSettings
 ) -> tuple[Landmarks, tuple[str, ...]]:
     """Return the landmarks in millimetres, and remarks on them."""
-    if source.landmarks_path is None:
+    if look is not None or source.landmarks_path is None:
         seen = as_clay(cleaned.mesh) if look == "clay" else cleaned.mesh
         found = detect_scan_landmarks(seen, settings.detection).mediapipe478
-        return found.less_certain(settings.detected_inflation), ()
+        unread = (_UNREAD,) if source.landmarks_path else ()
+        return found.less_certain(settings.detected_inflation), unread
     landmarks, listed = read_landmarks_counted(source.landmarks_path)
     lost = listed - len(landmarks.names)
     verb = "is not a number" if lost == 1 else "are not numbers"

@@ -190,6 +190,9 @@ def register(
         ctx.exit(failed[0].exit_code)
     if not as_json:
         _show(outcomes)
+        for outcome in outcomes:  # a build's report has them
+            for remark in outcome.remarks:
+                click.echo(f"{outcome.name}: {remark}")
     if failed:
         names = ", ".join(outcome.name for outcome in failed)
         click.echo(f"Error: {len(failed)} of {len(outcomes)} scans were not registered: {names}.", err=True)

@@ -15,7 +15,6 @@ from morphkit.commands.model_files import ensure_writes_model, write_model
 from morphkit.errors import BadInputError
 from morphkit.export.transfer_picture import write_transfer_picture
 from morphkit.io.meshes import read_mesh
-from morphkit.linear import LinearModel
 from morphkit.morphable import MorphableModel
 from morphkit.transfer import (
     SurfaceMap,
@@ -140,11 +139,7 @@ def _target(path: Path) -> MorphableModel:
     """Return a model, or that of a mesh, which has one shape."""
     if holds_model(path):
         return load_model(path)
-    mesh = read_mesh(path)
-    single = LinearModel(
-        mesh.vertices.astype(np.float32), np.zeros((mesh.vertices.size, 0), np.float32), np.zeros(0)
-    )
-    return MorphableModel(mesh.faces, single, uv=mesh.uv, provenance={"source": path.name})
+    return replace(MorphableModel.of_mesh(read_mesh(path)), provenance={"source": path.name})
 
 
 def _ensure_has(model: MorphableModel, carried: tuple[str, ...], path: Path) -> None:

@@ -145,7 +145,7 @@ def _albedo(
         notes.extend(said)
     else:
         mean = points(arrays.source, arrays.array(names["mean"]), names["mean"])
-        group = LinearModel(mean, np.zeros((mean.size, 0), np.float32), np.zeros(0))
+        group = LinearModel.constant(mean)
     if len(group.mean) != len(identity.mean):
         raise arrays.source.bad(f"its colours have {len(group.mean)} vertices, not {len(identity.mean)}")
     if group.mean.max(initial=0.0) > 1.5:

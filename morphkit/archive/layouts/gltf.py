@@ -71,7 +71,7 @@ def _read_foreign(file: GltfFile) -> MorphableModel:
     expression, units = _units(file, scene, UNITS[unit])
     return MorphableModel(
         faces=_faces(scene),
-        identity=_unmoving(mean),
+        identity=LinearModel.constant(mean),
         expression=expression,
         albedo=_albedo(scene),
         expression_units=units,
@@ -84,10 +84,6 @@ def _read_foreign(file: GltfFile) -> MorphableModel:
             "read_notes": ["there is no identity: a group of no components", *dict.fromkeys(scene.notes)],
         },
     )
-
-
-def _unmoving(mean: np.ndarray) -> LinearModel:
-    return LinearModel(mean, np.zeros((mean.size, 0), np.float32), np.zeros(0))
 
 
 def _faces(scene: Scene) -> np.ndarray:
@@ -134,7 +130,7 @@ def _albedo(scene: Scene) -> LinearModel | None:
     colors = [piece.colors for piece in scene.pieces if piece.colors is not None]
     if len(colors) != len(scene.pieces):
         return None
-    return _unmoving(np.concatenate(colors))
+    return LinearModel.constant(np.concatenate(colors))
 
 
 # --- writing ---------------------------------------------------------------------------------------------
