@@ -6,8 +6,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import trimesh
+from building_scans import SCANNER
 
+from morphkit.archive import load_default_model
+from morphkit.building import register_scan
 from morphkit.building.colors import ColorSettings, transfer_colors
+from morphkit.building.synthetic import scan_head
+from morphkit.io.landmarks import write_landmarks
+from morphkit.io.meshes import write_mesh
 from morphkit.mesh import Mesh
 
 
@@ -89,3 +95,21 @@ def test_a_large_texture_is_read_only_where_it_is_needed():
 def test_a_scan_without_colors_is_refused():
     with pytest.raises(ValueError, match="neither"):
         transfer_colors(ball(2), REGISTERED)
+
+
+def test_eyes_take_the_scans_colours_though_they_do_not_follow_it(tmp_path):
+    head, rng = load_default_model(), np.random.default_rng(0)
+    person = replace(head.mesh(rng.standard_normal(8)), uv=None)
+    scan = scan_head(person, person.vertices[head.masks["face"]].mean(axis=0), rng, SCANNER)
+    write_mesh(tmp_path / "a.ply", scan.mesh)
+    points = head.landmarks["ibug68"].landmarks(scan.pose.apply(person.vertices), head.faces)
+    write_landmarks(tmp_path / "a.landmarks.json", points)
+    registered = register_scan(tmp_path / "a.ply", head.template())
+    eyes = np.flatnonzero(head.masks["eyes"])
+    assert not registered.valid[eyes].any()
+    depth = person.vertices[eyes, 2]
+    seen = eyes[depth > np.quantile(depth, 0.7)]
+    seen = seen[np.isfinite(registered.mesh.colors[seen]).all(axis=1)]
+    assert len(seen) > 0.2 * len(eyes)
+    given, truth = registered.mesh.colors[seen].mean(axis=1), person.colors[seen].mean(axis=1)
+    assert np.corrcoef(given, truth)[0, 1] > 0.7  # irises are dark, the white is not

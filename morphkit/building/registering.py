@@ -185,7 +185,8 @@ def register_prepared(
     colors = None
     with timed(timings, "colors"):
         if settings.texture and has_colors(scan.mesh):
-            colors = transfer_colors(scan.mesh, result.mesh, settings.colors, valid=result.valid)
+            shown = result.valid | template.eyes
+            colors = transfer_colors(scan.mesh, result.mesh, settings.colors, valid=shown)
     units = scan.millimetres_per_unit
     return RegisteredScan(
         name=scan.source.name,

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+from jaxtyping import Bool
 
 from morphkit.archive import holds_model, load_default_model, load_model
 from morphkit.building.colors import has_colors
@@ -53,6 +54,11 @@ class LandmarkedTemplate:
     def matching(self, look: Look | None) -> Template:
         """Return the template with the landmarks to compare a scan's with; None: those of files."""
         return self.template if look is None else replace(self.template, landmarks=self.detected[look])
+
+    @property
+    def eyes(self) -> Bool[np.ndarray, " v"]:
+        """The eyeballs, which registration moves with the lids and not to the scan; its colours they have."""
+        return self.template.masks.get("eyes", np.zeros(len(self.template.mesh.vertices), dtype=bool))
 
     @property
     def complete(self) -> Template:

@@ -80,7 +80,7 @@ def _print_completion(ctx: click.Context, param: click.Parameter, shell: str | N
 _EXIT_CODES = (
     "Exit codes: 0 all is well; 2 a call or an input that cannot be used (no face, a damaged file); 1 other "
     "trouble (a full disk, a missing package); 130 interrupted. Of several files, the highest. With --json, "
-    "stdout holds JSON and nothing else; errors go to stderr. NO_COLOR=1 switches colours off."
+    "stdout holds JSON and nothing else, and nothing at all where there is no result; errors go to stderr. NO_COLOR=1 switches colours off."
 )
 
 
@@ -97,7 +97,7 @@ _EXIT_CODES = (
     callback=_print_completion,
     help='Print a script that completes commands in a shell: eval "$(morphkit --completion bash)".',
 )
-@click.version_option(morphkit.__version__, prog_name="morphkit")
+@click.version_option(morphkit.__version__, "-V", "--version", prog_name="morphkit")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error (also: MORPHKIT_DEBUG=1).")
 def main(debug: bool) -> None:
     """From raw 3D face scans to a morphable model, and from a model to a face in any photo."""
