@@ -267,7 +267,7 @@ def test_damaged_copies_of_the_other_kinds(rng, tmp_path, layout, saver):
         ("shapePC", np.full((180, 6), 1e30), "shapePC holds 1e\\+30"),
         ("shapeEV", -np.ones((6, 1)), "shapeEV has negative"),
         ("shapeEV", np.ones((5, 1)), "shapePC has 6 columns, shapeEV only 5"),
-        ("texMU", np.zeros((9, 1)), r"texPC has the shape"),
+        ("texMU", np.zeros((9, 1)), "texMU has 3 vertices, shapeMU 60"),
         ("tl", np.full((4, 3), 61.0), r"tl refer to vertices 60..60 of 60"),
         ("tl", np.zeros((4, 3)), r"tl refer to vertices -1"),
         ("tl", np.full((4, 3), 1.5), "fractions"),

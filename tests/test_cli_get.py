@@ -116,6 +116,7 @@ def test_no_server_is_said_and_a_mirror_helps(server, tmp_path):
     told = run("tiny", "-o", tmp_path / "got", "--mirror", "http://127.0.0.1:9")
     assert told.exit_code == 1
     assert "http://127.0.0.1:9/LICENSE could not be downloaded: the server cannot be reached" in told.stderr
+    assert not (tmp_path / "got").exists()
     assert run("tiny", "-o", tmp_path / "got", "--mirror", mirror).exit_code == 0
 
 

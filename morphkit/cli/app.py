@@ -80,7 +80,8 @@ def _print_completion(ctx: click.Context, param: click.Parameter, shell: str | N
 _EXIT_CODES = (
     "Exit codes: 0 all is well; 2 a call or an input that cannot be used (no face, a damaged file); 1 other "
     "trouble (a full disk, a missing package); 130 interrupted. Of several files, the highest. With --json, "
-    "stdout holds JSON and nothing else, and nothing at all where there is no result; errors go to stderr. NO_COLOR=1 switches colours off."
+    "stdout holds JSON and nothing else, and nothing at all where there is no result; errors go to stderr. "
+    "NO_COLOR=1 switches colours off."
 )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -99,10 +100,14 @@ def get(
         retry_if_failed=_RETRIES,
     )
     stage = f"Downloading {wanted.megabytes} MB"
-    for done, path in enumerate(wanted.files):
-        if progress is not None:
-            progress(stage, done, len(wanted.files))
-        _fetch(store, path)
+    try:
+        for done, path in enumerate(wanted.files):
+            if progress is not None:
+                progress(stage, done, len(wanted.files))
+            _fetch(store, path)
+    finally:
+        with suppress(OSError):
+            folder.rmdir()  # which it only does to one that nothing arrived in
     if progress is not None:
         progress(stage, len(wanted.files), len(wanted.files))
     return folder / wanted.model

@@ -32,18 +32,18 @@ class _Lines:
 
 def read_obj(path: Path) -> MeshParts:
     """Read an OBJ file with its material library; ValueError says what is wrong with it."""
-    lines = _sort_lines(path.read_bytes())
-    table = _number_table(lines.vertices, "v")
+    lines = sort_lines(path.read_bytes())
+    table = number_table(lines.vertices, "v")
     vertices, colors = table[:, :3], None
     if table.shape[1] in (6, 7):  # x y z r g b [a], MeshLab's habit
         colors = table[:, 3:6] / (255.0 if table[:, 3:6].max(initial=0.0) > 1.0 else 1.0)
     elif len(table) and table.shape[1] not in (3, 4):
         raise ValueError(f"its v lines have {table.shape[1]} numbers")
-    position, uv_index, polygon = _parse_faces(lines)
+    position, uv_index, polygon = parse_faces(lines)
     faces, corners = triangulate(position)
     if not lines.uvs or not len(faces) or (uv_index < 0).any():
         return MeshParts(vertices, faces, colors)
-    coordinates = _number_table(lines.uvs, "vt")[:, :2].astype(np.float32)
+    coordinates = number_table(lines.uvs, "vt")[:, :2].astype(np.float32)
     if uv_index.max() >= len(coordinates):
         raise ValueError(f"a face refers to texture coordinate {uv_index.max() + 1} of {len(coordinates)}")
     uv, texture = _material_texture(path, lines, coordinates[uv_index[corners]], polygon[corners[:, 0]])
@@ -91,7 +91,7 @@ def _write_material(path: Path, picture_name: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-def _sort_lines(data: bytes) -> _Lines:
+def sort_lines(data: bytes) -> _Lines:
     if b"\0" in data[:4096]:
         raise ValueError("it is not text")
     lines = _Lines()
@@ -123,7 +123,7 @@ def _absolute(rest: bytes, lines: _Lines) -> bytes:
     return b" ".join(corners)
 
 
-def _number_table(lines: list[bytes], key: str) -> np.ndarray:
+def number_table(lines: list[bytes], key: str) -> np.ndarray:
     """Return the numbers on lines that all have equally many."""
     if not lines:
         return np.zeros((0, 3))
@@ -134,7 +134,7 @@ def _number_table(lines: list[bytes], key: str) -> np.ndarray:
     return values.reshape(len(lines), width)
 
 
-def _parse_faces(lines: _Lines) -> tuple[list[np.ndarray] | np.ndarray, np.ndarray, np.ndarray]:
+def parse_faces(lines: _Lines) -> tuple[list[np.ndarray] | np.ndarray, np.ndarray, np.ndarray]:
     """Return the polygons' vertex indices, and for each corner its uv index (-1: none) and polygon."""
     lengths = np.array([len(line.split()) for line in lines.faces], np.int64)
     tokens = b" ".join(lines.faces).split()

@@ -8,16 +8,26 @@ face towards +z. ``segbin`` are the four segments of the segmented model, one co
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from morphkit.archive.layouts import _mat
-from morphkit.archive.layouts._mat_groups import outward, read_faces, read_group, read_mean, unit_of
+from morphkit.archive.layouts._mat_heads import HeadNames, read_head
 from morphkit.archive.source import ModelSource
 from morphkit.morphable import MorphableModel
 
 KEY = "bfm2009"
 LICENCE = (
     "Basel Face Model 2009: for research, non-commercial, no redistribution; ask the University of Basel"
+)
+_NAMES = HeadNames(
+    shape=("shapeMU", "shapePC", "shapeEV"),
+    texture=("texMU", "texPC", "texEV"),
+    faces="tl",
+    variances=False,
+    unit="micrometres",
+    white=255.0,
 )
 
 
@@ -29,35 +39,8 @@ def recognises(source: ModelSource) -> bool:
 def read(source: ModelSource) -> MorphableModel:
     """Return the model; see `morphkit.archive.load_model`."""
     with _mat.opened(source) as mat:
-        mean = read_mean(mat, "shapeMU")
-        unit, scale, notes = unit_of(mean, "micrometres")
-        identity = read_group(mat, mean, "shapePC", "shapeEV", variances=False, scale=scale)
-        albedo = None
-        if mat.has("texMU"):
-            colors = read_mean(mat, "texMU")
-            albedo = read_group(mat, colors, "texPC", "texEV", variances=False, scale=1 / 255)
-        count = len(mean) // 3
-        faces = read_faces(mat, "tl", count, first=1, swap=True)
-        faces, turned = outward(faces, mean)
-        masks = _segments(mat, count)
-    groups = {"identity": identity, "albedo": albedo}
-    notes += turned + [f"{name}: {note}" for name, group in groups.items() if group for note in group.notes]
-    if albedo is not None and len(albedo.model.mean) != count:
-        raise source.bad(f"texMU has {len(albedo.model.mean)} vertices, shapeMU {count}")
-    return MorphableModel(
-        faces,
-        identity.model,
-        albedo=albedo.model if albedo else None,
-        masks=masks,
-        provenance={
-            "source": source.path.name,
-            "layout": KEY,
-            "unit": unit,
-            "albedo_color_space": "sRGB (not stated). Used as if it were linear.",
-            "licence": LICENCE,
-            **({"read_notes": notes} if notes else {}),
-        },
-    )
+        model = read_head(source, mat, _NAMES, layout=KEY, licence=LICENCE)
+        return replace(model, masks=_segments(mat, model.n_vertices))
 
 
 def _segments(mat: _mat.MatReader, count: int) -> dict[str, np.ndarray]:

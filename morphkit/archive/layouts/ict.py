@@ -130,13 +130,13 @@ def _read_neutral(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray | None
     """Return neutral vertices in the file's unit, triangles, uv for each corner, the polygons' count."""
     source = ModelSource(path)
     try:
-        lines = _obj._sort_lines(_whole_lines(path))
+        lines = _obj.sort_lines(_whole_lines(path))
         if any(len(line.split()) < 3 for line in lines.faces):
             raise source.bad("it has a face of fewer than three corners: it is damaged or truncated")
-        vertices = _obj._number_table(lines.vertices, "v")[:, :3]
-        position, uv_index, _ = _obj._parse_faces(lines)
+        vertices = _obj.number_table(lines.vertices, "v")[:, :3]
+        position, uv_index, _ = _obj.parse_faces(lines)
         cut, corners = triangulate(position)
-        coordinates = _obj._number_table(lines.uvs, "vt")[:, :2]
+        coordinates = _obj.number_table(lines.uvs, "vt")[:, :2]
     except (ValueError, OverflowError) as error:
         raise source.bad(f"it is damaged ({' '.join(str(error).split())[:120]})") from error
     faces = triangles(source, cut, len(vertices))
@@ -196,7 +196,7 @@ def _vertex_block(path: Path, data: bytes) -> np.ndarray:
         if first >= 0 and block.count(b"\nv ") == block.count(b"\n"):
             with warnings.catch_warnings(action="error"):  # numpy warns of what is no number
                 return np.fromstring(block.replace(b"\nv ", b" ").decode("ascii"), sep=" ").reshape(-1, 3)
-        table = _obj._number_table(_obj._sort_lines(data).vertices, "v")
+        table = _obj.number_table(_obj.sort_lines(data).vertices, "v")
         return table[:, :3]
     except (ValueError, DeprecationWarning) as error:
         raise ModelSource(path).bad(
