@@ -3,7 +3,8 @@
 `drawn` is the server's work alone: a slider is read, one column is added, the surface is written and handed
 to viser. `seen` goes all the way by the network: a client moves a slider, waits for the new face, and moves
 it again, so it holds the pace of sixty a second that the viewer keeps. `in Chromium` is a page that draws in
-software, where there is one (`pytest -s` prints all).
+software, where there is one, and the same page with the drawing itself, a GPU's work, left out (`pytest -s`
+prints all).
 """
 
 import sys
@@ -58,20 +59,21 @@ def test_seen(viewer):
     assert rate > 20
 
 
-def test_in_chromium(viewer):
+@pytest.mark.parametrize("undrawn", [False, True])
+def test_in_chromium(viewer, undrawn):
     from browser_pages import chromium, opened, running
 
     chromium()
     slider = viewer._panel._sliders._components["identity", 0]
     with running() as browser, opened(browser, viewer.url, 400, 300) as page:
         page.wait_for_face()
-        page.page.evaluate("window.drawn = []; window.uploaded = []")
-        started, moves, seconds = time.perf_counter(), 0, 4.0
+        page.page.evaluate("undrawn => { window.undrawn = undrawn; window.uploaded = []; }", undrawn)
+        started, moves, seconds = time.perf_counter(), 0, 8.0
         while time.perf_counter() < started + seconds:
             moves += 1
             slider.value = float(3 * np.sin(moves / 10))
             time.sleep(max(0.0, started + moves / 60 - time.perf_counter()))
-        drawn = page.page.evaluate("window.drawn.length")
-    n = viewer.session.subject.model.n_vertices
-    print(f"\n{n} vertices: {moves / seconds:.0f} movements/s, {drawn / seconds:.1f} drawn/s in software")
-    assert drawn
+        shown = page.page.evaluate("window.uploaded.length") / 3  # vertices, normals, colours
+    n, how = viewer.session.subject.model.n_vertices, "without drawing" if undrawn else "drawn in software"
+    print(f"\n{n} vertices: {moves / seconds:.0f} movements/s, {shown / seconds:.1f} faces/s {how}")
+    assert shown

@@ -27,13 +27,15 @@ _QUIET = ("--disable-background-networking", "--disable-component-update", "--no
 
 SCENE = "[...document.querySelectorAll('canvas')].sort((a, b) => b.width * b.height - a.width * a.height)[0]"
 
-# Counts the draws of large surfaces, with the time of each, and the uploads of large vertex buffers.
+# Counts the draws of large surfaces, with the time of each, and the uploads of large vertex buffers. With
+# `window.undrawn` these draws are counted but not made, which leaves what a page costs without a GPU's work.
 _WATCH = """
-window.drawn = []; window.uploaded = [];
+window.drawn = []; window.uploaded = []; window.undrawn = false;
 for (const kind of [WebGL2RenderingContext]) {
   const draw = kind.prototype.drawElements, fill = kind.prototype.bufferData;
   kind.prototype.drawElements = function (mode, count, ...rest) {
     if (count > 10000) window.drawn.push(performance.now());
+    if (count > 10000 && window.undrawn) return;
     return draw.call(this, mode, count, ...rest);
   };
   kind.prototype.bufferData = function (target, data, ...rest) {
