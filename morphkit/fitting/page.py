@@ -137,7 +137,10 @@ def _tiles(result: FitResult) -> list[tuple[str, str]]:
         ("landmark error, of the eye distance", _percent(result.landmark_error)),
         ("field of view, longer side", f"{angle:.0f}°"),
         ("distance to the camera", f"{np.linalg.norm(camera.t) / 1000.0:.2f} m"),
-        ("to fit" if result.predicted_by is None else "to predict", f"{sum(result.timings.values()):.1f} s"),
+        (
+            "to fit, files apart" if result.predicted_by is None else "to predict, files apart",
+            f"{sum(result.timings.values()):.1f} s",
+        ),
     ]
 
 
