@@ -236,7 +236,7 @@ def test_settings_are_printed_and_refused_in_one_sentence(
         assert not (out / "checkpoints").exists()
     other = run("train", config, "-o", trained, "--resume", "--set", "training.seed=9")
     assert other.exit_code == 2
-    assert "is of a run with other settings" in other.stderr
+    assert "is of a run with other settings (training.seed); go on" in other.stderr
 
 
 def test_a_damaged_checkpoint_is_refused(config: Path, tmp_path: Path) -> None:
@@ -247,3 +247,12 @@ def test_a_damaged_checkpoint_is_refused(config: Path, tmp_path: Path) -> None:
     assert result.exit_code == 2
     assert "step-00000003.ckpt: no file that torch wrote, or a damaged one" in result.stderr
     assert "the one before it serves once this file is moved away" in result.stderr
+
+
+def test_settings_of_the_other_network_are_sent_to_its_command(tmp_path: Path) -> None:
+    for example, given, wanted in (("train", "train-cnet", "train"), ("train-cnet", "train", "train-cnet")):
+        path = tmp_path / f"{example}.toml"
+        path.write_text(run(example, "--example").stdout)
+        result = run(given, path)
+        assert result.exit_code == 2
+        assert result.stderr == f"Error: {path} holds settings for `morphkit {wanted}`; give it to that.\n"

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
 _arguments = options.together(
     click.argument("config", type=options.FILE, required=False, metavar="CONFIG.TOML"),
-    click.option("--resume", is_flag=True, help="Go on from the last checkpoint in the output folder."),
+    click.option(
+        "--resume", is_flag=True, help="Go on from the last checkpoint in the output folder, if there is one."
+    ),
     click.option(
         "--set",
         "overrides",

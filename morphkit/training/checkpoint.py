@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -152,8 +152,19 @@ def _is_optimizer(value: object) -> bool:
     )
 
 
-def ensure_same_run(path: Path, found: Mapping[str, str | int], wanted: Mapping[str, str | int]) -> None:
+def ensure_same_run(
+    path: Path,
+    found: Mapping[str, str | int],
+    wanted: Mapping[str, str | int],
+    changed: Sequence[str] = (),
+) -> None:
     """Refuse to go on from a checkpoint of another run.
+
+    Parameters
+    ----------
+    path : the checkpoint.
+    found, wanted : its identity, and that of the run to go on with.
+    changed : names of the settings that differ.
 
     Raises
     ------
@@ -162,9 +173,11 @@ def ensure_same_run(path: Path, found: Mapping[str, str | int], wanted: Mapping[
     """
     for name, value in wanted.items():
         if found.get(name) != value:
+            what = _OTHERS.get(name, f"another {name}")
+            which = f" ({', '.join(changed)})" if name == "config" and changed else ""
             raise BadInputError(
-                f"{path} is of a run with {_OTHERS.get(name, f'another {name}')}; go on with what it was "
-                "started with, or choose another output folder."
+                f"{path} is of a run with {what}{which}; go on with what it was started with, or choose "
+                "another output folder."
             )
 
 

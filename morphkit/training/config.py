@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
@@ -367,9 +368,24 @@ def digest(config: object) -> str:
     paths, which may be spelled in many ways: what data, model and R-Net hold is told by their own digests
     (`Task.identity`), and the weights to start from matter at the start alone.
     """
-    table = to_table(config)
-    table.pop("output")
-    for section, names in _UNCOUNTED.items():
-        for name in names:
-            table[section].pop(name, None)
+    table = _counted(to_table(config))
     return hashlib.sha256(json.dumps(table, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def changed_settings(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+    """Return which settings of two runs, as tables, make them learn otherwise, as "training.batch"."""
+    tables = [_counted(table) for table in (one, other)]
+    flat = [
+        {f"{section}.{name}": value for section, values in table.items() for name, value in values.items()}
+        for table in tables
+    ]
+    return sorted(name for name in flat[0] | flat[1] if flat[0].get(name) != flat[1].get(name))
+
+
+def _counted(table: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings that change what is learnt."""
+    return {
+        section: {name: value for name, value in values.items() if name not in _UNCOUNTED.get(section, ())}
+        for section, values in table.items()
+        if section != "output"
+    }

@@ -17,7 +17,7 @@ from morphkit.errors import BadInputError
 from morphkit.io.images import write_image
 from morphkit.training.average import WeightAverage
 from morphkit.training.checkpoint import Checkpoint, CheckpointFolder, ensure_same_run, load_checkpoint
-from morphkit.training.config import LoopSettings, OutputSettings
+from morphkit.training.config import LoopSettings, OutputSettings, changed_settings
 from morphkit.training.devices import flushed_denormals
 from morphkit.training.guard import NotFiniteError
 from morphkit.training.interruption import Interruption
@@ -266,7 +266,8 @@ class Loop(Generic[BatchT]):
                 "--resume, or choose another output folder."
             )
         found = load_checkpoint(latest)
-        ensure_same_run(latest, found.identity, self._identity())
+        changed = changed_settings(found.config, self.config)
+        ensure_same_run(latest, found.identity, self._identity(), changed)
         self._restore(latest, found)
         self.fabric.barrier()
 
