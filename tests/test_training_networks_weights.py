@@ -179,6 +179,8 @@ def test_other_files_are_refused(tmp_path, saved):
     assert "no network of morphkit" in _message(tmp_path / "other.pt")
     torch.save([1, 2], tmp_path / "list.pt")
     assert "no network of morphkit" in _message(tmp_path / "list.pt")
+    torch.save({"format": "morphkit-checkpoint", "version": 2}, tmp_path / "best.ckpt")
+    assert "give weights.pt or best.pt from the run's folder" in _message(tmp_path / "best.ckpt")
 
 
 @pytest.mark.parametrize("share", [0.0001, 0.5, 0.999])

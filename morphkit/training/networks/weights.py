@@ -13,6 +13,7 @@ from torch import nn
 
 from morphkit.errors import BadInputError
 from morphkit.torch_file import ensure_fits, read_torch_file, write_torch_file
+from morphkit.training.checkpoint import FORMAT as CHECKPOINT
 from morphkit.training.networks.c_net import CNet
 from morphkit.training.networks.outputs import LayoutName
 from morphkit.training.networks.r_net import RNet
@@ -78,6 +79,10 @@ def load_network(path: str | os.PathLike[str]) -> tuple[RNet | CNet, dict[str, A
         When the file is missing, cut off, or anything else than such a network.
     """
     values = read_torch_file(path, _NEEDED)
+    if isinstance(values, dict) and values.get("format") == CHECKPOINT:
+        raise BadInputError(
+            f"{path} is a checkpoint, for --resume; give weights.pt or best.pt from the run's folder."
+        )
     if not isinstance(values, dict) or values.get("format") not in (R_NET, C_NET):
         raise BadInputError(f"{path}: no network of morphkit; {_NEEDED} is needed.")
     if values.get("version") != VERSION:
