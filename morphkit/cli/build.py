@@ -102,7 +102,10 @@ def build_basis(
     from morphkit.building.workspace import work_folder
     from morphkit.cli.progress import StageProgress
 
-    with _explaining(TooFewScansError, work_folder(output, work), as_json), StageProgress() as progress:
+    folder = work_folder(output, work)
+    replaced = ", in place of the one that is there," if output.is_file() else ""
+    opening = f"Building {output}{replaced} and its report; registered scans go into {folder}/."
+    with _explaining(TooFewScansError, folder, as_json), StageProgress(opening=opening) as progress:
         result = run(
             scans,
             output,
@@ -171,7 +174,9 @@ def register(
     from morphkit.building import register as run
     from morphkit.cli.progress import StageProgress
 
-    with StageProgress() as progress:
+    scan_count = "a scan" if len(scans) == 1 else f"{len(scans)} scans"
+    opening = f"Registering {scan_count} into {output}/: a .ply, .npz and .png each."
+    with StageProgress(opening=opening) as progress:
         outcomes = run(
             scans,
             output,

@@ -17,8 +17,8 @@ class StageProgress:
     Calling it says that of a stage's `total` steps `done` are finished.
     """
 
-    def __init__(self, announce: bool = True, bars: bool = True) -> None:
-        """Take whether a log gets a line a stage, and a person bars."""
+    def __init__(self, announce: bool = True, bars: bool = True, opening: str = "") -> None:
+        """Take whether a log gets a line a stage, and a person bars, and what to say before the first."""
         from rich.console import Console
         from rich.progress import (
             BarColumn,
@@ -43,7 +43,7 @@ class StageProgress:
             disable=not (bars and self._console.is_terminal),
             speed_estimate_period=_MEMORY,
         )
-        self._announce = announce
+        self._announce, self._opening = announce, opening
         self._tasks: dict[str, TaskID] = {}
 
     def __enter__(self) -> StageProgress:
@@ -58,6 +58,8 @@ class StageProgress:
     def __call__(self, stage: str, done: int, total: int) -> None:
         """Show that `done` of `total` steps of `stage` are finished."""
         if stage not in self._tasks:
+            if self._opening and not self._tasks:  # not of calls that are refused
+                self.say(self._opening)
             self._tasks[stage] = self._bars.add_task(stage, total=total)
             if self._bars.disable and self._announce:
                 self._console.print(f"{stage} ...", highlight=False)
