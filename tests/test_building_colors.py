@@ -10,7 +10,7 @@ from building_scans import SCANNER
 
 from morphkit.archive import load_default_model
 from morphkit.building import register_scan
-from morphkit.building.colors import ColorSettings, transfer_colors
+from morphkit.building.colors import ColorSettings, in_sight, transfer_colors
 from morphkit.building.synthetic import scan_head
 from morphkit.io.landmarks import write_landmarks
 from morphkit.io.meshes import write_mesh
@@ -105,11 +105,23 @@ def test_eyes_take_the_scans_colours_though_they_do_not_follow_it(tmp_path):
     points = head.landmarks["ibug68"].landmarks(scan.pose.apply(person.vertices), head.faces)
     write_landmarks(tmp_path / "a.landmarks.json", points)
     registered = register_scan(tmp_path / "a.ply", head.template())
-    eyes = np.flatnonzero(head.masks["eyes"])
+    eyes = head.masks["eyes"]
     assert not registered.valid[eyes].any()
-    depth = person.vertices[eyes, 2]
-    seen = eyes[depth > np.quantile(depth, 0.7)]
-    seen = seen[np.isfinite(registered.mesh.colors[seen]).all(axis=1)]
-    assert len(seen) > 0.2 * len(eyes)
-    given, truth = registered.mesh.colors[seen].mean(axis=1), person.colors[seen].mean(axis=1)
-    assert np.corrcoef(given, truth)[0, 1] > 0.7  # irises are dark, the white is not
+    given = eyes & np.isfinite(registered.mesh.colors).all(axis=1)
+    assert 0.2 * eyes.sum() < given.sum() < 0.35 * eyes.sum()  # the lids hide the others
+    off = np.abs(registered.mesh.colors[given] - person.colors[given]).max(axis=1)
+    assert np.median(off) < 0.03
+    assert np.mean(off > 0.15) < 0.25  # at the lids' edges, which triangles of this scan straddle
+
+
+def test_what_lids_cover_is_not_in_sight():
+    front = np.array([[-10, -10, 0], [10, -10, 0], [10, 10, 0], [-10, 10, 0]], np.float64)
+    square = np.array([[0, 1, 2], [0, 2, 3]], np.int32)
+    lid = front * [1.5, 0.4, 1.0] + [0.0, 8.0, 3.0]  # before the upper corners
+    mesh = Mesh(np.vstack([front, lid]), np.vstack([square, square + 4]))
+    eye = np.arange(8) < 4
+    assert in_sight(mesh, eye, np.eye(3))[:4].tolist() == [True, True, False, False]
+    turned = np.array([[0.0, -1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
+    posed = replace(mesh, vertices=mesh.vertices @ turned.T)
+    assert in_sight(posed, eye, turned)[:4].tolist() == [True, True, False, False]
+    assert not in_sight(mesh, np.zeros(8, bool), np.eye(3)).any()

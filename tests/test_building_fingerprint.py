@@ -15,10 +15,11 @@ from morphkit.building.templates import LandmarkedTemplate
 from morphkit.building.workspace import work_folder, workspace
 from morphkit.errors import MorphkitError
 from morphkit.io.side_files import side_files
-from morphkit.mesh import Mesh, Template
+from morphkit.mesh import LandmarkEmbedding, Mesh, Template
 from morphkit.scans import ScanFile
 
 QUAD = Mesh(np.eye(4, 3), np.array([[0, 1, 2], [0, 2, 3]], np.int32))
+NOSE = {"ibug68": LandmarkEmbedding(("30",), np.zeros(1, np.int32), np.eye(3)[[0]])}
 
 
 @pytest.fixture
@@ -32,7 +33,7 @@ def scan(tmp_path) -> ScanFile:
 
 
 def _print(scan: ScanFile, **changes: object) -> dict[str, str]:
-    template = changes.get("template", LandmarkedTemplate(Template(QUAD)))
+    template = changes.get("template", LandmarkedTemplate(Template(QUAD, NOSE)))
     return scan_fingerprint(
         scan, template, changes.get("settings", RegisterSettings()), changes.get("modes", "")
     )
@@ -47,6 +48,16 @@ def test_every_file_of_a_scan_counts(scan, name):
     assert _print(scan) != before
 
 
+def test_a_landmark_file_that_is_not_read_does_not_count_but_what_is_detected_does(scan):
+    bare = LandmarkedTemplate(Template(QUAD), {"clay": NOSE})
+    before = _print(scan, template=bare)
+    scan.landmarks_path.write_text("{ }")
+    assert _print(scan, template=bare) == before
+    moved = {"ibug68": replace(NOSE["ibug68"], barycentrics=np.eye(3)[[1]])}
+    other = LandmarkedTemplate(Template(QUAD), {"clay": moved})
+    assert _differing(before, _print(scan, template=other)) == {"landmarks"}
+
+
 def test_a_picture_that_goes_missing_counts(scan):
     before = _print(scan)
     (scan.path.parent / "skin.png").unlink()
@@ -58,7 +69,7 @@ def test_settings_template_and_code_count(scan, monkeypatch):
     assert _differing(before, _print(scan, settings=replace(RegisterSettings(), texture=False))) == {
         "settings"
     }
-    masked = LandmarkedTemplate(Template(QUAD, masks={"face": np.ones(4, bool)}))
+    masked = LandmarkedTemplate(Template(QUAD, NOSE, {"face": np.ones(4, bool)}))
     assert _differing(before, _print(scan, template=masked)) == {"template"}
     assert _differing(before, _print(scan, modes="learnt")) == {"modes"}
     named = (Template(QUAD, masks={name: np.ones(4, bool)}) for name in ("face", "eyes"))

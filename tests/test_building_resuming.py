@@ -13,12 +13,13 @@ from morphkit.building.resuming import ensure_resumable
 from morphkit.building.store import load_fingerprint, load_registered, save_registered
 from morphkit.building.templates import LandmarkedTemplate
 from morphkit.errors import BadInputError
-from morphkit.mesh import Landmarks, Mesh, Template
+from morphkit.mesh import LandmarkEmbedding, Landmarks, Mesh, Template
 from morphkit.registration import Diagnosis
 from morphkit.scans import ScanFile
 
 QUAD = Mesh(np.eye(4, 3), np.array([[0, 1, 2], [0, 2, 3]], np.int32))
-TEMPLATE, SETTINGS = LandmarkedTemplate(Template(QUAD)), RegisterSettings()
+NOSE = {"ibug68": LandmarkEmbedding(("30",), np.zeros(1, np.int32), np.eye(3)[[0]])}
+TEMPLATE, SETTINGS = LandmarkedTemplate(Template(QUAD, NOSE)), RegisterSettings()
 
 
 @pytest.fixture
@@ -73,7 +74,7 @@ def test_one_changed_scan_does_not_matter_but_all_of_them_do(work, scans):
 
 
 def test_what_differs_is_named(work, scans, monkeypatch):
-    moved = LandmarkedTemplate(Template(replace(QUAD, vertices=QUAD.vertices + 1)))
+    moved = LandmarkedTemplate(Template(replace(QUAD, vertices=QUAD.vertices + 1), NOSE))
     other = replace(SETTINGS, texture=False)
     assert "otherwise: the template differed" in _refused(work, scans, moved, SETTINGS)
     assert "otherwise: the settings (" in _refused(work, scans, TEMPLATE, other)

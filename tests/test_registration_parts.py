@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from registration_scene import make_template
@@ -7,7 +9,10 @@ from scipy.spatial.transform import Rotation
 
 from morphkit.errors import RegistrationError
 from morphkit.geometry.similarity import Similarity
+from morphkit.registration import RegistrationSettings
+from morphkit.registration.passive import follow_surroundings
 from morphkit.registration.placement import place_by_landmarks
+from morphkit.registration.prepared import prepare_template
 from morphkit.registration.result import Diagnosis
 from morphkit.registration.settings import SimilaritySettings
 from morphkit.registration.verdict import judge
@@ -44,3 +49,21 @@ def test_verdicts_follow_the_figures() -> None:
     )
     assert verdict == "failed"
     assert len(reasons) == 5
+
+
+def test_vertices_of_no_triangle_follow_what_is_around_them(rng: np.random.Generator) -> None:
+    template = make_template()
+    mesh, settings = template.mesh, RegistrationSettings(method="nicp")
+    count = len(mesh.vertices)
+    chosen = rng.choice(count, 50, replace=False)
+    outside = mesh.vertices[chosen] * 1.01  # the mesh is about the origin
+    with_loose = replace(template, mesh=replace(mesh, vertices=np.vstack([mesh.vertices, outside]), uv=None))
+    alone, prepared = (prepare_template(given, settings) for given in (template, with_loose))
+    np.testing.assert_array_equal(prepared.passive[:count], alone.passive)
+    assert prepared.passive[count:].all()
+    bent = with_loose.mesh.vertices * [1.1, 0.9, 1.0] + [5.0, 0.0, 0.0]
+    moved = bent.copy()
+    moved[count:] = np.nan
+    followed = follow_surroundings(prepared, moved)
+    near = ~prepared.passive[chosen]
+    assert np.linalg.norm(followed[count:] - bent[count:], axis=1)[near].max() < 2.0  # of ten millimetres

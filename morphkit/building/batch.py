@@ -40,7 +40,8 @@ def register(
 
     Parameters
     ----------
-    scans : mesh files; landmark sidecars beside them are used, else landmarks are found on rendered views.
+    scans : mesh files; landmark sidecars beside them are used where the template has landmarks, too, else
+        landmarks are found on rendered views of both.
     output : the folder that gets, for each scan, ``<stem>.ply`` in the template's topology and vertex order
         and in the scan's own frame and units, ``<stem>.npz`` (validity, distances, colours, verdict, timings,
         hashes) and ``<stem>.png`` to look at, which a scan that failed has too if anything can be drawn.

@@ -8,9 +8,16 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from morphkit.geometry.normals import vertex_normals
+from morphkit.geometry.raster import rasterize
 from morphkit.geometry.rays import ShortRayQuery
 from morphkit.geometry.sampling import surface_colors
+from morphkit.geometry.views import turn
 from morphkit.mesh import Mesh
+
+_YAWS = (-0.6, 0.0, 0.6)  # radians; a scanner looks from there
+_PIXEL = 0.2  # millimetres
+_WIDEST = 2048  # pixels
+_CLOSE = 0.8  # of a triangle's weights: its corner is seen, not only its far end
 
 
 @dataclass(frozen=True)
@@ -30,6 +37,33 @@ class ColorSettings:
 def has_colors(mesh: Mesh) -> bool:
     """Tell whether a mesh carries colours: a texture with coordinates, or vertex colours."""
     return mesh.colors is not None or (mesh.texture is not None and mesh.uv is not None)
+
+
+def in_sight(
+    mesh: Mesh, part: Bool[np.ndarray, " v"], rotation: Float[np.ndarray, "3 3"]
+) -> Bool[np.ndarray, " v"]:
+    """Return which vertices of a part are seen from in front of the face or a bit from either side.
+
+    Parameters
+    ----------
+    mesh : the whole face, millimetres; it covers the part.
+    part : such as the eyeballs, of which the lids hide most.
+    rotation : from the head's frame (y up, z out of the face) to the mesh's.
+    """
+    seen = np.zeros(len(part), dtype=bool)
+    if not part.any():
+        return seen
+    for yaw in _YAWS:
+        turned = mesh.vertices @ rotation @ turn(yaw).T
+        low, high = turned[part].min(axis=0), turned[part].max(axis=0)
+        width, height = np.ceil((high - low)[:2] / _PIXEL).astype(int).clip(2, _WIDEST).tolist()
+        depth = np.abs(turned[:, 2]).max() + 1.0
+        middle, half = 0.5 * (low + high)[:2], 0.5 * (high - low)[:2].clip(_PIXEL)
+        clip = np.column_stack([(turned[:, :2] - middle) / half, -turned[:, 2] / depth, np.ones(len(part))])
+        drawn = rasterize(clip, mesh.faces, height, width)
+        row, column, corner = np.nonzero(drawn.barycentrics > _CLOSE)
+        seen[mesh.faces[drawn.face_index[row, column], corner]] = True
+    return seen & part
 
 
 def transfer_colors(

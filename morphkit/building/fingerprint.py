@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from morphkit import jobs
-from morphkit.building.templates import LandmarkedTemplate
+from morphkit.building.templates import LandmarkedTemplate, landmark_file
 from morphkit.io.files import file_hash
 from morphkit.io.side_files import side_files
 from morphkit.scans.discover import ScanFile
@@ -50,11 +50,11 @@ def scan_fingerprint(
     source : the scan with its landmark file; materials and pictures that it names count as well.
     template, settings, modes_digest : see `common_fingerprint`.
     """
-    sidecar = source.landmarks_path
+    read = landmark_file(source, template.template)
     parts = [file_hash(source.path), *(_content(path) for path in side_files(source.path))]
     return {
         "scan": hashlib.sha256("\0".join(parts).encode()).hexdigest(),
-        "landmarks": f"detected {template.detected_digest}" if sidecar is None else file_hash(sidecar),
+        "landmarks": f"detected {template.detected_digest}" if read is None else file_hash(read),
         **common_fingerprint(template, settings, modes_digest),
     }
 

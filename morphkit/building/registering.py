@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from morphkit.building.colors import ColorSettings, has_colors, transfer_colors
+from morphkit.building.colors import ColorSettings, has_colors, in_sight, transfer_colors
 from morphkit.building.outcome import RegisteredScan
-from morphkit.building.templates import LandmarkedTemplate, Look, as_clay
+from morphkit.building.templates import LandmarkedTemplate, Look, as_clay, landmark_file
 from morphkit.errors import NoFaceError
 from morphkit.io.files import file_hash
 from morphkit.io.landmarks import read_landmarks_counted
@@ -89,7 +89,7 @@ def register_scan(
     Parameters
     ----------
     scan : its files; a path alone takes a landmark sidecar beside it, if there is one.
-    template : with the landmarks that scans are placed by.
+    template : with the landmarks that scans are placed by; without any, scan and template are both looked at.
     settings : of all stages.
 
     Raises
@@ -108,17 +108,14 @@ def register_scan(
 def landmarked(
     template: Template, scans: Sequence[ScanFile], settings: RegisterSettings
 ) -> LandmarkedTemplate:
-    """Return the template with what scans need that do not go by landmark files: landmarks as detected.
-
-    These are scans without such a file and, where the template has no landmarks of its own, all of them: what
-    the detector says of both agrees better than points of a file with what is carried over from another head.
+    """Return the template with what scans need whose landmarks are not read: landmarks as detected.
 
     Raises
     ------
     NoFaceError
         When such scans are there, but the detector finds no face on the template.
     """
-    if all(_goes_by_file(scan, template) for scan in scans):
+    if all(landmark_file(scan, template) is not None for scan in scans):
         return LandmarkedTemplate(template)
     try:
         looks: dict[Look, Mapping[str, LandmarkEmbedding]] = {}
@@ -142,9 +139,13 @@ def prepare_scan(source: ScanFile, template: LandmarkedTemplate, settings: Regis
     with timed(timings, "clean"):
         cleaned = clean_scan(raw, settings.cleaning)
     with timed(timings, "landmarks"):
-        by_file = _goes_by_file(source, template.template)
-        look = None if by_file else template.shared_look(cleaned.mesh)
-        landmarks, remarks = _landmarks(source, cleaned, look, settings)
+        path, look = landmark_file(source, template.template), None
+        if path is not None:
+            landmarks, remarks = _read(path, cleaned)
+        else:
+            look = template.shared_look(cleaned.mesh)
+            landmarks = _detect(cleaned.mesh, look, settings)
+            remarks = () if source.landmarks_path is None else (_UNREAD,)
     return PreparedScan(
         source=source,
         raw=replace(raw, vertices=raw.vertices * cleaned.report.scale),
@@ -185,8 +186,8 @@ def register_prepared(
     colors = None
     with timed(timings, "colors"):
         if settings.texture and has_colors(scan.mesh):
-            shown = result.valid | template.eyes
-            colors = transfer_colors(scan.mesh, result.mesh, settings.colors, valid=shown)
+            eyes = in_sight(result.mesh, template.eyes, result.similarity.rotation)
+            colors = transfer_colors(scan.mesh, result.mesh, settings.colors, valid=result.valid | eyes)
     units = scan.millimetres_per_unit
     return RegisteredScan(
         name=scan.source.name,
@@ -210,20 +211,14 @@ def scan_file(path: str | Path) -> ScanFile:
     return ScanFile(Path(path), find_landmarks(path))
 
 
-def _goes_by_file(scan: ScanFile, template: Template) -> bool:
-    return scan.landmarks_path is not None and bool(template.landmarks)
+def _detect(mesh: Mesh, look: Look, settings: RegisterSettings) -> Landmarks:
+    found = detect_scan_landmarks(as_clay(mesh) if look == "clay" else mesh, settings.detection)
+    return found.mediapipe478.less_certain(settings.detected_inflation)
 
 
-def _landmarks(
-    source: ScanFile, cleaned: CleanedScan, look: Look | None, settings: RegisterSettings
-) -> tuple[Landmarks, tuple[str, ...]]:
-    """Return the landmarks in millimetres, and remarks on them."""
-    if look is not None or source.landmarks_path is None:
-        seen = as_clay(cleaned.mesh) if look == "clay" else cleaned.mesh
-        found = detect_scan_landmarks(seen, settings.detection).mediapipe478
-        unread = (_UNREAD,) if source.landmarks_path else ()
-        return found.less_certain(settings.detected_inflation), unread
-    landmarks, listed = read_landmarks_counted(source.landmarks_path)
+def _read(path: Path, cleaned: CleanedScan) -> tuple[Landmarks, tuple[str, ...]]:
+    """Return a file's landmarks in millimetres, and remarks on them."""
+    landmarks, listed = read_landmarks_counted(path)
     lost = listed - len(landmarks.names)
     verb = "is not a number" if lost == 1 else "are not numbers"
     remarks = (f"{lost} of {listed} landmarks {verb}: left out.",) if lost else ()

@@ -23,6 +23,7 @@ from morphkit.io.landmarks import read_landmark_indices, read_landmarks, vertex_
 from morphkit.io.meshes import read_mesh
 from morphkit.mesh import LandmarkEmbedding, Landmarks, Mesh, Template
 from morphkit.morphable import MorphableModel
+from morphkit.scans.discover import ScanFile
 
 Look = Literal["colored", "clay"]
 
@@ -35,7 +36,7 @@ class LandmarkedTemplate:
 
     A detector's points are biased against anatomy, and in much the same way on every face that looks alike.
     So scans whose landmarks were detected are compared with the template's *detected* points, both seen in
-    colour or both as clay, and the bias cancels.
+    colour or both as clay, and the bias cancels. A template without landmarks of its own has only these.
 
     Attributes
     ----------
@@ -48,7 +49,15 @@ class LandmarkedTemplate:
     detected: Mapping[Look, Mapping[str, LandmarkEmbedding]] = field(default_factory=dict)
 
     def shared_look(self, scan: Mesh) -> Look:
-        """Return how a scan and the template can both be looked at."""
+        """Return how a scan and the template can both be looked at.
+
+        Raises
+        ------
+        ValueError
+            If nothing was detected on the template; `morphkit.building.registering.landmarked` does that.
+        """
+        if not self.detected:
+            raise ValueError("nothing was detected on the template; pass what `landmarked` returns")
         return "colored" if "colored" in self.detected and has_colors(scan) else "clay"
 
     def matching(self, look: Look | None) -> Template:
@@ -85,6 +94,15 @@ class LandmarkedTemplate:
     @property
     def _key(self) -> tuple[str, str]:
         return self.digest, self.detected_digest
+
+
+def landmark_file(scan: ScanFile, template: Template) -> Path | None:
+    """Return the file that a scan's landmarks are read from; None: they are detected.
+
+    What the detector says of both agrees better than a file with what another head lends to a template that
+    has no landmarks.
+    """
+    return scan.landmarks_path if template.landmarks else None
 
 
 def as_clay(mesh: Mesh) -> Mesh:

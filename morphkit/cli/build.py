@@ -94,7 +94,8 @@ def build_basis(
     expression and weight. With expressions, the model gets a basis of them.
 
     Every scan is cleaned, placed by landmarks (a sidecar <stem>.landmarks.json, else found on rendered
-    views), and the template is deformed to it. A report with a picture of every scan is written beside the
+    views; always the latter where the template has none), and the template is deformed to it. A report with
+    a picture of every scan is written beside the
     model. A run that is cut short loses the scans in flight only: start it again to go on.
     """
     from morphkit.building import BuildSettings, TooFewScansError

@@ -17,6 +17,9 @@ from morphkit.registration.control import ControlMesh, MeshMatrix, control_meshe
 from morphkit.registration.settings import RegistrationSettings
 from morphkit.registration.sparse_cholesky import CholeskyPlan
 
+LOOSE = -1
+"""The component number of vertices of no triangle."""
+
 _SMALL_COMPONENT = 0.2
 _SHELTERED = 4.0
 
@@ -39,7 +42,7 @@ class PreparedTemplate:
     controls : the thinned templates of the coarse stage, coarsest first; none for the method "nicp".
     passive : (v,) vertices that follow their surroundings instead of the scan: eyeballs, other small parts,
         and the sockets behind them.
-    components : (v,) component numbers.
+    components : (v,) component numbers; -1 for vertices of no triangle.
     bending : of the fine stage.
     """
 
@@ -97,7 +100,9 @@ def _prepare(mesh: Mesh, eyes: _Identity, settings: RegistrationSettings) -> Pre
     vertices, faces, count = mesh.vertices, mesh.faces, len(mesh.vertices)
     components = connected_components(faces, count)
     sizes = np.bincount(components)
-    passive = (sizes < _SMALL_COMPONENT * sizes.max())[components]
+    loose = ~np.isin(np.arange(count), faces)
+    passive = (sizes < _SMALL_COMPONENT * sizes.max())[components] | loose
+    components = np.where(loose, LOOSE, components)
     if eyes.array is not None:
         passive |= eyes.array
     passive |= _sheltered(vertices, components, passive)
@@ -118,7 +123,7 @@ def _prepare(mesh: Mesh, eyes: _Identity, settings: RegistrationSettings) -> Pre
 def _sheltered(vertices: np.ndarray, components: np.ndarray, passive: np.ndarray) -> np.ndarray:
     """Return the vertices close behind a passive part: a scan, which has no sockets, would pull them out."""
     sheltered = np.zeros(len(vertices), dtype=bool)
-    for component in np.unique(components[passive]):
+    for component in np.unique(components[passive & (components != LOOSE)]):
         part = vertices[passive & (components == component)]
         near = np.asarray(cKDTree(part).query(vertices)[0]) < _SHELTERED
         sheltered |= near & (vertices[:, 2] < part[:, 2].mean())
