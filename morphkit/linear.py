@@ -33,7 +33,12 @@ class LinearModel:
 
     @classmethod
     def constant(cls, mean: Float[np.ndarray, "v 3"]) -> LinearModel:
-        """Return the group of no components, whose every instance is the mean."""
+        """Return the group of no components, whose every instance is the mean.
+
+        Parameters
+        ----------
+        mean : (v, 3) in any unit.
+        """
         single = np.ascontiguousarray(mean, np.float32)
         return cls(single, np.zeros((single.size, 0), np.float32), np.zeros(0))
 

@@ -21,7 +21,7 @@ from morphkit.posing import pose_and_project
 from morphkit.posterior import checked_covariances, posterior, posterior_at
 from morphkit.subsets import positions, surviving_landmarks, surviving_mirror
 
-__all__ = ["LinearModel", "MorphableModel", "NamedDirections", "ShapeCoefficients"]
+__all__ = ["LinearModel", "ModelOrigin", "MorphableModel", "NamedDirections", "ShapeCoefficients"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,6 +30,20 @@ class ShapeCoefficients:
 
     identity: Float[np.ndarray, " i"]
     expression: Float[np.ndarray, " e"] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class ModelOrigin:
+    """Where a model's statistics lie.
+
+    Attributes
+    ----------
+    path : the file or folder, as it was given.
+    statistics : of the model as it was read: faces, identity, expression, albedo.
+    """
+
+    path: Path
+    statistics: tuple[object, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +62,7 @@ class MorphableModel:
     masks : (v,) boolean regions by name ("face", "narrow_face", "skin", "eyes", "lips", "ears", "neck").
     mirror : (v,) int32, the vertex at the mirrored place, or None.
     provenance : what it was made from: licence, sources, settings, versions; JSON-serialisable.
-    source : the file or folder that it was read from, for messages and for the files of a fit; not written.
+    origin : the file that it was read from, or None; see `source`. Not written to files.
     """
 
     faces: Int[np.ndarray, "f 3"]
@@ -61,7 +75,7 @@ class MorphableModel:
     masks: Mapping[str, Bool[np.ndarray, " v"]] = field(default_factory=dict)
     mirror: Int[np.ndarray, " v"] | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
-    source: Path | None = None
+    origin: ModelOrigin | None = None
 
     @classmethod
     def of_mesh(cls, mesh: Mesh) -> MorphableModel:
@@ -79,6 +93,22 @@ class MorphableModel:
         for name, mask in self.masks.items():
             if mask.shape != (v,):
                 raise ValueError(f"mask {name!r} has shape {mask.shape}, not {(v,)}")
+
+    @property
+    def source(self) -> Path | None:
+        """The file or folder that holds these statistics; None once they are others', or in memory alone."""
+        if self.origin is None:
+            return None
+        known = zip(self.origin.statistics, self._statistics, strict=True)
+        return self.origin.path if all(read is mine for read, mine in known) else None
+
+    def read_from(self, path: Path | None) -> MorphableModel:
+        """Return the model with this `source`."""
+        return replace(self, origin=None if path is None else ModelOrigin(path, self._statistics))
+
+    @property
+    def _statistics(self) -> tuple[object, ...]:
+        return (self.faces, self.identity, self.expression, self.albedo)
 
     @property
     def n_vertices(self) -> int:

@@ -13,7 +13,7 @@ from morphkit.cli import main
 from morphkit.commands import downloads as module
 from morphkit.commands.downloads import Download, downloads
 
-CONTENT = {"LICENSE": b"MIT", "model/one.obj": b"v 0 0 0\n", "model/two.obj": b"v 1 1 1\n"}
+CONTENT = {"model/one.obj": b"v 0 0 0\n", "model/two.obj": b"v 1 1 1\n", "LICENSE": b"MIT"}
 
 
 class _Handler(SimpleHTTPRequestHandler):
@@ -113,10 +113,13 @@ def test_a_server_without_the_file_is_said(server, tmp_path):
 
 def test_no_server_is_said_and_a_mirror_helps(server, tmp_path):
     mirror = f"http://127.0.0.1:{server.server_port}"
-    told = run("tiny", "-o", tmp_path / "got", "--mirror", "http://127.0.0.1:9")
+    told = run("tiny", "-o", tmp_path / "new" / "got", "--mirror", "http://127.0.0.1:9")
     assert told.exit_code == 1
-    assert "http://127.0.0.1:9/LICENSE could not be downloaded: the server cannot be reached" in told.stderr
-    assert not (tmp_path / "got").exists()
+    assert (
+        "http://127.0.0.1:9/model/one.obj could not be downloaded: the server cannot be reached"
+        in told.stderr
+    )
+    assert not (tmp_path / "new").exists()
     assert run("tiny", "-o", tmp_path / "got", "--mirror", mirror).exit_code == 0
 
 

@@ -340,7 +340,7 @@ def test_a_model_that_cannot_be_used_is_named_at_once(tmp_path):
 
 def test_results_name_the_file_of_their_model_where_it_lasts(tmp_path, model):
     of_file = load_model(model)
-    nameless = replace(of_file, source=None)
+    nameless = of_file.read_from(None)
     for given, named in ((model, model), (of_file, model), (nameless, None), (None, None)):
         assert load_once(_model_file(given, tmp_path)).source == named
 

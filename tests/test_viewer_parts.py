@@ -14,6 +14,7 @@ from viewer_scenes import round_model, write_fit_folder
 
 from morphkit.archive import load_default_model, load_model, save_model
 from morphkit.errors import BadInputError
+from morphkit.fitting import write_fit
 from morphkit.fitting.uncertainty import FacePosterior
 from morphkit.posterior import posterior
 from morphkit.rendering.lighting import ambient_light, directional_light, reflection_basis
@@ -249,19 +250,49 @@ def test_a_fit_names_its_model_and_how_its_coefficients_vary_together(tmp_path, 
         open_subject(tmp_path / "fit", model=model)
 
 
-def test_a_fit_finds_the_file_of_its_model(tmp_path, rng):
-    model, path = round_model(), tmp_path / "own.npz"
+def test_a_fit_finds_the_file_of_its_model(tmp_path, monkeypatch, rng):
+    model, path = round_model(), tmp_path / "trip" / "own.npz"
+    fit = tmp_path / "trip" / "fits" / "ada" / "1"
+    write_fit_folder(fit, model, rng)
     save_model(path, model)
-    write_fit_folder(tmp_path / "fit", model, rng)
-    params = tmp_path / "fit" / "params.json"
-    said = {**json.loads(params.read_text()), "model": {"name": "own", "file": str(path)}}
-    params.write_text(json.dumps(said))
-    subject = open_subject(tmp_path / "fit")
-    assert subject.model.digest == load_model(path).digest
-    path.unlink()
-    with pytest.raises(BadInputError, match=r"own\.npz, which is not there any more; name the model"):
-        open_subject(tmp_path / "fit")
-    assert open_subject(tmp_path / "fit", model=model).model is model
+    said = json.loads((fit / "params.json").read_text())
+
+    def opened(name):
+        (fit / "params.json").write_text(json.dumps({**said, "model": {"name": "own", "file": name}}))
+        return open_subject(fit).model.digest
+
+    here = load_model(path).digest
+    assert opened(str(path)) == here
+    monkeypatch.chdir(tmp_path)
+    assert opened("trip/own.npz") == here
+    monkeypatch.chdir("/")  # beside the fits, whatever their folder is called now
+    assert opened("trip/own.npz") == opened("/elsewhere/own.npz") == here
+    for gone in ("other.npz", "x" * 5000, "a\0b"):
+        with pytest.raises(BadInputError, match=r"1 is a fit of the model .* not found; name it \(--model\)"):
+            opened(gone)
+    path.write_bytes(b"no model")
+    with pytest.raises(BadInputError, match=r"own\.npz.* names it as its model; name another \(--model\)"):
+        opened(str(path))
+    assert open_subject(fit, model=model).model is model
+    with pytest.raises(BadInputError, match="another model"):  # none named: the embedded head
+        opened("")
+
+
+def test_a_fit_says_which_file_its_model_is_of_and_no_other(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    head = load_default_model()
+    save_model("own.h5", head.truncate(identity=8, expression=4, albedo=2))
+    own = load_model("own.h5")
+    for model, named in (
+        (own, "own.h5"),
+        (replace(own, masks={}), "own.h5"),
+        (own.truncate(identity=3), None),
+        (own.marginal(np.arange(own.n_vertices)), None),
+        (head, None),
+    ):
+        fit = fit_by_nobody(head, np.zeros((SIZE, SIZE, 3), np.uint8), np.full((head.n_vertices, 3), 0.5))
+        write_fit(replace(fit, model=model), tmp_path / "fit", files=["params"])
+        assert json.loads((tmp_path / "fit" / "params.json").read_text())["model"]["file"] == named
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"identity": ["a"]}', '{"identity": [null]}', "{"])

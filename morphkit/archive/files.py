@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 
@@ -42,7 +41,7 @@ def load_model(path: str | os.PathLike[str]) -> MorphableModel:
     source = ModelSource(path)
     layout = recognise(source)
     with source.reading():
-        return replace(layout.read(source), source=source.path.absolute())
+        return layout.read(source).read_from(source.path)
 
 
 def holds_model(path: str | os.PathLike[str]) -> bool:
@@ -127,4 +126,4 @@ def load_default_model() -> MorphableModel:
     """
     resource = resources.files("morphkit") / "data" / "default_head.h5"
     with resources.as_file(resource) as path:
-        return replace(load_model(path), source=None)  # the place of an installation says nothing
+        return load_model(path).read_from(None)  # the place of an installation says nothing

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -90,27 +90,41 @@ def get(
     folder = Path(name if output is None else output)
     if mirror is not None and not mirror.startswith(("http://", "https://")):
         raise BadInputError(f"{mirror} is no address of a copy; it begins with https:// or http://.")
-    ensure_writable(folder / "LICENSE")
     _ensure_nothing_else(folder, wanted)
+    stage = f"Downloading {wanted.megabytes} MB"
+    with _no_empty_folders(folder):
+        ensure_writable(folder / "LICENSE")
+        store = _store(folder, wanted, mirror)
+        for done, path in enumerate(wanted.files):
+            if progress is not None:
+                progress(stage, done, len(wanted.files))
+            _fetch(store, path)
+    if progress is not None:
+        progress(stage, len(wanted.files), len(wanted.files))
+    return folder / wanted.model
+
+
+def _store(folder: Path, wanted: Download, mirror: str | None) -> pooch.Pooch:
     pooch.get_logger().setLevel(logging.ERROR)
-    store = pooch.create(
+    return pooch.create(
         path=folder,
         base_url=wanted.url if mirror is None else mirror.rstrip("/") + "/",
         registry={path: f"sha256:{digest}" for path, digest in wanted.files.items()},
         retry_if_failed=_RETRIES,
     )
-    stage = f"Downloading {wanted.megabytes} MB"
+
+
+@contextmanager
+def _no_empty_folders(folder: Path) -> Iterator[None]:
+    """Remove what this makes of a folder if nothing arrives in it; what was there before stays."""
+    made = [place for place in (folder, *folder.parents) if not place.exists()]
     try:
-        for done, path in enumerate(wanted.files):
-            if progress is not None:
-                progress(stage, done, len(wanted.files))
-            _fetch(store, path)
+        yield
     finally:
-        with suppress(OSError):
-            folder.rmdir()  # which it only does to one that nothing arrived in
-    if progress is not None:
-        progress(stage, len(wanted.files), len(wanted.files))
-    return folder / wanted.model
+        below = sorted(folder.rglob("*"), reverse=True) if made else []
+        for place in (*below, *made):
+            with suppress(OSError):
+                place.rmdir()  # which it only does to an empty folder
 
 
 def _ensure_nothing_else(folder: Path, wanted: Download) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import platform
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -37,7 +39,7 @@ def parameters(result: FitResult) -> dict[str, Any]:
         "photo": None if result.source is None else result.source.name,
         "model": {
             "name": result.model.provenance.get("name", result.model.provenance.get("source")),
-            "file": None if result.model.source is None else str(result.model.source),
+            "file": _text(result.model.source),
             "vertices": result.model.n_vertices,
             "digest": result.model.digest,
         },
@@ -77,3 +79,8 @@ def _posterior_values(result: FitResult) -> dict[str, Any] | None:
             "percentile_95": float(np.percentile(face, 95)),
         },
     }
+
+
+def _text(path: Path | None) -> str | None:
+    """Return a path as text; bytes that are none are lost, and with them the way back."""
+    return None if path is None else os.fsencode(path).decode("utf-8", "replace")

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from morphkit.fitting import FitResult
 
 PARAMS = "params.json"
+_ABOVE = 3  # folders over a fit's, in which its model is looked for
 _SAME = 0.05  # millimetres by which a fit's file may differ from its model's instance
 
 
@@ -144,13 +145,25 @@ def _of_folder(
 def _fitted_model(folder: Path, said: Any) -> MorphableModel:
     """Return the model that a fit names."""
     named = said.get("file") if isinstance(said, dict) else None
-    if not isinstance(named, str):
+    if not isinstance(named, str) or not named:
         return load_default_model()
-    if not Path(named).exists():
-        raise BadInputError(
-            f"{folder} is a fit of the model {named}, which is not there any more; name the model (--model)."
-        )
-    return load_model(named)
+    path = _found(named, folder)
+    if path is None:
+        raise BadInputError(f"{folder} is a fit of the model {named}, which is not found; name it (--model).")
+    try:
+        return load_model(path)
+    except BadInputError as error:
+        raise BadInputError(f"{error} {folder} names it as its model; name another (--model).") from error
+
+
+def _found(named: str, folder: Path) -> Path | None:
+    """Return a model's file: as it was given to the fit, else so in the fit's folder or those above."""
+    for place in (Path(), *[place.absolute() for place in (folder, *folder.absolute().parents[:_ABOVE])]):
+        for path in (place / named, place / Path(named).name):
+            with suppress(OSError, ValueError):  # what can be no name, folders that are not ours
+                if path.exists():
+                    return path
+    return None
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -34,7 +34,19 @@ class HeadNames:
 def read_head(
     source: ModelSource, mat: MatReader, names: HeadNames, *, layout: str, licence: str
 ) -> MorphableModel:
-    """Return the model; a file of another unit is scaled, and says so."""
+    """Return the model; a file of another unit is scaled, and says so.
+
+    Parameters
+    ----------
+    source, mat : the file, and its open reader.
+    names : how the layout calls things.
+    layout, licence : for the provenance.
+
+    Raises
+    ------
+    BadInputError
+        If a variable is missing, or does not fit the others.
+    """
     mean_name, *spread_names = names.shape
     mean = read_mean(mat, mean_name)
     unit, scale, notes = unit_of(mean, names.unit)

@@ -213,7 +213,7 @@ def _model_file(model: MorphableModel | str | os.PathLike[str] | None, scratch: 
         with resources.as_file(resources.files("morphkit") / "data" / "default_head.h5") as path:
             return ModelFile(None, file_hash(path), None)
     if not isinstance(model, MorphableModel):
-        return ModelFile(Path(model), file_hash(model), Path(model).absolute())
+        return ModelFile(Path(model), file_hash(model), Path(model))
     path = scratch / "model.npz"  # holds bases that are not orthonormal, too
     save_model(path, model)
     return ModelFile(path, file_hash(path), model.source)

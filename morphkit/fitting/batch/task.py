@@ -136,7 +136,7 @@ def load_once(model: ModelFile) -> MorphableModel:
     BadInputError
         When the file cannot be read.
     """
-    return replace(model_to_fit(model.path), source=model.source)
+    return model_to_fit(model.path).read_from(model.source)
 
 
 def run(task: Task) -> PhotoOutcome | OutputError:
