@@ -31,8 +31,7 @@ print(*person.notes, sep="\n")
 write_subject(person, "person")
 
 # %%
-# Of rendered photos the true face is known. One photo against all of them, aligned over the face. This
-# person is near the average, which is then hard to beat by one photo; several do.
+# Of rendered photos the true face is known. One photo against all of them, aligned over the face.
 if len(sys.argv) == 1:
     face = person.photos[0].model.face_mask
     truth = np.load("made-up/photos/truth/photo_000000.npz")["neutral"]
@@ -41,6 +40,7 @@ if len(sys.argv) == 1:
     for name, fitted in fits.items():
         aligned = fit_similarity(fitted[face], truth[face]).apply(fitted[face])
         print(f"{name}: {np.linalg.norm(aligned - truth[face], axis=1).mean():.2f} mm off")
+    print("This person is near the average, which one photo hardly beats; several do.")
 
 # %%
 # Each photo with the person's face over it.

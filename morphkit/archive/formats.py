@@ -100,9 +100,9 @@ def recognise(source: ModelSource) -> ModelFormat:
         raise BadInputError(f"{source.path} is {source.spoilt}.")
     if source.path.suffix.lower() in MESH_SUFFIXES:
         raise BadInputError(f"{source.path} is a mesh, or should be one; a model of faces is needed here.")
-    known = ", ".join(layout.title for layout in FORMATS)
+    known = ", ".join(layout.key for layout in FORMATS)
     raise BadInputError(
-        f"{source.path} is no model file that morphkit knows: it is {source.seen()}. Known are: {known}."
+        f"{source.path} is no model file that morphkit knows ({known}): it is {source.seen()}."
     )
 
 

@@ -70,13 +70,12 @@ def doctor(ctx: click.Context, as_json: bool) -> None:
 
 def _show(checks: Sequence[Check]) -> None:
     from rich.console import Console
-    from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=None, show_header=False, pad_edge=False)
-    for _ in range(4):
-        table.add_column(overflow="fold")  # a command to copy must be whole
-    marks = {"ok": Text("ok", "green"), "optional": Text("--", "yellow"), "broken": Text("BROKEN", "red")}
+    console, width = Console(), max(len(check.name) for check in checks)
+    marks = {"ok": ("ok    ", "green"), "optional": ("--    ", "yellow"), "broken": ("BROKEN", "red")}
     for check in checks:
-        table.add_row(marks[check.state], Text(check.name, "bold"), Text(check.detail), Text(check.remedy))
-    Console().print(table)
+        line = Text.assemble(marks[check.state], " ", (check.name.ljust(width), "bold"), " ", check.detail)
+        console.print(line, soft_wrap=True)
+        if check.remedy:  # on a line of its own: a command to copy must be whole
+            console.print(Text(f"       {check.remedy}"), soft_wrap=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 import click
@@ -88,4 +89,5 @@ def view(
             options.print_json({"title": title, "url": viewer.url})
         else:
             click.echo(f"{one_line(title)}: {viewer.url} (Ctrl-C ends it)")
-        viewer.wait()
+        with suppress(KeyboardInterrupt):  # the way to end it
+            viewer.wait()

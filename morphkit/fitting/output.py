@@ -31,7 +31,8 @@ from morphkit.mesh import Mesh
 
 FIT_FILES = {
     "mesh": {
-        "mesh.obj": "the face, millimetres, head frame; mesh.mtl names its texture",
+        "mesh.obj": "the face, millimetres, head frame, open where the model is (mouth); mesh.mtl names its "
+        "texture",
         "mesh.ply": "the same with vertex colours",
         "neutral.ply": "the same face without expression",
     },

@@ -139,16 +139,22 @@ def fit_video(
         raise ValueError(f"landmarks: expected one for each of {count} frames, got {len(landmarks)}")
     report = _silent if progress is None else progress
     keys = _keyframes(sharpness, video_settings.keyframes, landmarks)
-    person = fit_images(
-        _chosen(video, keys),
-        model,
-        landmarks=None if landmarks is None else [landmarks[key] for key in keys],
-        settings=settings,
-        shared_focal=True,
-        names=[f"Frame {key + 1} ({key / video.rate:.2f} s)" for key in keys],
-        rasterizer=rasterizer,
-        progress=lambda _, done, total: report("Person", done, total),
-    )
+    try:
+        person = fit_images(
+            _chosen(video, keys),
+            model,
+            landmarks=None if landmarks is None else [landmarks[key] for key in keys],
+            settings=settings,
+            shared_focal=True,
+            names=[f"Frame {key + 1} ({key / video.rate:.2f} s)" for key in keys],
+            rasterizer=rasterizer,
+            progress=lambda _, done, total: report("Person", done, total),
+        )
+    except NoFaceError as error:
+        raise NoFaceError(
+            f"{video.path}: no face was found in {len(keys)} sharp frames spread over it; give a video in "
+            "which a face is clearly visible"
+        ) from error
     own = person_model(model, person.identity, person.albedo)
     with one_thread():
         focal = float(person.photos[0].camera.K[0, 0])

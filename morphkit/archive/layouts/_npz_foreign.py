@@ -1,15 +1,6 @@
 """PCA models in ``.npz`` archives of others, by the names that people give to their arrays.
 
-The names are those in `morphkit.archive.layouts._npz_names`: mean, mu, average; basis, components,
-eigenvectors, PC; deviations are standard_deviations, std, sigma (and EV, as in the Basel Face Model),
-variances are eigenvalues, variances, explained_variance; faces, triangles, trilist. A prefix names the group
-(shape_, exp_, tex_); menpo's and scikit-learn's attributes fit as they are. Components may be columns, rows,
-(v, 3, k) or (k, v, 3).
-
-Concluded, and noted, are the unit (millimetres, or by the size where that would be absurd,
-unless ``unit`` says it), indices from one,
-clockwise triangles, colours up to 255, and columns that are scaled already. What stays ambiguous is refused
-with a sentence. An expression basis without deviations but with expression_names is taken for blendshapes.
+What is understood is listed in `morphkit.archive.layouts.npz`, the names in `_npz_names`.
 """
 
 from __future__ import annotations

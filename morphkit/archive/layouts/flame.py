@@ -8,8 +8,8 @@ rule is that of the authors' loader: of more than 300 columns the first 300 are 
 expression (FLAME: 300 + 100); exactly 20 are 10 + 10; any other number is identity only, which a note says.
 
 Read is the linear part, with all joints at rest. Joints, skinning weights and pose correctives (and with
-them jaw and eyeballs that turn) are left out; a note says so. Pickles are followed without unpickling
-(`morphkit.archive.layouts._pickle`), chumpy need not be installed.
+them jaw and eyeballs that turn) are left out; a note says so. Pickles are followed without unpickling:
+nothing in them runs, and chumpy need not be installed.
 
 T. Li et al., "Learning a model of facial shape and expression from 4D scans", ACM Trans. Graph. 36(6), 2017.
 """

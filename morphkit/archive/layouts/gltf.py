@@ -10,7 +10,7 @@ targets, to single precision.
 
 Of files by others, all meshes of the scene become one, each vertex where its node puts it; vertices stay as
 they are in the file, where seams are cut open. Each named target becomes an expression unit, of a group with
-a Gaussian prior (`morphkit.archive.layouts._blendshapes`); there is no identity, a group of no components.
+a Gaussian prior, zero being the neutral face; there is no identity, a group of no components.
 glTF's unit is the metre, but many files are in another: a mesh of an absurd size in metres is taken to
 be in the unit in which it is a head, which a note says. Skeletons and textures are left out. Draco and
 meshopt are refused.

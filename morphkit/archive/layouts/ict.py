@@ -8,7 +8,7 @@
 Centimetres, y up, the face towards +z; polygons, mostly quads, here cut into triangles in their order. The
 formula is ``neutral + Σ cᵢ (identityᵢ − neutral) + Σ wⱼ (expressionⱼ − neutral)``. Identity coefficients are
 the layout's own; the modes are not orthogonal. Strengths w are between 0 and 1: the expressions are named
-units of a group with a Gaussian prior (`morphkit.archive.layouts._blendshapes`), and
+units of a group with a Gaussian prior, zero being the neutral face, and
 ``expression_units.combine({"jawOpen": 1.0})`` gives the layout's shape.
 
 Of the full mesh, with 26,719 vertices, the parts are known by their ranges, as listed in the kit's README;

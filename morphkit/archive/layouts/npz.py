@@ -18,7 +18,14 @@ expression, albedo):
 
 instance = mean + basis · (standard_deviations ⊙ c).
 
-What others write is read by `morphkit.archive.layouts._npz_foreign`.
+What others write is read by the names of the arrays: mean, mu, average; basis, components, eigenvectors, PC;
+deviations are standard_deviations, std, sigma (and EV, as in the Basel Face Model), variances are
+eigenvalues, variances, explained_variance; faces, triangles, trilist. A prefix names the group (shape_, exp_,
+tex_); menpo's and scikit-learn's attributes fit as they are. Components may be columns, rows, (v, 3, k) or
+(k, v, 3). Concluded, and noted, are the unit (millimetres, or by the size where that would be absurd, unless
+``unit`` says it), indices from one, clockwise triangles, colours up to 255, and columns that are scaled
+already. What stays ambiguous is refused with a sentence. An expression basis without deviations but with
+expression_names is taken for blendshapes.
 """
 
 from __future__ import annotations
