@@ -4,11 +4,13 @@ import subprocess
 import sys
 
 import click
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
 import morphkit
 from morphkit.cli import main
+from morphkit.commands import diagnosis
 from morphkit.errors import BadInputError, MorphkitError
 
 COMMANDS = [
@@ -82,6 +84,13 @@ def test_every_command_can_tell_a_program(command):
     assert option.name == "as_json"
 
 
+def test_an_extra_is_there_when_all_of_it_is():
+    found = diagnosis._extra("video", {"numpy": "numpy", "no_such_module": "no-such-package"}, "video files")
+    assert (found.state, found.detail) == ("optional", "no-such-package not installed")
+    assert '"morphkit-3dmm[video]"' in found.remedy
+    assert diagnosis._extra("video", {"numpy": "numpy"}, "").detail == f"numpy {np.__version__}"
+
+
 def test_doctor_tells_a_program():
     result = CliRunner().invoke(main, ["doctor", "--json"])
     checks = {check["name"]: check for check in json.loads(result.stdout)["checks"]}
@@ -91,7 +100,8 @@ def test_doctor_tells_a_program():
 
 
 def test_version():
-    assert CliRunner().invoke(main, ["--version"]).output.strip().endswith(morphkit.__version__)
+    for option in ("--version", "-V"):
+        assert CliRunner().invoke(main, [option]).output.strip().endswith(morphkit.__version__)
 
 
 @pytest.mark.parametrize(

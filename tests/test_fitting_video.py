@@ -197,7 +197,7 @@ def test_notes_name_keyframes_by_their_time(folder: Path, monkeypatch: pytest.Mo
 def test_arguments(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ValueError, match="landmarks: expected one for each of 14 frames, got 1"):
         fit_video(folder, MODEL, landmarks=[None])
-    with pytest.raises(NoFaceError):
+    with pytest.raises(NoFaceError, match="walls: no face was found in 2 sharp frames"):
         fit_video(_walls(tmp_path / "walls", (40, 40)), MODEL, settings=SETTINGS)
     with pytest.raises(BadInputError, match="of one size"):
         fit_video(_walls(tmp_path / "sizes", (40, 50)), MODEL)
