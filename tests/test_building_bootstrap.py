@@ -27,6 +27,7 @@ def data(tmp_path_factory) -> Path:
     sphere = trimesh.creation.icosphere(subdivisions=3, radius=90.0)
     mesh = Mesh(np.asarray(sphere.vertices), np.asarray(sphere.faces, dtype=np.int32))
     write_mesh(folder / "template.ply", mesh)
+    (folder / "template.json").write_text('{"0": 0}')
     rng = np.random.default_rng(8)
     for i in range(COUNT):
         stretch = 1 + 0.05 * rng.standard_normal(3)
@@ -76,8 +77,8 @@ def rounds(monkeypatch) -> list[tuple[str, np.ndarray, np.ndarray | None]]:
 
 
 def _build(data: Path, output: Path, **options: object):
-    template = data / "template.ply"
-    return build_basis(data / "scans", output, template=template, expressions_from="none", jobs=1, **options)
+    given = {"template": data / "template.ply", "template_landmarks": data / "template.json"}
+    return build_basis(data / "scans", output, **given, expressions_from="none", jobs=1, **options)
 
 
 def test_the_second_round_has_the_first_ones_mean_and_modes(data, rounds, tmp_path):
@@ -152,6 +153,7 @@ def test_labels_that_leave_no_two_neutral_scans_are_named(
         return real(scan, *arguments)
 
     monkeypatch.setattr(task, "register_prepared", register)
+    given = {"template": data / "template.ply", "template_landmarks": data / "template.json"}
     with pytest.raises(BadInputError, match=rf"table\.csv: {said}.* expressions or weights"):
-        build_basis(table, tmp_path / "m.h5", template=data / "template.ply", jobs=1)
+        build_basis(table, tmp_path / "m.h5", **given, jobs=1)
     assert len(rounds) == registered
