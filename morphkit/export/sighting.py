@@ -19,10 +19,11 @@ _SIDE = 768  # pixels of the picture that visibility is judged in
 _AROUND = 2  # pixels there, around a point, in which nothing may stand before it: fits err at outlines
 _BEFORE = 1.0  # millimetres by which something stands before a point that it hides
 _GRAZING, _SQUARE = 0.15, 0.5  # facing cosines between which trust in the photo rises from 0 to 1
-_OUTLINE = 2.5  # millimetres from the head's outline within which the photo may show what is behind it
+_OUTLINE = (2.5, 7.0)  # millimetres from the head's outline, within which a photo may show what is behind it
+_RINGS = 8  # steps in which trust rises there
 _GAP = 3.0  # millimetres: narrower ones, as between lips that a fit did not quite shut, make no outline
 _BEHIND = 25.0  # millimetres that a surface lies behind another to make an outline
-_SQUARELY = 0.6  # facing cosine from which a point is too square to the camera to lie at an outline
+_SQUARELY = (0.55, 0.65)  # facing cosines between which points get too square to lie at an outline
 _FRAME = 4.0  # pixels of the photo's edge over which trust fades
 _SATURATED = 252  # sRGB code from which a colour may have been brighter than the sensor could say
 _GLARE = (215.0, 245.0)  # code of the brightest colour between which a white spot is taken for glare
@@ -174,8 +175,8 @@ class PhotoView:
         reach = (_AROUND + 1.0) * in_camera[:, 2] / abs(float(window.K[0, 0]))  # millimetres
         slope = np.sqrt(np.maximum(1.0 - facing**2, 0.0)) / np.maximum(facing, _GRAZING)
         free = np.clip(2.0 - excess / (_BEFORE + reach * slope), 0.0, 1.0)
-        outline = (farthest[row, column] - in_camera[:, 2] > _BEHIND) & (facing < _SQUARELY)
-        return np.where(outline & outlined, 0.0, free)
+        near = np.mean([around[row, column] - in_camera[:, 2] > _BEHIND for around in farthest], axis=0)
+        return free * (1.0 - outlined * near * (1.0 - smooth_step(facing, *_SQUARELY)))
 
     @cached_property
     def _outlined(self) -> Bool[np.ndarray, " v"]:
@@ -185,8 +186,8 @@ class PhotoView:
         return mask
 
     @cached_property
-    def _depths(self) -> tuple[PhotoCamera, Float[np.ndarray, "h w"], Float[np.ndarray, "h w"]]:
-        """A camera of the face alone; the least and the greatest depth around each pixel, millimetres."""
+    def _depths(self) -> tuple[PhotoCamera, Float[np.ndarray, "h w"], list[Float[np.ndarray, "h w"]]]:
+        """A camera of the face alone; the least depth around each pixel, the greatest in ever wider rings."""
         pixels = self.camera.project(self.vertices)
         low, high = pixels.min(axis=0) - 2.0, pixels.max(axis=0) + 2.0
         zoom = _SIDE / float((high - low).max())
@@ -197,9 +198,10 @@ class PhotoView:
             behind = _depth(window, self.vertices, self._outlining)
         usual = float(np.median(depth[np.isfinite(depth)]))
         scale = abs(float(window.K[0, 0])) / usual
-        gap, reach = 2 * round(0.5 * _GAP * scale) + 1, max(1, round(_OUTLINE * scale))
+        gap = 2 * round(0.5 * _GAP * scale) + 1
         wide = minimum_filter(behind, gap, mode="constant", cval=np.inf)
-        farthest = maximum_filter(wide, 2 * reach + gap)
+        reaches = [max(1, round(reach * scale)) for reach in np.linspace(*_OUTLINE, _RINGS)]
+        farthest = [maximum_filter(wide, 2 * reach + gap) for reach in reaches]
         return window, minimum_filter(depth, 2 * _AROUND + 1), farthest
 
     def _attentive(self, sites: Sites, pixels: Float[np.ndarray, "n 2"]) -> Float[np.ndarray, " n"]:
