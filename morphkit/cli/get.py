@@ -9,8 +9,15 @@ import click
 from morphkit.cli import options
 
 
+def _names(_ctx: click.Context, _param: click.Parameter, begun: str) -> list[str]:
+    """Return what a shell may complete a name to."""
+    from morphkit.commands.downloads import downloads
+
+    return [name for name in downloads() if name.startswith(begun)]
+
+
 @click.command(short_help="Download a model with an open licence.")
-@click.argument("name", required=False, metavar="[NAME]")
+@click.argument("name", required=False, metavar="[NAME]", shell_complete=_names)
 @click.option("-o", "--output", type=options.FILE, metavar="DIR", help="Where it goes.  [default: ./NAME]")
 @click.option("--mirror", metavar="URL", help="Take the files from this copy; they must be the same.")
 @options.json_option()
