@@ -169,3 +169,23 @@ def test_same_input_same_model(rng):
 def test_another_topology_is_named(rng):
     with pytest.raises(ValueError, match="shapes have 5 vertices, the template 196"):
         build_model(np.zeros((3, 5, 3)), make_template())
+
+
+@pytest.mark.parametrize(("scans", "fewest"), [(2, 2), (3, 2), (5, 3), (8, 5), (12, 5), (40, 12)])
+def test_few_scans_must_show_a_vertex(rng, scans, fewest):
+    template = make_template()
+    colors = make_colors(rng, template, scans)
+    colors[fewest:, 7] = np.nan
+    colors[fewest - 1 :, 100] = np.nan
+    _, fit = fit_albedo(colors, template.mesh.faces, 2)
+    assert np.flatnonzero(~fit.observed.reshape(-1, 3).all(axis=1)).tolist() == [100]
+
+
+def test_two_halves_are_a_whole(rng):
+    template = make_template()
+    colors = make_colors(rng, template, 2)
+    colors[0, ::2] = np.nan
+    colors[1, 1::2] = np.nan
+    model, fit = fit_albedo(colors, template.mesh.faces, 1)
+    assert fit.observed.all()
+    np.testing.assert_allclose(model.mean[::2], colors[1, ::2], atol=0.2)

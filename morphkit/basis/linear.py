@@ -19,7 +19,7 @@ from morphkit.basis.samples import Rows, Samples, Stacked, as_samples
 from morphkit.geometry.laplacian import uniform_laplacian
 from morphkit.morphable import LinearModel
 
-_FEWEST = 5  # scans that must show a vertex's colours
+_FEWEST, _FEWEST_SHARE = 5, 0.6  # scans that must show a vertex's colours; of few, this share
 _SUPPORT = 0.3  # of the scans; what fewer saw, a ragged rim mostly, says too little of how things vary there
 
 
@@ -98,9 +98,9 @@ def fit_albedo(
 ) -> tuple[LinearModel, MissingPCA]:
     """Return the statistics of vertex colours in which NaN marks what a scan did not show.
 
-    Vertices that less than three scans in ten show, or less than five (all, of fewer), get what their
-    neighbours on the mesh have: mean and components continue harmonically, so that a dark face has no pale
-    neck where hardly a camera looked, and a few people's hair makes no blots.
+    Vertices that less than three scans in ten show, or less than five (of eight or fewer: six in ten), get
+    what their neighbours on the mesh have: mean and components continue harmonically, so that a dark face has
+    no pale neck where hardly a camera looked, and a few people's hair makes no blots.
 
     Parameters
     ----------
@@ -124,7 +124,7 @@ def fit_albedo(
     colored = np.flatnonzero(seen)
     if len(colored) < 2:
         raise ValueError(f"{len(colored)} scans have colours; a basis needs two or more")
-    enough = support >= max(_SUPPORT * len(colored), min(_FEWEST, len(colored)))
+    enough = _enough(support, len(colored))
     if mirror is not None:
         enough |= enough[mirror]
     known = np.broadcast_to(enough, (len(seen), len(enough)))
@@ -151,6 +151,12 @@ def fit_albedo(
         fit.pca.noise_variance,
     )
     return spread.orthonormalized()[0], fit
+
+
+def _enough(support: Int[np.ndarray, " v"], scans: int) -> Bool[np.ndarray, " v"]:
+    """Return which vertices are shown by scans enough; where none is, those that any scan shows."""
+    enough: np.ndarray = support >= max(_SUPPORT * scans, min(_FEWEST, _FEWEST_SHARE * scans))
+    return enough if enough.any() else support > 0
 
 
 def _colored(colors: Any) -> tuple[np.ndarray, np.ndarray]:

@@ -291,7 +291,7 @@ def _finish(
     """Turn the loadings into orthonormal components, descending, over all coordinates."""
     columns, triangle = np.linalg.qr(state.loadings)
     turn, singular, _ = np.linalg.svd(triangle)
-    keep = singular > 1e-6 * max(float(singular[0]), 1e-300)
+    keep = singular > 1e-6 * max(float(singular.max(initial=0.0)), 1e-300)
     correction, n = unbias(*sums), len(state.latent)
     # maximum likelihood: W = U (Λ − σ²)^½, Tipping & Bishop's equation 7
     variances = (singular[keep] ** 2 + state.noise) * correction
