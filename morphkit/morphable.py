@@ -62,7 +62,7 @@ class MorphableModel:
     masks : (v,) boolean regions by name ("face", "narrow_face", "skin", "eyes", "lips", "ears", "neck").
     mirror : (v,) int32, the vertex at the mirrored place, or None.
     provenance : what it was made from: licence, sources, settings, versions; JSON-serialisable.
-    origin : the file that it was read from, or None; see `source`. Not written to files.
+    origin : the file that holds these statistics, or None; see `source`. Not written to files.
     """
 
     faces: Int[np.ndarray, "f 3"]
@@ -83,6 +83,10 @@ class MorphableModel:
         return cls(mesh.faces, LinearModel.constant(mesh.vertices), uv=mesh.uv)
 
     def __post_init__(self) -> None:
+        if self.origin is not None:
+            known = zip(self.origin.statistics, self._statistics, strict=True)
+            if not all(read is mine for read, mine in known):  # these are another model's
+                object.__setattr__(self, "origin", None)
         v = self.n_vertices
         for name in ("expression", "albedo"):
             group: LinearModel | None = getattr(self, name)
@@ -97,10 +101,7 @@ class MorphableModel:
     @property
     def source(self) -> Path | None:
         """The file or folder that holds these statistics; None once they are others', or in memory alone."""
-        if self.origin is None:
-            return None
-        known = zip(self.origin.statistics, self._statistics, strict=True)
-        return self.origin.path if all(read is mine for read, mine in known) else None
+        return None if self.origin is None else self.origin.path
 
     def read_from(self, path: Path | None) -> MorphableModel:
         """Return the model with this `source`."""

@@ -189,3 +189,13 @@ def test_two_halves_are_a_whole(rng):
     model, fit = fit_albedo(colors, template.mesh.faces, 1)
     assert fit.observed.all()
     np.testing.assert_allclose(model.mean[::2], colors[1, ::2], atol=0.2)
+
+
+def test_a_scan_of_no_weight_shows_nothing(rng):
+    template = make_template()
+    colors = make_colors(rng, template, 8)
+    colors[5:, :40] = np.nan
+    weights = np.r_[np.zeros(5), np.ones(3)]
+    model, fit = fit_albedo(colors, template.mesh.faces, 2, weights=weights)
+    assert np.flatnonzero(~fit.observed.reshape(-1, 3).all(axis=1)).tolist() == list(range(40))
+    assert model.mean[:40].min() > 0.3  # continued, not black

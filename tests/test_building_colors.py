@@ -125,3 +125,12 @@ def test_what_lids_cover_is_not_in_sight():
     posed = replace(mesh, vertices=mesh.vertices @ turned.T)
     assert in_sight(posed, eye, turned)[:4].tolist() == [True, True, False, False]
     assert not in_sight(mesh, np.zeros(8, bool), np.eye(3)).any()
+
+
+@pytest.mark.parametrize("subdivisions", [2, 5])
+def test_half_of_a_ball_is_in_sight_however_fine_it_is(subdivisions):
+    eye = ball(subdivisions, radius=12.0)
+    seen = in_sight(eye, np.ones(len(eye.vertices), bool), np.eye(3))
+    depth = eye.vertices[:, 2] / 12.0
+    assert seen[depth > 0.3].all()
+    assert not seen[depth < -0.7].any()

@@ -94,7 +94,7 @@ def test_in_a_narrow_window_no_column_vanishes(capsys, monkeypatch):
 
 
 def test_a_single_mode_is_no_modes(data, built, tmp_path):
-    options = ["--work", built / "work", "--components", 1, "--jobs", 1]
+    options = ["--work", built / "work", "--components", 1, "--jobs", 1, "--expressions-from", "none"]
     result = run("build-basis", data.scans, "-o", tmp_path / "m.h5", *data.arguments, *options)
     assert result.exit_code == 0, result.output
     assert "3 of 3 scans, 1 mode of shape, 1 of albedo." in result.stdout

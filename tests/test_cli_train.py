@@ -255,4 +255,5 @@ def test_settings_of_the_other_network_are_sent_to_its_command(tmp_path: Path) -
         path.write_text(run(example, "--example").stdout)
         result = run(given, path)
         assert result.exit_code == 2
-        assert result.stderr == f"Error: {path} holds settings for `morphkit {wanted}`; give it to that.\n"
+        assert result.stderr.startswith(f"Error: {path}: unknown key network.")
+        assert result.stderr.endswith(f" It may be meant for `morphkit {wanted}`, which reads it.\n")

@@ -2,6 +2,7 @@
 
 import io
 import json
+import pickle
 import threading
 import time
 from dataclasses import replace
@@ -257,22 +258,32 @@ def test_a_fit_finds_the_file_of_its_model(tmp_path, monkeypatch, rng):
     save_model(path, model)
     said = json.loads((fit / "params.json").read_text())
 
+    here = load_model(path).digest
+
     def opened(name):
-        (fit / "params.json").write_text(json.dumps({**said, "model": {"name": "own", "file": name}}))
+        named = {"name": "own", "file": name, "digest": here}
+        (fit / "params.json").write_text(json.dumps({**said, "model": named}))
         return open_subject(fit).model.digest
 
-    here = load_model(path).digest
     assert opened(str(path)) == here
     monkeypatch.chdir(tmp_path)
     assert opened("trip/own.npz") == here
     monkeypatch.chdir("/")  # beside the fits, whatever their folder is called now
     assert opened("trip/own.npz") == opened("/elsewhere/own.npz") == here
-    for gone in ("other.npz", "x" * 5000, "a\0b"):
+    wrong = tmp_path / "else"  # files of that name that are other models', or none
+    wrong.mkdir()
+    save_model(wrong / "own.npz", round_model(seed=1))
+    monkeypatch.chdir(wrong)
+    assert opened("own.npz") == here
+    (fit / "own.npz").write_bytes(b"no model")
+    assert opened("own.npz") == opened(str(wrong / "own.npz")) == here
+    (tmp_path / "link").symlink_to(fit)
+    assert open_subject(tmp_path / "link").model.digest == here
+    monkeypatch.chdir(fit)
+    assert open_subject(".").model.digest == here
+    for gone in ("other.npz", "x" * 5000, "a\0b", ".", ".."):
         with pytest.raises(BadInputError, match=r"1 is a fit of the model .* not found; name it \(--model\)"):
             opened(gone)
-    path.write_bytes(b"no model")
-    with pytest.raises(BadInputError, match=r"own\.npz.* names it as its model; name another \(--model\)"):
-        opened(str(path))
     assert open_subject(fit, model=model).model is model
     with pytest.raises(BadInputError, match="another model"):  # none named: the embedded head
         opened("")
@@ -283,10 +294,13 @@ def test_a_fit_says_which_file_its_model_is_of_and_no_other(tmp_path, monkeypatc
     head = load_default_model()
     save_model("own.h5", head.truncate(identity=8, expression=4, albedo=2))
     own = load_model("own.h5")
+    assert own.truncate(identity=3).origin is None  # which would keep the whole model
     for model, named in (
         (own, "own.h5"),
         (replace(own, masks={}), "own.h5"),
+        (pickle.loads(pickle.dumps(own)), "own.h5"),  # noqa: S301 - our own
         (own.truncate(identity=3), None),
+        (replace(own, albedo=None), None),
         (own.marginal(np.arange(own.n_vertices)), None),
         (head, None),
     ):

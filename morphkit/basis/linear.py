@@ -104,7 +104,8 @@ def fit_albedo(
 
     Parameters
     ----------
-    colors : (n, v, 3) linear RGB, NaN rows where unknown; scans without any colour are left out.
+    colors : (n, v, 3) linear RGB, NaN rows where unknown; scans without any colour, or of weight zero, are
+        left out.
     faces : (f, 3) the topology.
     components : how many; at most one less than the scans that have colours.
     weights : (n,) of the scans, uniform when None.
@@ -120,7 +121,7 @@ def fit_albedo(
     ValueError
         If fewer than two scans have colours.
     """
-    seen, support = _colored(colors)
+    seen, support = _colored(colors, weights)
     colored = np.flatnonzero(seen)
     if len(colored) < 2:
         raise ValueError(f"{len(colored)} scans have colours; a basis needs two or more")
@@ -154,16 +155,22 @@ def fit_albedo(
 
 
 def _enough(support: Int[np.ndarray, " v"], scans: int) -> Bool[np.ndarray, " v"]:
-    """Return which vertices are shown by scans enough; where none is, those that any scan shows."""
+    """Return which vertices are shown by scans enough; if most are not, those that any scan shows.
+
+    So do parts of a face, of different people, make a whole.
+    """
+    shown = support > 0
     enough: np.ndarray = support >= max(_SUPPORT * scans, min(_FEWEST, _FEWEST_SHARE * scans))
-    return enough if enough.any() else support > 0
+    return enough if 2 * np.count_nonzero(enough) > np.count_nonzero(shown) else shown
 
 
-def _colored(colors: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Return which scans have colours (n,), and how many show each vertex (v,)."""
+def _colored(colors: Any, weights: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    """Return which scans that count have colours (n,), and how many of them show each vertex (v,)."""
     seen, support = np.zeros(len(colors), bool), np.zeros(colors.shape[1], np.int64)
     for rows in chunks(*colors.shape[:2]):
         known = ~np.isnan(colors[rows]).any(axis=2)
+        if weights is not None:
+            known &= (weights[rows] > 0)[:, None]
         seen[rows] = known.any(axis=1)
         support += known.sum(axis=0)
     return seen, support

@@ -17,7 +17,7 @@ from morphkit.mesh import Mesh
 _YAWS = (-0.6, 0.0, 0.6)  # radians; a scanner looks from there
 _PIXEL = 0.2  # millimetres
 _WIDEST = 2048  # pixels
-_CLOSE = 0.8  # of a triangle's weights: its corner is seen, not only its far end
+_BEHIND = 0.4  # millimetres by which what is in sight may lie behind what its pixel shows
 
 
 @dataclass(frozen=True)
@@ -57,13 +57,13 @@ def in_sight(
         turned = mesh.vertices @ rotation @ turn(yaw).T
         low, high = turned[part].min(axis=0), turned[part].max(axis=0)
         width, height = np.ceil((high - low)[:2] / _PIXEL).astype(int).clip(2, _WIDEST).tolist()
-        depth = np.abs(turned[:, 2]).max() + 1.0
+        far = np.abs(turned[:, 2]).max() + 1.0
         middle, half = 0.5 * (low + high)[:2], 0.5 * (high - low)[:2].clip(_PIXEL)
-        clip = np.column_stack([(turned[:, :2] - middle) / half, -turned[:, 2] / depth, np.ones(len(part))])
-        drawn = rasterize(clip, mesh.faces, height, width)
-        row, column, corner = np.nonzero(drawn.barycentrics > _CLOSE)
-        seen[mesh.faces[drawn.face_index[row, column], corner]] = True
-    return seen & part
+        clip = np.column_stack([(turned[:, :2] - middle) / half, -turned[:, 2] / far, np.ones(len(part))])
+        first = rasterize(clip, mesh.faces, height, width).depth
+        at = (0.5 * (clip[part, :2] + 1.0) * (width, height)).astype(int).clip(0, (width - 1, height - 1))
+        seen[part] |= clip[part, 2] < first[at[:, 1], at[:, 0]] + _BEHIND / far
+    return seen
 
 
 def transfer_colors(

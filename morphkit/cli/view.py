@@ -83,11 +83,10 @@ def view(
         seed=seed,
         browser=browser,
     )
-    with viewer:
+    with viewer, suppress(KeyboardInterrupt):  # the way to end it
         title = viewer.session.subject.title
         if as_json:
             options.print_json({"title": title, "url": viewer.url})
         else:
             click.echo(f"{one_line(title)}: {viewer.url} (Ctrl-C ends it)")
-        with suppress(KeyboardInterrupt):  # the way to end it
-            viewer.wait()
+        viewer.wait()

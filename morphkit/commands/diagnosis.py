@@ -118,11 +118,20 @@ def _cuda() -> Check:
 
 
 def _extra(name: str, distributions: Mapping[str, str], needed_by: str) -> Check:
-    missing = [distribution for module, distribution in distributions.items() if find_spec(module) is None]
+    found = {name: _version(name) for module, name in distributions.items() if find_spec(module) is not None}
+    missing = [name for name in distributions.values() if found.get(name) is None]
     if missing:
         remedy = f'for {needed_by}: pip install "morphkit-3dmm[{name}]", in a clone ".[{name}]"'
         return Check(name, "optional", f"{' and '.join(missing)} not installed", remedy)
-    return Check(name, "ok", ", ".join(f"{package} {version(package)}" for package in distributions.values()))
+    return Check(name, "ok", ", ".join(f"{package} {number}" for package, number in found.items()))
+
+
+def _version(distribution: str) -> str | None:
+    """Return a distribution's version; None where its modules are another's."""
+    try:
+        return version(distribution)
+    except PackageNotFoundError:
+        return None
 
 
 def _nvdiffrast() -> Check:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
@@ -92,7 +92,7 @@ def get(
         raise BadInputError(f"{mirror} is no address of a copy; it begins with https:// or http://.")
     _ensure_nothing_else(folder, wanted)
     stage = f"Downloading {wanted.megabytes} MB"
-    with _no_empty_folders(folder):
+    with _no_empty_folders([folder / path for path in wanted.files]):
         ensure_writable(folder / "LICENSE")
         store = _store(folder, wanted, mirror)
         for done, path in enumerate(wanted.files):
@@ -115,16 +115,18 @@ def _store(folder: Path, wanted: Download, mirror: str | None) -> pooch.Pooch:
 
 
 @contextmanager
-def _no_empty_folders(folder: Path) -> Iterator[None]:
-    """Remove what this makes of a folder if nothing arrives in it; what was there before stays."""
-    made = [place for place in (folder, *folder.parents) if not place.exists()]
+def _no_empty_folders(files: Iterable[Path]) -> Iterator[None]:
+    """Remove the folders that are made for files if nothing arrives in them; those that were there stay."""
+    missing: set[Path] = set()
+    with suppress(OSError, ValueError):  # a name that none can be: writing there will tell
+        parents = {parent for path in files for parent in path.resolve().parents}
+        missing = {parent for parent in parents if not parent.exists()}
     try:
         yield
     finally:
-        below = sorted(folder.rglob("*"), reverse=True) if made else []
-        for place in (*below, *made):
+        for folder in sorted(missing, reverse=True):  # the deepest first
             with suppress(OSError):
-                place.rmdir()  # which it only does to an empty folder
+                folder.rmdir()  # which it only does to an empty one
 
 
 def _ensure_nothing_else(folder: Path, wanted: Download) -> None:

@@ -66,7 +66,7 @@ def _read(path: str | os.PathLike[str], kind: type[_Config], overrides: Sequence
         command = _command_for(path, kind)
         if command is None:
             raise
-        raise BadInputError(f"{path} holds settings for `morphkit {command}`; give it to that.") from error
+        raise BadInputError(f"{error} It may be meant for `morphkit {command}`, which reads it.") from error
 
 
 def _command_for(path: str | os.PathLike[str], kind: type) -> str | None:

@@ -20,7 +20,7 @@ _AROUND = 2  # pixels there, around a point, in which nothing may stand before i
 _BEFORE = 1.0  # millimetres by which something stands before a point that it hides
 _GRAZING, _SQUARE = 0.15, 0.5  # facing cosines between which trust in the photo rises from 0 to 1
 _OUTLINE = (2.5, 7.0)  # millimetres from the head's outline, within which a photo may show what is behind it
-_RINGS = 8  # steps in which trust rises there
+_RINGS = 6  # steps in which trust rises there
 _GAP = 3.0  # millimetres: narrower ones, as between lips that a fit did not quite shut, make no outline
 _BEHIND = 25.0  # millimetres that a surface lies behind another to make an outline
 _SQUARELY = (0.55, 0.65)  # facing cosines between which points get too square to lie at an outline
@@ -175,7 +175,9 @@ class PhotoView:
         reach = (_AROUND + 1.0) * in_camera[:, 2] / abs(float(window.K[0, 0]))  # millimetres
         slope = np.sqrt(np.maximum(1.0 - facing**2, 0.0)) / np.maximum(facing, _GRAZING)
         free = np.clip(2.0 - excess / (_BEFORE + reach * slope), 0.0, 1.0)
-        near = np.mean([around[row, column] - in_camera[:, 2] > _BEHIND for around in farthest], axis=0)
+        near = np.mean(
+            [around[row // 2, column // 2] - in_camera[:, 2] > _BEHIND for around in farthest], axis=0
+        )
         return free * (1.0 - outlined * near * (1.0 - smooth_step(facing, *_SQUARELY)))
 
     @cached_property
@@ -186,8 +188,11 @@ class PhotoView:
         return mask
 
     @cached_property
-    def _depths(self) -> tuple[PhotoCamera, Float[np.ndarray, "h w"], list[Float[np.ndarray, "h w"]]]:
-        """A camera of the face alone; the least depth around each pixel, the greatest in ever wider rings."""
+    def _depths(self) -> tuple[PhotoCamera, Float[np.ndarray, "h w"], list[Float[np.ndarray, "i j"]]]:
+        """A camera of the face alone; the least depth around each pixel, the greatest in ever wider rings.
+
+        The latter at every second pixel, for memory: views of many photos are kept at once.
+        """
         pixels = self.camera.project(self.vertices)
         low, high = pixels.min(axis=0) - 2.0, pixels.max(axis=0) + 2.0
         zoom = _SIDE / float((high - low).max())
@@ -201,7 +206,7 @@ class PhotoView:
         gap = 2 * round(0.5 * _GAP * scale) + 1
         wide = minimum_filter(behind, gap, mode="constant", cval=np.inf)
         reaches = [max(1, round(reach * scale)) for reach in np.linspace(*_OUTLINE, _RINGS)]
-        farthest = [maximum_filter(wide, 2 * reach + gap) for reach in reaches]
+        farthest = [maximum_filter(wide, 2 * reach + gap)[::2, ::2].copy() for reach in reaches]
         return window, minimum_filter(depth, 2 * _AROUND + 1), farthest
 
     def _attentive(self, sites: Sites, pixels: Float[np.ndarray, "n 2"]) -> Float[np.ndarray, " n"]:

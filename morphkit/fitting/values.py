@@ -83,4 +83,7 @@ def _posterior_values(result: FitResult) -> dict[str, Any] | None:
 
 def _text(path: Path | None) -> str | None:
     """Return a path as text; bytes that are none are lost, and with them the way back."""
-    return None if path is None else os.fsencode(path).decode("utf-8", "replace")
+    if path is None:
+        return None
+    named = path if path.name not in ("", "..") else path.resolve()
+    return os.fsencode(named).decode("utf-8", "replace")

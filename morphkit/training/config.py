@@ -387,5 +387,5 @@ def _counted(table: Mapping[str, Any]) -> dict[str, Any]:
     return {
         section: {name: value for name, value in values.items() if name not in _UNCOUNTED.get(section, ())}
         for section, values in table.items()
-        if section != "output"
+        if section != "output" and isinstance(values, Mapping)  # of a damaged checkpoint, anything
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -147,23 +147,22 @@ def _fitted_model(folder: Path, said: Any) -> MorphableModel:
     named = said.get("file") if isinstance(said, dict) else None
     if not isinstance(named, str) or not named:
         return load_default_model()
-    path = _found(named, folder)
-    if path is None:
-        raise BadInputError(f"{folder} is a fit of the model {named}, which is not found; name it (--model).")
-    try:
-        return load_model(path)
-    except BadInputError as error:
-        raise BadInputError(f"{error} {folder} names it as its model; name another (--model).") from error
+    for path in _candidates(named, folder):
+        with suppress(BadInputError):
+            model = load_model(path)
+            if said.get("digest", model.digest) == model.digest:
+                return model
+    raise BadInputError(f"{folder} is a fit of the model {named}, which is not found; name it (--model).")
 
 
-def _found(named: str, folder: Path) -> Path | None:
-    """Return a model's file: as it was given to the fit, else so in the fit's folder or those above."""
-    for place in (Path(), *[place.absolute() for place in (folder, *folder.absolute().parents[:_ABOVE])]):
-        for path in (place / named, place / Path(named).name):
+def _candidates(named: str, folder: Path) -> Iterator[Path]:
+    """Yield what may be a fit's model: by its name near the fit, else as it was given."""
+    near = folder.resolve()
+    for place in (near, *near.parents[:_ABOVE], Path()):
+        for path in dict.fromkeys((place / named, place / Path(named).name)):
             with suppress(OSError, ValueError):  # what can be no name, folders that are not ours
                 if path.exists():
-                    return path
-    return None
+                    yield path
 
 
 def _read(path: Path) -> dict[str, Any]:
