@@ -282,7 +282,9 @@ def test_a_fit_finds_the_file_of_its_model(tmp_path, monkeypatch, rng):
     monkeypatch.chdir(fit)
     assert open_subject(".").model.digest == here
     for gone in ("other.npz", "x" * 5000, "a\0b", ".", ".."):
-        with pytest.raises(BadInputError, match=r"1 is a fit of the model .* not found; name it \(--model\)"):
+        with pytest.raises(
+            BadInputError, match=r"1 is a fit of the model .* not found as it was; name it \(--model\)"
+        ):
             opened(gone)
     assert open_subject(fit, model=model).model is model
     with pytest.raises(BadInputError, match="another model"):  # none named: the embedded head

@@ -152,7 +152,9 @@ def _fitted_model(folder: Path, said: Any) -> MorphableModel:
             model = load_model(path)
             if said.get("digest", model.digest) == model.digest:
                 return model
-    raise BadInputError(f"{folder} is a fit of the model {named}, which is not found; name it (--model).")
+    raise BadInputError(
+        f"{folder} is a fit of the model {named}, which is not found as it was; name it (--model)."
+    )
 
 
 def _candidates(named: str, folder: Path) -> Iterator[Path]:
