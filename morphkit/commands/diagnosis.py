@@ -72,10 +72,10 @@ def _machine() -> str:
 
 
 def _package(name: str) -> Check:
-    try:
-        return Check(name, "ok", version(name))
-    except PackageNotFoundError:
+    found = _version(name)
+    if found is None:
         return Check(name, "broken", "not installed", f'pip install "{name}"')
+    return Check(name, "ok", found)
 
 
 def _data_file(name: str) -> Check:
@@ -127,7 +127,7 @@ def _extra(name: str, distributions: Mapping[str, str], needed_by: str) -> Check
 
 
 def _version(distribution: str) -> str | None:
-    """Return a distribution's version; None where its modules are another's."""
+    """Return a distribution's version; None where it is not installed, whoever brings its modules."""
     try:
         return version(distribution)
     except PackageNotFoundError:

@@ -131,16 +131,13 @@ def _origin(result: FitResult) -> list[str]:
 
 
 def _tiles(result: FitResult) -> list[tuple[str, str]]:
-    camera = result.camera
+    camera, doing = result.camera, "fit" if result.predicted_by is None else "predict"
     angle = 2.0 * np.degrees(np.arctan(0.5 * max(camera.width, camera.height) / camera.K[0, 0]))
     return [
         ("landmark error, of the eye distance", _percent(result.landmark_error)),
         ("field of view, longer side", f"{angle:.0f}°"),
         ("distance to the camera", f"{np.linalg.norm(camera.t) / 1000.0:.2f} m"),
-        (
-            "to fit, files apart" if result.predicted_by is None else "to predict, files apart",
-            f"{sum(result.timings.values()):.1f} s",
-        ),
+        (f"to {doing}, files apart", f"{sum(result.timings.values()):.1f} s"),
     ]
 
 
